@@ -1,0 +1,120 @@
+/* host.h - the Linux side: links, and an event loop with one descriptor for anybody's epoll.
+ *
+ * The core (tern.h) has no clock and no files; this does. A tern_host owns one stack, its memory and its links. Everything
+ * happens in tern_host_turn: links are read, timers run, output is sent. The program does its own work between turns.
+ *
+ *     tern_host_create → tern_host_attach(link) → tern_addr_add(tern_host_stack(h), ...) → loop {
+ *         wait until tern_host_fd is readable (or tern_host_wait); tern_host_turn; tern_events; send, recv... }
+ *
+ * After calls on sockets, call tern_host_turn (or tern_host_flush) so that their output leaves at once.
+ */
+#ifndef TERN_HOST_H
+#define TERN_HOST_H
+
+#include "event.h"
+#include "link.h"
+#include "socket.h"
+#include "stats.h"
+#include "tern.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A link: a table of functions and its own state behind it. A wrapping link (impair, trace) owns the one inside. */
+typedef struct tern_link tern_link;
+
+struct tern_link_ops {
+    const char *name;
+    /* Receive at most `max` packets that are there at `now` (us). Their bytes stay valid until the next rx on this link.
+     * Returns the count; 0 = none now; negative: the link is gone (-errno). */
+    int (*rx)(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max);
+    /* Send; returns how many were taken (the rest is dropped by the caller and counted), negative: the link is gone. */
+    int (*tx)(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n);
+    /* Descriptor to poll for reading; -1 = none (memory). */
+    int (*fd)(const tern_link *l);
+    /* When rx will have something without any descriptor saying so (delay); UINT64_MAX = not known to. */
+    uint64_t (*next)(const tern_link *l);
+    void (*close)(tern_link *l);
+};
+
+struct tern_link {
+    const struct tern_link_ops *ops;
+    tern_link_info info; /* what the stack is told */
+};
+
+/* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum offload both ways
+ * where the kernel offers it, plain otherwise (also with `plain`, for tests). Does not configure addresses on the kernel's side.
+ * On failure returns a negative errno and a sentence that says what to do in `err`. */
+int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len);
+
+/* Two ends in memory. `info` for both; packets are kept (at most `queue` each way) until the other end receives. */
+int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uint32_t queue);
+
+/* What a bad path does, to packets in one direction. All in millionths, times in us. */
+typedef struct tern_impair_config {
+    uint64_t seed;
+    uint32_t delay_us, jitter_us;  /* every packet: delay + uniform 0..jitter, order kept */
+    uint64_t rate_bps;             /* 0 = no limit; then a queue of `queue_bytes` before it (0 = 256 KiB) */
+    uint32_t queue_bytes;
+    uint32_t loss_ppm, duplicate_ppm, corrupt_ppm, reorder_ppm;
+    uint32_t reorder_min, reorder_max; /* a reordered packet is overtaken by this many others (default 3..10), at most 50 ms */
+    uint32_t ce_ppm;               /* ECN-capable packets marked CE */
+} tern_impair_config;
+
+/* Wrap a link: `tx` is done to what the stack sends, `rx` to what it receives (NULL: nothing). Super-segments are cut into
+ * their segments (checksums completed) before they are harmed, since a path harms packets of the wire. Takes ownership of
+ * `inner`. */
+int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config *tx, const tern_impair_config *rx);
+
+void tern_link_close(tern_link *l);
+
+/* Cut a super-segment into the packets that the wire would carry, checksums filled in. Calls `emit` for each; `pkt` and its
+ * bytes are valid during the call. Works for any packet (one call when there is nothing to cut). */
+void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8_t *pkt, uint32_t len), void *ctx);
+
+typedef struct tern_host tern_host;
+
+typedef struct tern_host_config {
+    tern_config stack;     /* seed all zero: drawn from getrandom */
+    uint64_t memory;       /* bytes of address space for the stack; default 1 GiB; pages are used only when touched */
+    const char *name;      /* for the control socket, shown by `tern ss`; NULL: no control socket */
+    uint32_t trace_records;/* ring of trace records; default 0 = none; a power of two */
+} tern_host_config;
+
+int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, size_t err_len);
+void tern_host_destroy(tern_host *h); /* links attached are closed */
+tern *tern_host_stack(tern_host *h);
+
+/* Give the host a link (it owns it from now on). Returns the stack's link id, or negative. */
+int tern_host_attach(tern_host *h, tern_link *l);
+
+/* Readable whenever tern_host_turn has something to do (epoll of links, a timer, the control socket). Never changes. */
+int tern_host_fd(const tern_host *h);
+
+/* Do all that is due: receive (bounded), timers, control socket, send. Never blocks. Returns > 0 when something was done,
+ * 0 when not, negative when a link is gone. */
+int tern_host_turn(tern_host *h);
+
+/* Only send what the stack has to send. */
+int tern_host_flush(tern_host *h);
+
+/* Block until there is something to do, a signal came (-EINTR), or timeout_ms passed (-1 = for ever). */
+int tern_host_wait(tern_host *h, int timeout_ms);
+
+/* The clock that the host gives to its stack: CLOCK_BOOTTIME in microseconds. */
+uint64_t tern_host_now(void);
+
+/* Called with every trace record taken from the ring in each turn, before it can be overwritten. */
+void tern_host_on_trace(tern_host *h, void (*fn)(void *ctx, const tern_trace_record *r), void *ctx);
+
+/* Text to address: "192.0.2.1", "2001:db8::1". 0 or -EINVAL. And back (46 bytes are enough, brackets not included). */
+int tern_ip_parse(const char *text, tern_ip *out);
+const char *tern_ip_text(const tern_ip *ip, char buf[46]);
+/* "192.0.2.1/24": prefix_len defaults to 32 or 128. */
+int tern_cidr_parse(const char *text, tern_ip *out, int *prefix_len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
