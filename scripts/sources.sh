@@ -3,8 +3,8 @@
 #
 #   scripts/sources.sh FOLDER...
 #
-# Meson has no globs; with this list nobody edits a build file to add a source file. Ninja does not notice that the
-# list has changed: `./dev build` does, and configures again then.
+# Meson has no globs; with this list nobody edits a build file to add a source file. Ninja does not notice
+# that the list has changed: `./dev build` does, and configures again then.
 set -eu
 cd "$(dirname "$0")/.."
 for folder in "$@"; do

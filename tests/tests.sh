@@ -1,7 +1,8 @@
 #!/bin/sh
-# What each .c file under tests/ is, one a line: "test SUITE FILE" for what becomes an executable, "helper FILE" for what is
-# compiled into the test-support library. Meson has no globs and asks this script. In matrix/ and prove/ a file with a main is an
-# executable whatever its name; elsewhere the name decides. fuzz/ is listed by meson.build itself.
+# What each .c file under tests/ is, one a line: "test SUITE FILE" for what becomes an executable, "helper
+# FILE" for what is compiled into the test-support library. Meson has no globs and asks this script. In
+# matrix/ and prove/ a file with a main is an executable whatever its name; elsewhere the name decides. fuzz/
+# is listed by meson.build itself.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/sources.sh tests | while read -r file; do

@@ -1,5 +1,6 @@
-/* A main for fuzz targets without libFuzzer: feeds a target every file of the corpus folder that is named (when it exists), then
- * pseudo-random bytes: 20,000 inputs, or as many as the second argument says. The same inputs on every run. */
+/* A main for fuzz targets without libFuzzer: feeds a target every file of the corpus folder that is named
+ * (when it exists), then pseudo-random bytes: 20,000 inputs, or as many as the second argument says. The same
+ * inputs on every run. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,7 +53,8 @@ static unsigned feed_folder(const char *folder)
     return fed;
 }
 
-/* Bytes alone are rejected by the first check of most targets; half of the inputs are therefore mostly small numbers. */
+/* Bytes alone are rejected by the first check of most targets; half of the inputs are therefore mostly small
+ * numbers. */
 static void feed_random(unsigned count)
 {
     uint64_t state = 1;
