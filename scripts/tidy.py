@@ -133,8 +133,7 @@ class Tidy:
         ):
             self.found.append((path, line, rule, what))
 
-    # --- sizes
-    # ---------------------------------------------------------------------------------------------------
+    # --- sizes -------------------------------------------------------------------------------------
 
     def sizes(self):
         for source in self.core + self.outside + self.tests:
@@ -164,8 +163,7 @@ class Tidy:
                     count,
                 )
 
-    # --- include direction
-    # ---------------------------------------------------------------------------------------
+    # --- include direction -------------------------------------------------------------------------
 
     @staticmethod
     def room(path):
@@ -239,8 +237,7 @@ class Tidy:
                 source.path, line, 'include-direction', f'"{name}": an example sees <tern/...> only', name
             )
 
-    # --- what the core must not have
-    # -----------------------------------------------------------------------------
+    # --- what the core must not have ---------------------------------------------------------------
 
     def mutable_statics(self):
         for source in self.core:
@@ -362,8 +359,7 @@ class Tidy:
                     f'{count} of at least {wanted} sections named: say which rule each step follows',
                 )
 
-    # --- text
-    # ----------------------------------------------------------------------------------------------------
+    # --- text --------------------------------------------------------------------------------------
 
     def text(self):
         folders = [
@@ -413,8 +409,7 @@ class Tidy:
                         f'{name.group(1) if name else what}: say above it what it does and what it returns',
                     )
 
-    # --- object files
-    # --------------------------------------------------------------------------------------------
+    # --- object files ------------------------------------------------------------------------------
 
     def objects(self, archive):
         done = subprocess.run(
