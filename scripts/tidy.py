@@ -31,7 +31,7 @@ RANDOM = 'rand rand_r srand random srandom drand48 getrandom getentropy arc4rand
 HEAP = 'malloc calloc realloc reallocarray free strdup strndup alloca aligned_alloc posix_memalign mmap munmap'
 PRINT = 'printf puts putchar vprintf perror'
 TEXT = PRINT + ' fprintf sprintf snprintf vsnprintf vfprintf asprintf vasprintf fputs fputc fwrite'
-FILES = 'open openat fopen fdopen read write close fclose fread ioctl socket sendto recvfrom poll'
+FILES = 'open openat fopen fdopen read write close fclose fread ioctl socket recvfrom poll'
 THREADS = 'pthread_create pthread_mutex_lock pthread_mutex_unlock thrd_create mtx_lock fork execve system'
 PROCESS = 'abort exit _exit getenv setenv signal sigaction'
 # Calls that a folder may not make: {folder: {what it is: names}}
