@@ -221,6 +221,21 @@ def end_orphans():
     return left
 
 
+RUNNING = set()
+
+
+def end_all(number, _frame):
+    """On SIGINT and SIGTERM nothing that was started goes on."""
+    for process in list(RUNNING):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    end_orphans()
+    print('0 passed, 1 failed', flush=True)
+    os._exit(128 + number)
+
+
 def run(command):
     """(outcome, seconds, text) of one command; ends its whole process group when its time is over."""
     began = time.monotonic()
@@ -235,6 +250,7 @@ def run(command):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        RUNNING.add(process)
         try:
             code = process.wait(command.limit)
             late = ''
@@ -247,6 +263,7 @@ def run(command):
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
             code = 124
+        RUNNING.discard(process)
         out.write(late)
     with open(log, encoding='utf-8', errors='replace') as file:
         text = file.read()
@@ -300,6 +317,8 @@ def main():
     shutil.rmtree(LOGS, ignore_errors=True)
     os.makedirs(LOGS)
     adopt_orphans()
+    signal.signal(signal.SIGINT, end_all)
+    signal.signal(signal.SIGTERM, end_all)
 
     compiled = sorted(
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
