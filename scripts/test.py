@@ -124,11 +124,11 @@ def style_commands():
         'style', 'tidy', ['python3', 'scripts/tidy.py', '--tap', '--objects', 'build/src/libtern-core.a']
     )
     yield Command('style', 'rfc-index', ['python3', 'scripts/rfc_index.py', '--check'])
-    for path in sorted(
-        glob.glob(os.path.join(ROOT, 'tests', '*', 'coverage.py'))
-        + glob.glob(os.path.join(ROOT, 'tests', '*', 'check_*.py'))
-    ):
-        yield Command('style', os.path.relpath(path, ROOT), ['python3', path])
+    for pattern in ('coverage.py', 'check_*.py', 'check_*.sh'):
+        for path in sorted(glob.glob(os.path.join(ROOT, 'tests', '*', pattern))):
+            name, _ = os.path.splitext(os.path.relpath(path, os.path.join(ROOT, 'tests')))
+            shell = 'python3' if path.endswith('.py') else 'sh'
+            yield Command('style', name.replace('/', '-'), [shell, path])
 
 
 def compiled_commands():

@@ -11,8 +11,19 @@ import tempfile
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'scripts')
 
 CLEAN = {
-    'include/tern/tern.h': '#ifndef T\n#define T\n/* One. */\nint tern_one(int);\nint tern_two(int);\n#endif\n',
-    'src/base/mem.h': '#ifndef M\n#define M\n#include <stdint.h>\nstatic inline int m(int a) { return a; }\n#endif\n',
+    'include/tern/tern.h': '''#ifndef T
+#define T
+/* One. */
+int tern_one(int a);
+int tern_two(int a);
+#endif
+''',
+    'src/base/mem.h': '''#ifndef M
+#define M
+#include <stdint.h>
+static inline int min(int a) { return a; }
+#endif
+''',
     'src/tcp/rtt.c': '''/* RFC 6298 2.1 and RFC 6298 2.2. */
 #include "base/mem.h"
 #include <tern/tern.h>
