@@ -65,6 +65,15 @@ static inline ref_t ref_of(const struct arena *a, const void *p)
 }
 static inline uint32_t arena_page_size(const struct arena *a) { return 1u << a->page_shift; }
 
+/* Tests: whether this allocation is the one that fail_after names. Pages and records count alike. */
+static inline bool arena_fails(struct arena *a)
+{
+    if (LIKELY(a->fail_after == 0) || --a->fail_after != 0)
+        return false;
+    a->refused++;
+    return true;
+}
+
 /* One page of a kind; its bytes are not cleared. 0 = refused. */
 ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio);
 void arena_page_free(struct arena *a, ref_t page);
