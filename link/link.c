@@ -1,0 +1,7 @@
+#include <tern/host.h>
+
+void tern_link_close(tern_link *l)
+{
+    if (l)
+        l->ops->close(l);
+}

@@ -1,0 +1,332 @@
+/* tun.c - the Linux kernel's other end: a TUN device.
+ *
+ * With IFF_VNET_HDR a small header stands before every packet, as on a virtual machine's network card. It
+ * lets 64 KiB of TCP cross in one system call, uncut and without a checksum, both ways:
+ *
+ *     read:  │vnet│ip│tcp│ payload of up to 64 KiB │    gso_size goes to tern_rx_packet.gso_size
+ *     write: │vnet│ip│tcp│ slice │ slice │ slice   │    gathered by writev; gso_size from tern_tx_packet
+ *
+ * Where the kernel has less to offer we ask for less, step by step, down to plain packets.
+ *
+ * A batch is read into one region, packet behind packet, so that small packets lie dense; a batch ends when
+ * the next packet might not fit. A write never waits: what the kernel does not take (the device is down, no
+ * memory) is dropped, as on any full queue, and TCP sends it again.
+ */
+#include "packet.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    REGION = 1 << 20,
+    SLOT = LINK_MAX_PACKET + 25, /* room that must be left to read one more: header, packet, alignment */
+    VNET_MIN = sizeof(struct virtio_net_hdr),
+    VNET_MAX = sizeof(struct virtio_net_hdr_mrg_rxbuf),
+    GSO_MAX = 65535 - 40 - 60, /* the whole packet stays below 64 KiB with the longest headers */
+    FLAG_CWR = 128,
+};
+
+struct tun {
+    tern_link link;
+    int fd;
+    uint32_t vnet;   /* bytes of the header before each packet; 0 = none */
+    uint8_t *region; /* packets of the last rx */
+};
+
+static struct tun *tun_of(const tern_link *l) { return (struct tun *)l; }
+
+/* --- receive ------------------------------------------------------------------------------------ */
+
+static void read_vnet(const uint8_t *at, tern_rx_packet *pkt)
+{
+    struct virtio_net_hdr h;
+    memcpy(&h, at, sizeof h);
+    if (h.flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID))
+        pkt->flags = TERN_RX_CSUM_OK;
+    uint8_t type = h.gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+    if (type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6)
+        pkt->gso_size = h.gso_size;
+}
+
+/* Whether a failed read means "nothing now"; a device that is down says EIO. */
+static bool passing(int err)
+{
+    return err == EAGAIN || err == EINTR || err == EIO || err == ENOBUFS || err == ENOMEM;
+}
+
+static int tun_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
+{
+    struct tun *t = tun_of(l);
+    uint32_t at = 0;
+    int n = 0;
+    (void)now;
+    while (n < max && at + SLOT <= REGION) {
+        uint8_t *start = t->region + at + (-t->vnet & 15); /* the IP header lies at a multiple of 16 */
+        ssize_t got = read(t->fd, start, t->vnet + LINK_MAX_PACKET);
+        if (got < 0)
+            return n > 0 || passing(errno) ? n : -errno;
+        at = (uint32_t)(start - t->region) + (uint32_t)got;
+        at = (at + 15) & ~15u;
+        if ((uint32_t)got <= t->vnet)
+            continue;
+        pkts[n] = (tern_rx_packet){.data = start + t->vnet, .len = (uint32_t)got - t->vnet};
+        if (t->vnet > 0)
+            read_vnet(start, &pkts[n]);
+        n++;
+    }
+    return n;
+}
+
+/* --- send --------------------------------------------------------------------------------------- */
+
+static void write_vnet(const tern_tx_packet *pkt, uint8_t *at)
+{
+    struct virtio_net_hdr h = {0};
+    if (pkt->flags & TERN_TX_CSUM) {
+        h.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        h.csum_start = pkt->csum_start;
+        h.csum_offset = pkt->csum_offset;
+    }
+    if (pkt->gso_size > 0) {
+        h.gso_type = pkt->flags & TERN_TX_IP6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+        if (pkt->hdr[pkt->csum_start + 13] & FLAG_CWR)
+            h.gso_type |= VIRTIO_NET_HDR_GSO_ECN; /* CWR on the first segment only */
+        h.hdr_len = pkt->hdr_len;
+        h.gso_size = pkt->gso_size;
+    }
+    memcpy(at, &h, sizeof h);
+}
+
+static ssize_t send_one(struct tun *t, const tern_tx_packet *pkt)
+{
+    uint8_t vnet[VNET_MAX] = {0};
+    struct iovec iov[2 + TERN_TX_SLICES];
+    int n = 0;
+    if (t->vnet > 0) {
+        write_vnet(pkt, vnet);
+        iov[n++] = (struct iovec){vnet, t->vnet};
+    }
+    iov[n++] = (struct iovec){(void *)pkt->hdr, pkt->hdr_len};
+    for (uint32_t i = 0; i < pkt->n_slices; i++)
+        iov[n++] = (struct iovec){(void *)pkt->slices[i].data, pkt->slices[i].len};
+    return writev(t->fd, iov, n);
+}
+
+static int tun_tx(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n)
+{
+    struct tun *t = tun_of(l);
+    (void)now;
+    for (int i = 0; i < n; i++) {
+        if (send_one(t, &pkts[i]) >= 0 || errno == EINVAL)
+            continue; /* EINVAL: the kernel did not like this one packet */
+        if (errno == EINTR)
+            i--;
+        else
+            return passing(errno) ? i : -errno;
+    }
+    return n;
+}
+
+static int tun_fd(const tern_link *l) { return tun_of(l)->fd; }
+
+static uint64_t tun_next(const tern_link *l)
+{
+    (void)l;
+    return UINT64_MAX;
+}
+
+static void tun_close(tern_link *l)
+{
+    struct tun *t = tun_of(l);
+    close(t->fd);
+    if (t->region)
+        munmap(t->region, REGION);
+    free(t);
+}
+
+static const struct tern_link_ops tun_ops = {"tun", tun_rx, tun_tx, tun_fd, tun_next, tun_close};
+
+/* --- opening ------------------------------------------------------------------------------------ */
+
+struct problem {
+    char *text; /* a sentence goes here */
+    size_t len;
+};
+
+/* Put the sentence down and give the error back, so that the caller can return it. */
+__attribute__((format(printf, 3, 4))) static int fail(struct problem *pr, int err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (pr->text && pr->len > 0)
+        vsnprintf(pr->text, pr->len, fmt, ap);
+    va_end(ap);
+    return -err;
+}
+
+/* The kernel's rules for names, and no '%', with which it would choose a number itself. */
+static bool good_name(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n >= IFNAMSIZ || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return false;
+    for (; *name; name++)
+        if (!isgraph((unsigned char)*name) || strchr("/:%", *name))
+            return false;
+    return true;
+}
+
+static int open_clone_device(struct problem *pr)
+{
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0)
+        return fd;
+    if (errno == EACCES || errno == EPERM)
+        return fail(pr, errno,
+                    "no permission to open /dev/net/tun: run as root, or let your user read and write it "
+                    "(chmod 666 /dev/net/tun, the usual mode); in a container add --device /dev/net/tun");
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return fail(pr, errno,
+                    "there is no /dev/net/tun: load it with `modprobe tun`, or in a container start it with "
+                    "--device /dev/net/tun");
+    return fail(pr, errno, "cannot open /dev/net/tun: %s", strerror(errno));
+}
+
+/* Attach to the device `name`, making it if it is not there. IFF_VNET_HDR is dropped where the kernel does
+ * not know it; a device made beforehand with several queues wants to be told so. Returns the flags that were
+ * granted, or -errno. */
+static int attach(int fd, const char *name, bool plain)
+{
+    static const short tries[] = {IFF_VNET_HDR, IFF_VNET_HDR | IFF_MULTI_QUEUE, 0, IFF_MULTI_QUEUE};
+    int err = EINVAL;
+    for (size_t i = plain ? 2 : 0; i < sizeof tries / sizeof tries[0] && err == EINVAL; i++) {
+        struct ifreq ifr = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | tries[i])};
+        memcpy(ifr.ifr_name, name, strlen(name) + 1);
+        if (ioctl(fd, TUNSETIFF, &ifr) == 0)
+            return ifr.ifr_flags;
+        err = errno;
+    }
+    return -err;
+}
+
+static int explain_attach(struct problem *pr, int err, const char *name)
+{
+    switch (err) {
+    case EPERM:
+        return fail(
+            pr, err,
+            "no permission to make or use TUN device %s: run as root, or inside `unshare -Urn`, or let "
+            "root make it once with `ip tuntap add dev %s mode tun user $USER`",
+            name, name);
+    case EBUSY:
+        return fail(pr, err,
+                    "TUN device %s is in use by another process: end that one, or choose another name", name);
+    case EINVAL:
+        return fail(pr, err,
+                    "%s exists and is not a TUN device (a TAP device, or another interface): choose another "
+                    "name",
+                    name);
+    default: return fail(pr, err, "cannot make TUN device %s: %s", name, strerror(err));
+    }
+}
+
+/* What the kernel may send us uncut and without checksums: all, or as much as it knows of. */
+static void ask_offloads(int fd)
+{
+    static const unsigned steps[] = {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+                                     TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, TUN_F_CSUM | TUN_F_TSO4,
+                                     TUN_F_CSUM, 0};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)steps[i]) == 0)
+            return;
+}
+
+/* The size of the header before each packet; a device made beforehand may have been given another one. -1: no
+ * agreement. */
+static int vnet_size(int fd)
+{
+    int size = VNET_MIN;
+    if (ioctl(fd, TUNGETVNETHDRSZ, &size) == 0 && (size == VNET_MIN || size == VNET_MAX))
+        return size;
+    size = VNET_MIN;
+    return ioctl(fd, TUNSETVNETHDRSZ, &size) == 0 ? size : -1;
+}
+
+static int read_mtu(const char *name, uint32_t *mtu)
+{
+    struct ifreq ifr = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(ifr.ifr_name, name, strlen(name) + 1);
+    int err = fd < 0 || ioctl(fd, SIOCGIFMTU, &ifr) < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    *mtu = (uint32_t)ifr.ifr_mtu;
+    return -err;
+}
+
+/* Make fd the device's queue and find out what it can do. */
+static int set_up(struct tun *t, const char *name, bool plain, struct problem *pr)
+{
+    int flags = attach(t->fd, name, plain);
+    if (flags < 0)
+        return explain_attach(pr, -flags, name);
+    if (flags & IFF_VNET_HDR) {
+        int size = vnet_size(t->fd);
+        if (size < 0)
+            return fail(pr, EINVAL,
+                        "TUN device %s was made with a header size that tern does not know: remove it with "
+                        "`ip link del %s` and let tern make it",
+                        name, name);
+        t->vnet = (uint32_t)size;
+        ask_offloads(t->fd);
+        t->link.info.tx_csum = true;
+        t->link.info.gso_max = GSO_MAX;
+    }
+    int err = read_mtu(name, &t->link.info.mtu);
+    if (err < 0)
+        return fail(pr, -err, "cannot read the MTU of %s: %s", name, strerror(-err));
+    t->region = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (t->region == MAP_FAILED) {
+        t->region = NULL;
+        return fail(pr, ENOMEM, "no memory for the buffers of %s", name);
+    }
+    return 0;
+}
+
+int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len)
+{
+    struct problem pr = {err, err_len};
+    if (!name || !good_name(name))
+        return fail(&pr, EINVAL,
+                    "\"%s\" cannot be the name of a TUN device: 1 to 15 printable characters without "
+                    "blanks, '/', ':' and '%%'",
+                    name ? name : "");
+    struct tun *t = calloc(1, sizeof *t);
+    if (!t)
+        return fail(&pr, ENOMEM, "no memory");
+    t->link.ops = &tun_ops;
+    t->fd = open_clone_device(&pr);
+    int rc = t->fd < 0 ? t->fd : set_up(t, name, plain, &pr);
+    if (rc < 0) {
+        if (t->fd >= 0)
+            tun_close(&t->link);
+        else
+            free(t);
+        return rc;
+    }
+    *out = &t->link;
+    return 0;
+}
