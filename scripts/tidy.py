@@ -21,7 +21,7 @@ COLUMNS = 110
 IFS_PER_THOUSAND = 2
 CITATIONS = 1  # in each file of src/tcp (with its .def), and one per LINES_PER_CITATION lines
 LINES_PER_CITATION = 100
-SECTION = r'\b\d{4},? [1-9A-F](?:\.\d+)*|\bRFC ?\d{3,4}|\b(?:MUST|SHLD|MAY)-\d+'
+SECTION = r'\b\d{4},? [1-9A-F](?:\.\d+)*|\bRFC ?\d{3,4}|\b(?:MUST|SHLD|MAY)-\d+|\bcauses\.def\b'
 
 FLOORS = ['src/base', 'src/wire', 'src/ip', 'src/tcp', 'src/stack', 'src/sock']  # lowest first
 HOUSE = ['link', 'host', 'sim', 'cli']  # outside the core, lowest first; all see include/tern
@@ -420,7 +420,7 @@ class Tidy:
             return
         member, defined, wanted = archive, set(), {}
         for line in done.stdout.split('\n'):
-            header = re.match(r'(?:Symbols|Undefined symbols) from .*?([^/\[]+)\]?:$', line)
+            header = re.match(r'(?:Symbols|Undefined symbols) from .*?([^/\[\]]+)\]?:$', line)
             if header:
                 member = header.group(1)
             columns = [c.strip() for c in line.split('|')]
