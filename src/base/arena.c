@@ -1,8 +1,8 @@
 /* arena.c - pages of the one block of memory.
  *
- * A page comes from the list of free pages, or else from above the high-water mark, so that memory never needed is never
- * touched. A run of neighbours (a table's directory) comes from above the mark; only when that is used up is a run
- * sought among the free pages. What a run gives back are single free pages.
+ * A page comes from the list of free pages, or else from above the high-water mark, so that memory never
+ * needed is never touched. A run of neighbours (a table's directory) comes from above the mark; only when
+ * that is used up is a run sought among the free pages. What a run gives back are single free pages.
  *
  *   0        first                               pages_used        pages_max
  *   | fixed  | pool | free | chunk | table | free | ............... |
@@ -16,18 +16,16 @@
  *                                                  |   MEM_DATA   | the reserve is left alone
  *                                                  |    MEM_CONTROL     |
  *
- * Invariants: (1) pages_used - free_count pages are in use, never more than pages_max; (2) the map is valid below
- * pages_used, and garbage above; (3) free_count pages are on the list, each of kind PAGE_FREE, and no other page is.
+ * Invariants: (1) pages_used - free_count pages are in use, never more than pages_max; (2) the map is valid
+ * below pages_used, and garbage above; (3) free_count pages are on the list, each of kind PAGE_FREE, and no
+ * other page is.
  */
 #include "base/arena.h"
 
 #define MAX_SIZE ((uint64_t)1 << 36) /* what 32-bit references in grains reach */
-#define LINE 64u                     /* the fixed part begins on a cache line */
+#define LINE     64u                 /* the fixed part begins on a cache line */
 
-static inline uint64_t round_up(uint64_t n, uint64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
+static inline uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
 static uint64_t map_end(uint64_t size, uint32_t page_size)
 {
@@ -39,27 +37,16 @@ size_t arena_fixed_size(uint64_t size, uint32_t page_size, size_t fixed)
     return (size_t)round_up(map_end(size, page_size) + fixed, page_size);
 }
 
-static inline uint8_t *map_of(const struct arena *a)
-{
-    return (uint8_t *)(uintptr_t)at_const(a, a->map);
-}
+static inline uint8_t *map_of(const struct arena *a) { return (uint8_t *)(uintptr_t)at_const(a, a->map); }
 
-static inline ref_t page_ref(const struct arena *a, uint32_t number)
-{
-    return number << (a->page_shift - 4);
-}
+static inline ref_t page_ref(const struct arena *a, uint32_t number) { return number << (a->page_shift - 4); }
 
-static inline uint32_t page_number(const struct arena *a, ref_t r)
-{
-    return r >> (a->page_shift - 4);
-}
+static inline uint32_t page_number(const struct arena *a, ref_t r) { return r >> (a->page_shift - 4); }
 
-static inline uint32_t *free_link(struct arena *a, uint32_t number)
-{
-    return at(a, page_ref(a, number));
-}
+static inline uint32_t *free_link(struct arena *a, uint32_t number) { return at(a, page_ref(a, number)); }
 
-bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_size, size_t fixed, void **fixed_at)
+bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_size, size_t fixed,
+                void **fixed_at)
 {
     ASSERT(page_size >= 512 && page_size <= 65536 && (page_size & (page_size - 1)) == 0);
     ASSERT((uintptr_t)a % GRAIN == 0);
@@ -158,7 +145,8 @@ static uint32_t find_run(const struct arena *a, uint32_t n)
     return 0;
 }
 
-/* Take the pages first..first + n - 1 off the free list. Walks the list: rare, only when the untouched part is used up. */
+/* Take the pages first..first + n - 1 off the free list. Walks the list: rare, only when the untouched part
+ * is used up. */
 static void unlist_run(struct arena *a, uint32_t first, uint32_t n)
 {
     uint32_t *link = &a->free_head;

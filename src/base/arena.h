@@ -1,16 +1,18 @@
 /* arena.h - the one block of memory: pages and records addressed by 32-bit references.
  *
- * The arena begins with its own header and holds no pointer at all, so the block can be copied, saved and mapped elsewhere.
- * A reference is an offset from the start of the block in units of 16 bytes (so 32 bits reach 64 GiB); 0 is "none".
+ * The arena begins with its own header and holds no pointer at all, so the block can be copied, saved and
+ * mapped elsewhere. A reference is an offset from the start of the block in units of 16 bytes (so 32 bits
+ * reach 64 GiB); 0 is "none".
  *
  *   | struct arena | page-kind map | world | ....page....page....page....|<- high-water mark    untouched   |
  *
- * Memory is handed out in pages (config.page_size). A page is a slab of one pool's records, a payload chunk, or part of a
- * table. Pages of record pools stay of their kind for ever (type-stable), so that an old handle can always be looked at and
- * found stale; chunk and table pages return to the free list.
+ * Memory is handed out in pages (config.page_size). A page is a slab of one pool's records, a payload chunk,
+ * or part of a table. Pages of record pools stay of their kind for ever (type-stable), so that an old handle
+ * can always be looked at and found stale; chunk and table pages return to the free list.
  *
- * Invariants: (1) every page below the high-water mark is in exactly one kind; (2) free pages are linked through their
- * first word; (3) used pages never exceed the budget; (4) the last `reserve` pages of the budget go to MEM_CONTROL only.
+ * Invariants: (1) every page below the high-water mark is in exactly one kind; (2) free pages are linked
+ * through their first word; (3) used pages never exceed the budget; (4) the last `reserve` pages of the
+ * budget go to MEM_CONTROL only.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -47,18 +49,22 @@ struct arena {
     uint32_t free_head;   /* first free page (page number), 0 = none */
     uint32_t free_count;
     uint32_t reserve;     /* pages kept for MEM_CONTROL */
-    uint32_t fail_after;  /* tests: allocations until one is refused; 0 = never. Counts down at each allocation */
+    uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused */
 };
 
 /* Bytes that the header, the map and `fixed` bytes behind them take, in whole pages. */
 size_t arena_fixed_size(uint64_t size, uint32_t page_size, size_t fixed);
 
-/* Lay out an arena in `block`. `budget` bytes at most are ever used (0: all). On success `*fixed_at` is the place of `fixed`
- * zeroed bytes behind the map. False: too small. */
-bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_size, size_t fixed, void **fixed_at);
+/* Lay out an arena in `block`. `budget` bytes at most are ever used (0: all). On success `*fixed_at` is the
+ * place of `fixed` zeroed bytes behind the map. False: too small. */
+bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_size, size_t fixed,
+                void **fixed_at);
 
 static inline void *at(struct arena *a, ref_t r) { return (uint8_t *)a + (size_t)r * GRAIN; }
-static inline const void *at_const(const struct arena *a, ref_t r) { return (const uint8_t *)a + (size_t)r * GRAIN; }
+static inline const void *at_const(const struct arena *a, ref_t r)
+{
+    return (const uint8_t *)a + (size_t)r * GRAIN;
+}
 static inline ref_t ref_of(const struct arena *a, const void *p)
 {
     return (ref_t)((size_t)((const uint8_t *)p - (const uint8_t *)a) / GRAIN);
@@ -88,13 +94,14 @@ enum page_kind arena_kind(const struct arena *a, ref_t r);
 /* How many more pages a request of this priority could get. */
 uint32_t arena_room(const struct arena *a, enum mem_prio prio);
 
-/* Records of one size. Every record begins with a uint32_t generation that the pool owns: odd while the record is live, even
- * while it is free; it grows for ever, so (ref, generation) names one life of one record. */
+/* Records of one size. Every record begins with a uint32_t generation that the pool owns: odd while the
+ * record is live, even while it is free; it grows for ever, so (ref, generation) names one life of one
+ * record. */
 struct pool {
     uint32_t size;   /* bytes of a record, a multiple of GRAIN */
     uint32_t number; /* its pages are of kind PAGE_POOL0 + number */
     ref_t free;      /* free records, linked through their second word */
-    ref_t pages;     /* all pages, linked through the page's first word (which lies before the first record) */
+    ref_t pages;     /* all pages, linked through their first word (which lies before the first record) */
     uint32_t live;   /* records in use */
     uint32_t total;  /* records in all pages */
 };
@@ -109,7 +116,8 @@ void pool_put(struct arena *a, struct pool *p, ref_t r);
 bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen);
 static inline uint32_t pool_gen(const struct arena *a, ref_t r) { return *(const uint32_t *)at_const(a, r); }
 
-/* Walk over live records: start with *r = 0; returns false at the end. Order is fixed by the allocation history. */
+/* Walk over live records: start with *r = 0; returns false at the end. Order is fixed by the allocation
+ * history. */
 bool pool_next(const struct arena *a, const struct pool *p, ref_t *r);
 
 #endif

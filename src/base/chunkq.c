@@ -3,15 +3,17 @@
  *   chunk (a page):  [ header, 32 bytes | consumed | used bytes ........ | room ]
  *                                       0          off                   off + used
  *
- * Chunks are linked both ways, so both ends can be trimmed. Every chunk knows the stream position of its first byte; a
- * search starts at the hint, or at the nearer end, and walks.
+ * Chunks are linked both ways, so both ends can be trimmed. Every chunk knows the stream position of its
+ * first byte; a search starts at the hint, or at the nearer end, and walks.
  *
- * A hint is a reference that its owner keeps from an earlier search, and nobody tells him when that chunk goes. So a hint is
- * believed only if the page is a chunk of this very queue and its bytes lie inside it; a stale hint costs a walk,
- * never a wrong byte. (A chunk names its queue by the queue's place: a queue with hints must not be moved.)
+ * A hint is a reference that its owner keeps from an earlier search, and nobody tells him when that chunk
+ * goes. So a hint is believed only if the page is a chunk of this very queue and its bytes lie inside it; a
+ * stale hint costs a walk, never a wrong byte. (A chunk names its queue by the queue's place: a queue with
+ * hints must not be moved.)
  *
- * Invariants: (1) chunks of a queue are contiguous: pos + used = the next one's pos; (2) none is empty; (3) an empty queue
- * has none; (4) len is the sum of used, chunks their number; (5) bytes that were appended never move within a queue.
+ * Invariants: (1) chunks of a queue are contiguous: pos + used = the next one's pos; (2) none is empty; (3)
+ * an empty queue has none; (4) len is the sum of used, chunks their number; (5) bytes that were appended
+ * never move within a queue.
  */
 #include "base/chunkq.h"
 
@@ -26,10 +28,7 @@ struct chunk {
 };
 _Static_assert(sizeof(struct chunk) == 32, "header of a chunk");
 
-static inline struct chunk *chunk_at(struct arena *a, ref_t r)
-{
-    return at(a, r);
-}
+static inline struct chunk *chunk_at(struct arena *a, ref_t r) { return at(a, r); }
 
 static inline uint32_t capacity(const struct arena *a)
 {
@@ -41,10 +40,7 @@ static inline uint32_t room_behind(const struct arena *a, const struct chunk *c)
     return capacity(a) - c->off - c->used;
 }
 
-void chunkq_init(struct chunkq *q, uint32_t pos)
-{
-    *q = (struct chunkq){.pos = pos};
-}
+void chunkq_init(struct chunkq *q, uint32_t pos) { *q = (struct chunkq){.pos = pos}; }
 
 /* A new last chunk, still empty. NULL: refused. */
 static struct chunk *extend(struct arena *a, struct chunkq *q, enum mem_prio prio)
@@ -173,10 +169,7 @@ void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n)
     }
 }
 
-void chunkq_clear(struct arena *a, struct chunkq *q)
-{
-    chunkq_drop_front(a, q, q->len);
-}
+void chunkq_clear(struct arena *a, struct chunkq *q) { chunkq_drop_front(a, q, q->len); }
 
 /* Whether a hint of any age is a chunk of this queue. */
 static bool hint_good(const struct arena *a, const struct chunkq *q, ref_t hint)
@@ -215,8 +208,8 @@ void chunkq_copy(struct arena *a, const struct chunkq *q, uint32_t pos, void *ou
     }
 }
 
-int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint, tern_slice *out, int max,
-                  uint32_t *got)
+int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint,
+                  tern_slice *out, int max, uint32_t *got)
 {
     ASSERT(pos - q->pos <= q->len);
     uint32_t left = min_u32(n, q->len - (pos - q->pos));

@@ -1,13 +1,14 @@
 /* chunkq.h - a queue of bytes in pages: send buffer, receive queue, out-of-order range.
  *
- * Every chunk is one page: a small header, then bytes. Chunks know their position in the stream (32 bits, modulo 2^32; the
- * owner uses sequence numbers), so that a reference to a chunk is a hint that makes finding a position constant time.
+ * Every chunk is one page: a small header, then bytes. Chunks know their position in the stream (32 bits,
+ * modulo 2^32; the owner uses sequence numbers), so that a reference to a chunk is a hint that makes finding
+ * a position constant time.
  *
  *   q.head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ [hdr|bytes..      ] ◀─ q.tail
  *              ^ pos                                                    ^ pos + len
  *
- * Invariants: (1) chunks of a queue are contiguous: a chunk's pos + used = the next one's pos; (2) no chunk of a queue is empty;
- * (3) an empty queue has no chunk.
+ * Invariants: (1) chunks of a queue are contiguous: a chunk's pos + used = the next one's pos; (2) no chunk
+ * of a queue is empty; (3) an empty queue has no chunk.
  */
 #ifndef BASE_CHUNKQ_H
 #define BASE_CHUNKQ_H
@@ -39,9 +40,10 @@ void chunkq_clear(struct arena *a, struct chunkq *q);
 /* Copy out n bytes from position pos; must be inside. */
 void chunkq_copy(struct arena *a, const struct chunkq *q, uint32_t pos, void *out, uint32_t n);
 
-/* Slices for up to n bytes from position pos on (inside the queue), at most max slices. `hint` (may be NULL, may hold 0): a
- * chunk at or before pos to start from; set to the chunk that holds pos. Returns the number of slices; *got = their bytes. */
-int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint, tern_slice *out, int max,
-                  uint32_t *got);
+/* Slices for up to n bytes from position pos on (inside the queue), at most max slices. `hint` (may be NULL,
+ * may hold 0, may be stale): where an earlier search of this queue ended; set to the chunk that holds pos.
+ * Returns the number of slices; *got = their bytes. */
+int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint,
+                  tern_slice *out, int max, uint32_t *got);
 
 #endif

@@ -6,17 +6,19 @@
  *   10 ─┬▶ [used, depth 1 | slot slot slot ...]      its entries agree in one bit only
  *   11 ─┘
  *
- * The upper bits of the (mixed) hash choose the segment, the lower ones the slot where the search begins. A segment filled
- * to 7/8 is split by its next bit; if the directory is not deep enough it doubles. A segment that has become nearly empty
- * is joined with its sister. Removal shifts later entries back, so there are no tombstones and searches stay short.
+ * The upper bits of the (mixed) hash choose the segment, the lower ones the slot where the search begins. A
+ * segment filled to 7/8 is split by its next bit; if the directory is not deep enough it doubles. A segment
+ * that has become nearly empty is joined with its sister. Removal shifts later entries back, so there are no
+ * tombstones and searches stay short.
  *
- * Equal hashes cannot be told apart by splitting. So a segment is split only while the directory stays small in relation
- * to the entries; then it fills up, and only when it is full an insertion fails. With hashes as they should be (keyed,
- * uniform) this does not happen: it would need a segment 16 times as full as the average.
+ * Equal hashes cannot be told apart by splitting. So a segment is split only while the directory stays small
+ * in relation to the entries; then it fills up, and only when it is full an insertion fails. With hashes as
+ * they should be (keyed, uniform) this does not happen: it would need a segment 16 times as full as the
+ * average.
  *
- * Invariants: (1) every segment has an empty slot, where searches end; (2) no empty slot lies between the place where an
- * entry's search begins and the entry; (3) a segment of depth d is named by 2^(depth - d) neighbouring directory entries;
- * (4) entries of equal hash are found in the order of insertion.
+ * Invariants: (1) every segment has an empty slot, where searches end; (2) no empty slot lies between the
+ * place where an entry's search begins and the entry; (3) a segment of depth d is named by 2^(depth - d)
+ * neighbouring directory entries; (4) entries of equal hash are found in the order of insertion.
  */
 #include "base/htab.h"
 
@@ -34,25 +36,16 @@ struct segment {
 };
 
 /* Bijective, so that equal means equal before and after; spreads hashes that differ in few bits. */
-static inline uint32_t mix(uint32_t hash)
-{
-    return (hash ^ hash >> 16) * 0x9e3779b1u;
-}
+static inline uint32_t mix(uint32_t hash) { return (hash ^ hash >> 16) * 0x9e3779b1u; }
 
 static inline uint32_t slots_in(const struct arena *a)
 {
     return (arena_page_size(a) - (uint32_t)sizeof(struct segment)) / (uint32_t)sizeof(struct slot);
 }
 
-static inline uint32_t home(uint32_t hash, uint32_t n)
-{
-    return (hash & 0xffff) * n >> 16;
-}
+static inline uint32_t home(uint32_t hash, uint32_t n) { return (hash & 0xffff) * n >> 16; }
 
-static inline uint32_t after(uint32_t i, uint32_t n)
-{
-    return i + 1 == n ? 0 : i + 1;
-}
+static inline uint32_t after(uint32_t i, uint32_t n) { return i + 1 == n ? 0 : i + 1; }
 
 /* The upper `bits` bits. */
 static inline uint32_t prefix(uint32_t hash, uint32_t bits)
@@ -60,10 +53,7 @@ static inline uint32_t prefix(uint32_t hash, uint32_t bits)
     return (uint32_t)((uint64_t)hash >> (32 - bits));
 }
 
-static inline ref_t *directory(struct arena *a, const struct htab *h)
-{
-    return at(a, h->dir);
-}
+static inline ref_t *directory(struct arena *a, const struct htab *h) { return at(a, h->dir); }
 
 static inline ref_t segment_of(const struct arena *a, const struct htab *h, uint32_t hash)
 {
@@ -118,8 +108,9 @@ static inline void put(struct segment *s, uint32_t n, struct slot entry)
     s->used++;
 }
 
-/* Put every entry of `s` again: into `ones` if its bit is set, else into `zeros` (one of them may be s itself). Begins behind
- * an empty slot, so an entry never has to pass one that still waits, and equal hashes keep their order. */
+/* Put every entry of `s` again: into `ones` if its bit is set, else into `zeros` (one of them may be s
+ * itself). Begins behind an empty slot, so an entry never has to pass one that still waits, and equal hashes
+ * keep their order. */
 static void deal(struct segment *s, uint32_t n, uint32_t bit, struct segment *zeros, struct segment *ones)
 {
     uint32_t start = 0;
@@ -143,7 +134,8 @@ static void point(struct arena *a, struct htab *h, uint32_t hash, uint32_t bits,
         entry[i] = r;
 }
 
-/* Twice as many entries, in the same pages where they fit. From the end, so that source and destination may be one. */
+/* Twice as many entries, in the same pages where they fit. From the end, so that source and destination may
+ * be one. */
 static bool directory_double(struct arena *a, struct htab *h, enum mem_prio prio)
 {
     uint32_t entries = 1u << h->depth;

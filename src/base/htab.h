@@ -1,8 +1,9 @@
 /* htab.h - hash table from a 32-bit hash to references, growing a page at a time.
  *
- * Extendible hashing: a directory of 2^depth entries names segments of one page each; a full segment is split in two, and only
- * then does the directory double. So no insertion ever waits for a rehash of the whole. In a segment: open addressing with
- * linear probing; slots are {hash, ref}. The table does not know keys: the caller compares records.
+ * Extendible hashing: a directory of 2^depth entries names segments of one page each; a full segment is split
+ * in two, and only then does the directory double. So no insertion ever waits for a rehash of the whole. In a
+ * segment: open addressing with linear probing; slots are {hash, ref}. The table does not know keys: the
+ * caller compares records.
  *
  *   for (ref_t r = htab_first(a, h, hash, &it); r; r = htab_next(a, h, &it))
  *       if (same key) ...

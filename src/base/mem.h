@@ -12,8 +12,8 @@ void *memmove(void *dst, const void *src, size_t n);
 void *memset(void *dst, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 
-/* assert: a mistake of the programmer, ends the process. NEVER: handled, but must be unreachable; in debug builds it ends
- * the process too, so that tests see it. Usable as a condition: if (NEVER(x == 0)) return. */
+/* assert: a mistake of the programmer, ends the process. NEVER: handled, but must be unreachable; in debug
+ * builds it ends the process too, so that tests see it. Usable as a condition: if (NEVER(x == 0)) return. */
 #define ASSERT(x) ((x) ? (void)0 : __builtin_trap())
 #ifdef NDEBUG
 #define NEVER(x) __builtin_expect(!!(x), 0)

@@ -5,10 +5,12 @@
  *   record: [ generation | next free |  ............ ]   while free (even generation)
  *           [ generation |  the owner's ............ ]   while live (odd generation)
  *
- * Records lie against the end of their page: then records whose size is a multiple of a cache line begin on one.
+ * Records lie against the end of their page: then records whose size is a multiple of a cache line begin on
+ * one.
  *
- * Invariants: (1) pages of a pool stay its own for ever, so a generation can always be read; (2) a record is on the free
- * list exactly when its generation is even; (3) generations only grow; (4) live + length of the free list = total.
+ * Invariants: (1) pages of a pool stay its own for ever, so a generation can always be read; (2) a record is
+ * on the free list exactly when its generation is even; (3) generations only grow; (4) live + length of the
+ * free list = total.
  */
 #include "base/arena.h"
 
@@ -17,10 +19,7 @@ struct record {
     ref_t next; /* while free */
 };
 
-static inline struct record *record_at(struct arena *a, ref_t r)
-{
-    return at(a, r);
-}
+static inline struct record *record_at(struct arena *a, ref_t r) { return at(a, r); }
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size)
 {

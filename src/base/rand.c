@@ -1,11 +1,12 @@
 /* rand.c - SipHash, and random numbers made of it.
  *
- * All randomness of a stack comes from the 32 bytes of seed in its configuration, so that a run can be repeated exactly.
+ * All randomness of a stack comes from the 32 bytes of seed in its configuration, so that a run can be
+ * repeated exactly.
  *
  *   seed ──derive(purpose)──▶ key ──▶ siphash24(key, counter++) = the next number
  *
- * Invariants: (1) two purposes never share a key; (2) results do not depend on the machine's byte order; (3) nothing
- * here keeps state outside of the structures passed in.
+ * Invariants: (1) two purposes never share a key; (2) results do not depend on the machine's byte order; (3)
+ * nothing here keeps state outside of the structures passed in.
  */
 #include "base/rand.h"
 
@@ -13,10 +14,7 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
-static inline uint64_t rotl(uint64_t x, int n)
-{
-    return x << n | x >> (64 - n);
-}
+static inline uint64_t rotl(uint64_t x, int n) { return x << n | x >> (64 - n); }
 
 /* Little-endian by definition; compilers make one load of it. */
 static inline uint64_t load64(const uint8_t *p)
@@ -81,15 +79,9 @@ static inline uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n, in
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-uint64_t siphash24(struct sipkey key, const void *data, size_t n)
-{
-    return siphash(key, data, n, 2, 4);
-}
+uint64_t siphash24(struct sipkey key, const void *data, size_t n) { return siphash(key, data, n, 2, 4); }
 
-uint64_t siphash13(struct sipkey key, const void *data, size_t n)
-{
-    return siphash(key, data, n, 1, 3);
-}
+uint64_t siphash13(struct sipkey key, const void *data, size_t n) { return siphash(key, data, n, 1, 3); }
 
 struct sipkey sipkey_derive(const uint8_t seed[32], uint32_t purpose)
 {
@@ -115,7 +107,8 @@ uint64_t rng_u64(struct rng *r)
     return siphash24(r->key, text, sizeof text);
 }
 
-/* Lemire 2019: the high half of a product; the few low halves that would favour some results are drawn again. */
+/* Lemire 2019: the high half of a product; the few low halves that would favour some results are drawn
+ * again. */
 uint32_t rng_below(struct rng *r, uint32_t n)
 {
     ASSERT(n > 0);

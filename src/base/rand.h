@@ -8,7 +8,8 @@ struct sipkey {
     uint64_t k0, k1;
 };
 
-/* SipHash-c-d (Aumasson, Bernstein 2012) of n bytes. 2-4 for what outsiders must not guess (ISN, ports), 1-3 for tables. */
+/* SipHash-c-d (Aumasson, Bernstein 2012) of n bytes. 2-4 for what outsiders must not guess (ISN, ports), 1-3
+ * for tables. */
 uint64_t siphash24(struct sipkey key, const void *data, size_t n);
 uint64_t siphash13(struct sipkey key, const void *data, size_t n);
 

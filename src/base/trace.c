@@ -1,13 +1,14 @@
 /* trace.c - the ring of binary trace records.
  *
- * The core writes what happens as records of fixed size into memory that the caller gave; others make text of them. A
- * full ring never stops the stack: the oldest records are overwritten, and the reader is told how many.
+ * The core writes what happens as records of fixed size into memory that the caller gave; others make text of
+ * them. A full ring never stops the stack: the oldest records are overwritten, and the reader is told how
+ * many.
  *
  *   records:   [ 8 | 9 | 10 | 11 | 4 | 5 | 6 | 7 ]      head = 12, tail = 3: record 3 was overwritten
  *                            ^head & mask
  *
- * Invariants: (1) tail <= head; (2) records head - size .. head - 1 are in the ring; (3) head and tail count records
- * since the beginning and do not wrap (64 bits).
+ * Invariants: (1) tail <= head; (2) records head - size .. head - 1 are in the ring; (3) head and tail count
+ * records since the beginning and do not wrap (64 bits).
  */
 #include "base/trace.h"
 

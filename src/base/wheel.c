@@ -1,25 +1,28 @@
 /* wheel.c - deadlines in constant time.
  *
- * A deadline lies in the level of the highest 6-bit digit in which it differs from the wheel's time, in the slot that this
- * digit names. So within a level the slots ahead of the wheel's own digit are in order of time, and all of a level comes
- * before all of the next one:
+ * A deadline lies in the level of the highest 6-bit digit in which it differs from the wheel's time, in the
+ * slot that this digit names. So within a level the slots ahead of the wheel's own digit are in order of
+ * time, and all of a level comes before all of the next one:
  *
  *   time       ... 2 | 17 | 40        (digits of levels 2, 1, 0)
  *   level 0:   slots 40..63           one microsecond each: a deadline exactly
  *   level 1:   slots 18..63           64 us each; when the time enters a slot, its nodes sink to level 0
  *   level 2:   slots  3..63           4096 us each
- *   level 7:   a ring: deadlines up to 2^47 us (4.4 years) ahead; digits below the wheel's are in the next round
+ *   level 7:   a ring: deadlines up to 2^47 us (4.4 years) ahead; digits below the wheel's are in the next
+ *   round
  *
- * Nodes keep 48 bits of their deadline, relative to the origin and modulo 2^48; seen from the wheel's time, within 2^47
- * either way, they are unique. A deadline that has passed keeps its value but waits in the slot of the present time.
+ * Nodes keep 48 bits of their deadline, relative to the origin and modulo 2^48; seen from the wheel's time,
+ * within 2^47 either way, they are unique. A deadline that has passed keeps its value but waits in the slot
+ * of the present time.
  *
- * Invariants: (1) a node's slot is a function of its deadline and the wheel's time alone; (2) hence equal deadlines share a
- * slot, and sinking keeps the order of a slot: they fire in the order in which they came to it; (3) the time never goes
- * back, and never passes a slot with nodes in it; (4) bit s of bits[k] is set exactly when the slot has a node.
+ * Invariants: (1) a node's slot is a function of its deadline and the wheel's time alone; (2) hence equal
+ * deadlines share a slot, and sinking keeps the order of a slot: they fire in the order in which they came to
+ * it; (3) the time never goes back, and never passes a slot with nodes in it; (4) bit s of bits[k] is set
+ * exactly when the slot has a node.
  */
 #include "base/wheel.h"
 
-#define TOP (WHEEL_LEVELS - 1)
+#define TOP     (WHEEL_LEVELS - 1)
 #define HORIZON (((uint64_t)1 << 47) - 1)
 
 void wheel_init(struct wheel *w, uint64_t now)
@@ -33,10 +36,7 @@ static inline uint64_t relative(const struct wheel *w, uint64_t t)
     return t > w->origin ? t - w->origin : 0;
 }
 
-static inline uint32_t digit(uint64_t t, uint32_t level)
-{
-    return (uint32_t)(t >> (6 * level)) & 63;
-}
+static inline uint32_t digit(uint64_t t, uint32_t level) { return (uint32_t)(t >> (6 * level)) & 63; }
 
 /* The node's 48 bits as the time nearest to the wheel's. */
 static inline uint64_t when_of(const struct wheel *w, const struct wnode *n)
@@ -45,10 +45,7 @@ static inline uint64_t when_of(const struct wheel *w, const struct wnode *n)
     return w->now + (uint64_t)((int64_t)((low - w->now) << 16) >> 16);
 }
 
-uint64_t wheel_when(const struct wheel *w, const struct wnode *n)
-{
-    return w->origin + when_of(w, n);
-}
+uint64_t wheel_when(const struct wheel *w, const struct wnode *n) { return w->origin + when_of(w, n); }
 
 /* level * 64 + slot for a deadline. */
 static inline uint32_t place_of(const struct wheel *w, uint64_t when)

@@ -1,9 +1,9 @@
 /* wheel.h - a hierarchical timing wheel: deadlines in microseconds, arm and cancel in constant time.
  *
- * Levels of 64 slots; level k has slots of 64^k us. A node lies in the level of the highest 6-bit digit in which its deadline
- * differs from the wheel's time, and sinks as time comes nearer. A bitmap per level finds the next slot. Nodes are embedded
- * in records at 16-byte aligned places and linked by reference. Nodes of one slot are kept in order of arming, so that two
- * runs with the same inputs fire in the same order.
+ * Levels of 64 slots; level k has slots of 64^k us. A node lies in the level of the highest 6-bit digit in
+ * which its deadline differs from the wheel's time, and sinks as time comes nearer. A bitmap per level finds
+ * the next slot. Nodes are embedded in records at 16-byte aligned places and linked by reference. Nodes of
+ * one slot are kept in order of arming, so that two runs with the same inputs fire in the same order.
  */
 #ifndef BASE_WHEEL_H
 #define BASE_WHEEL_H
@@ -36,7 +36,8 @@ void wheel_cancel(struct arena *a, struct wheel *w, struct wnode *n);
 static inline bool wheel_armed(const struct wnode *n) { return n->slot != 0; }
 uint64_t wheel_when(const struct wheel *w, const struct wnode *n);
 
-/* Take out one node whose deadline is <= now, in order of deadline; NULL when there is none (then the wheel stands at now). */
+/* Take out one node whose deadline is <= now, in order of deadline; NULL when there is none (then the wheel
+ * stands at now). */
 struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now);
 
 /* The earliest deadline, or an earlier time at which the wheel needs a turn; UINT64_MAX = nothing armed. */
