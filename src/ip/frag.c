@@ -6,7 +6,7 @@
  *
  *   buf ─▶ |      FRAG_ROOM bytes      |          fragmentable part           |
  *          |........| first's headers  | piece |.......| piece | piece |.......|
- *                                                               high ─^       ^─ total, once the last has come
+ *                                                               high ─^      total ─^ (once it has come)
  *
  * Beside it stands the list of pieces (RFC 815 keeps the holes instead: the complement, and no easier to
  * bound). Since no two pieces may overlap, the datagram is whole when the bytes that came are as many as it
@@ -64,7 +64,7 @@ static enum tern_cause refuse(struct arena *a, struct frag_table *t, struct frag
     return why;
 }
 
-/* Whether two addresses count as one source: a host has a whole /64 of IPv6 to choose from (RFC 4291 2.5.1). */
+/* Whether two addresses count as one source: a host may use all of its /64 of IPv6 (RFC 4291 2.5.1). */
 static bool same_source(const tern_ip *a, const tern_ip *b)
 {
     return ip_prefix_eq(a, b, tern_ip_is4(a) ? 32 : 64);

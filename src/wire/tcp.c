@@ -28,7 +28,6 @@ static void read_header(const struct ip_hdr *ip, const uint8_t *p, uint32_t hdr_
     };
 }
 
-/* With TCP_OPTION_LENGTH the rest of `out` is valid, so that the segment can be answered. */
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out)
 {
     const uint8_t *p = ip->payload;

@@ -1,7 +1,8 @@
 /* wire.h - the codecs: bytes of packets are touched here and nowhere else.
  *
- * parse: validates every length once into a plain struct; after that nothing can fail. Returns TERN_CAUSE_NONE or why the
- * packet is refused. emit: writes a header, returns its length. No function keeps a pointer beyond the struct's `data`.
+ * parse: validates every length once into a plain struct; after that nothing can fail. Returns
+ * TERN_CAUSE_NONE or why the packet is refused. emit: writes a header, returns its length. No function keeps
+ * a pointer beyond the struct's `data`.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
@@ -22,8 +23,9 @@ static inline void put32(uint8_t *p, uint32_t v) { put16(p, (uint16_t)(v >> 16))
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_FRAGMENT = 44, PROTO_ICMP6 = 58 };
 enum { ECN_NOT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
 
-/* Internet checksum (RFC 1071). csum_add: 32-bit-or-wider partial sum of n bytes, which begin at an even offset unless `odd`.
- * csum_fold: to 16 bits, complemented, in host order (put16 it). */
+/* Internet checksum (RFC 1071). csum_add: `sum` plus that of n bytes, which begin at an even offset unless
+ * `odd`; it grows by at most 65535, so sums may be added. csum_fold: to 16 bits, complemented, in host order
+ * (put16 it). */
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n);
 uint64_t csum_add_odd(uint64_t sum, const uint8_t *p, size_t n);
 uint16_t csum_fold(uint64_t sum);
@@ -43,20 +45,21 @@ struct ip_hdr {
     uint8_t tos;              /* Diffserv << 2 | ECN */
     bool fragment;            /* part of a datagram: */
     bool more;                /* more fragments follow */
-    bool dont_fragment;
-    bool source_route;        /* carries a source route (IPv4 LSRR, SSRR; IPv6 routing header with segments left) */
+    bool dont_fragment;       /* IPv4's DF */
+    bool source_route;        /* IPv4: has LSRR or SSRR; IPv6: routing header with segments left */
     uint32_t frag_off;        /* bytes */
     uint32_t frag_id;
     uint16_t frag_hdr_len;    /* bytes of headers before the fragmentable part */
 };
 
-/* Parse any IP packet (by its version). IP options and extension headers that are unknown are stepped over (MUST-50). */
+/* Parse any IP packet (by its version). IP options and extension headers that are unknown are stepped over
+ * (MUST-50). */
 enum tern_cause ip_parse(const uint8_t *p, uint32_t len, struct ip_hdr *out);
 
-/* Write an IPv4 (20 bytes, checksum made, DF set) or IPv6 (40 bytes) header for `payload_len` bytes. `id`: IPv4
- * identification. Returns its length. */
-uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl, uint8_t tos, uint32_t payload_len,
-                 uint16_t id);
+/* Write an IPv4 (20 bytes, checksum made, DF set) or IPv6 (40 bytes) header for `payload_len` bytes. `id`:
+ * IPv4 identification. Returns its length. */
+uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl, uint8_t tos,
+                 uint32_t payload_len, uint16_t id);
 
 enum { F_FIN = 1, F_SYN = 2, F_RST = 4, F_PSH = 8, F_ACK = 16, F_URG = 32, F_ECE = 64, F_CWR = 128 };
 
@@ -99,21 +102,41 @@ static inline uint32_t seg_len(const struct segment *s)
     return s->len + ((s->flags & F_SYN) != 0) + ((s->flags & F_FIN) != 0);
 }
 
-/* Parse the TCP header in ip->payload. `verify`: check the checksum too. Options are read on every segment (MUST-5), at any
- * offset (MUST-64), unknown ones stepped over (MUST-6); an impossible length gives TCP_OPTION_LENGTH (MUST-7). */
+/* Parse the TCP header in ip->payload. `verify`: check the checksum too. Options are read on every segment
+ * (MUST-5), at any offset (MUST-64), unknown ones stepped over (MUST-6); an impossible length gives
+ * TCP_OPTION_LENGTH (MUST-7): then all of `out` but the options behind it is valid, so that the segment can be
+ * answered. `link` and `gso_size` are 0: the caller knows them. */
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out);
 
-/* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a multiple of 4). No MSS without
- * F_SYN (MUST-65). SACK blocks as many as fit. Checksum field left 0. Returns its length, 20..60. */
+/* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a
+ * multiple of 4). No MSS without F_SYN (MUST-65). SACK blocks as many as fit. Checksum field left 0.
+ * Returns its length, 20..60. */
 uint16_t tcp_emit(uint8_t *p, const struct segment *s);
 
 /* Bytes that these options will take in the header, padded to 4. */
 uint16_t tcp_opts_len(const struct tcp_opts *o, uint8_t flags);
 
 /* ICMP and ICMPv6. */
-enum { ICMP_ECHO_REPLY = 0, ICMP_UNREACH = 3, ICMP_QUENCH = 4, ICMP_ECHO = 8, ICMP_TIME = 11, ICMP_PARAM = 12 };
-enum { ICMP6_UNREACH = 1, ICMP6_TOO_BIG = 2, ICMP6_TIME = 3, ICMP6_PARAM = 4, ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129,
-       ICMP6_ROUTER_SOLICIT = 133, ICMP6_ROUTER_ADVERT = 134, ICMP6_NEIGHBOUR_SOLICIT = 135, ICMP6_NEIGHBOUR_ADVERT = 136 };
+enum {
+    ICMP_ECHO_REPLY = 0,
+    ICMP_UNREACH = 3,
+    ICMP_QUENCH = 4,
+    ICMP_ECHO = 8,
+    ICMP_TIME = 11,
+    ICMP_PARAM = 12
+};
+enum {
+    ICMP6_UNREACH = 1,
+    ICMP6_TOO_BIG = 2,
+    ICMP6_TIME = 3,
+    ICMP6_PARAM = 4,
+    ICMP6_ECHO = 128,
+    ICMP6_ECHO_REPLY = 129,
+    ICMP6_ROUTER_SOLICIT = 133,
+    ICMP6_ROUTER_ADVERT = 134,
+    ICMP6_NEIGHBOUR_SOLICIT = 135,
+    ICMP6_NEIGHBOUR_ADVERT = 136
+};
 
 struct icmp_msg {
     uint8_t version;        /* 4, 6 */
@@ -131,9 +154,10 @@ struct icmp_msg {
 /* Parse and verify the checksum. */
 enum tern_cause icmp_parse(const struct ip_hdr *ip, struct icmp_msg *out);
 
-/* Write the 8 bytes of an ICMP (or, by version, ICMPv6) message whose body stands at `body`; checksum made. */
-void icmp_emit(uint8_t *p, uint8_t version, uint8_t type, uint8_t code, uint32_t rest, const uint8_t *body, uint32_t body_len,
-               const tern_ip *src, const tern_ip *dst);
+/* Write the 8 bytes of an ICMP (or, by version, ICMPv6) message whose body stands at `body`; checksum
+ * made. */
+void icmp_emit(uint8_t *p, uint8_t version, uint8_t type, uint8_t code, uint32_t rest, const uint8_t *body,
+               uint32_t body_len, const tern_ip *src, const tern_ip *dst);
 
 /* Whether an address can be a TCP peer: not unspecified, multicast, limited broadcast, loopback is fine. */
 bool ip_is_multicast(const tern_ip *ip);
