@@ -1,0 +1,329 @@
+/* The three steps that open a connection, from both ends (RFC 9293 3.5, 3.10.7.2, 3.10.7.3). */
+#include "lab/lab.h"
+
+/* RFC 9293 figure 6: the numbers of the three steps; a SYN has no data and takes one number. */
+static void passive_open(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "= LISTEN\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1 <mss 1460>\n"
+            "= SYN_RCVD\n"
+            "accept -> EAGAIN\n"
+            "< A 1 ack 1\n"
+            "> none\n"
+            "accept\n"
+            "= ESTABLISHED\n"
+            "+1s > none");
+    lab_end(l);
+}
+
+static void active_open(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0 <mss 1460,sackOK,ts,wscale *>\n"
+            "= SYN_SENT\n"
+            "events !CONNECTED\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1 <>\n"
+            "= ESTABLISHED\n"
+            "events CONNECTED|WRITABLE\n"
+            "+1s > none");
+    lab_end(l);
+}
+
+/* RFC 9293 3.10.7.3: bytes sent before the handshake ends are queued, and may ride on its last segment. */
+static void queued_before_established(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "send 100\n"
+            "> none\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> PA 1:101(100) ack 1");
+    lab_end(l);
+}
+
+/* The third segment may carry data; it opens the connection all the same. */
+static void data_on_third_segment(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< PA 1:101(100) ack 1\n"
+            "+0..500ms > A 1 ack 101\n"
+            "accept\n"
+            "= ESTABLISHED\n"
+            "recv 100");
+    lab_end(l);
+}
+
+/* RFC 9293 3.1: the acknowledgment field counts only when ACK is set. */
+static void syn_with_ack_field(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    uint8_t pkt[66000];
+    TALK(l, "listen");
+    uint32_t len = lab_packet(l, "S 0 win 65535 <mss 1460>", pkt);
+    put32(pkt + (tern_ip_is4(&l->ip) ? 20 : 40) + 8, 0x12345678);
+    lab_checksum(pkt, len);
+    lab_rx(l, pkt, len);
+    TALK(l, "> SA 0 ack 1\n"
+            "= SYN_RCVD");
+    lab_end(l);
+}
+
+/* RFC 9293 3.10.7.4 fifth: after the handshake a segment without ACK is dropped. */
+static void no_ack_is_dropped(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< P 1:11(10)\n"
+            "+1s > none\n"
+            "recv 10 -> EAGAIN\n"
+            "< PA 1:11(10) ack 1\n"
+            "recv 10");
+    lab_end(l);
+}
+
+/* RFC 9293 3.10.7.2 third: other text on the SYN may wait; tern lets the peer send it again, and must not lose or double
+ * it. */
+static void data_on_syn(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0:10(10) win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< PA 1:21(20) ack 1\n"
+            "+0..500ms > A 1 ack 21\n"
+            "accept\n"
+            "recv 100 -> 20");
+    lab_end(l);
+}
+
+/* RFC 9293 3.10.7.3 fourth: text on the SYN+ACK is processed in ESTABLISHED (continue at the sixth step). */
+static void data_on_syn_ack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< SA 0:10(10) ack 1 win 65535 <mss 1460>\n"
+            "+0..500ms > A 1 ack 11\n"
+            "= ESTABLISHED\n"
+            "recv 10");
+    lab_end(l);
+}
+
+/* RFC 9293 3.10.7.3: a SYN+ACK+FIN opens and half-closes at once (reached through the fourth step). */
+static void fin_on_syn_ack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< SFA 0:10(10) ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 12\n"
+            "= CLOSE_WAIT\n"
+            "recv 10\n"
+            "recv 10 -> 0");
+    lab_end(l);
+}
+
+/* MUST-10, figure 7: SYN crosses SYN and one connection comes of it. Line 6 of the figure arrives with an old number and must
+ * open it all the same (Appendix A.2). */
+static void simultaneous_open(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1 <mss 1460>\n"
+            "= SYN_RCVD\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED\n"
+            "send 10\n"
+            "> PA 1:11(10) ack 1");
+    lab_end(l);
+}
+
+/* The same, but the peer answers with an ACK. */
+static void simultaneous_open_acked(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "= ESTABLISHED\n"
+            "events CONNECTED\n"
+            "> none");
+    lab_end(l);
+}
+
+/* RFC 9293 figure 8: an old SYN, then the RST of the peer that knows better; the listener is undisturbed and the new SYN is served. */
+static void old_syn_then_new(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< R 1\n"
+            "= LISTEN\n"
+            "reborn 100000\n"
+            "+1s < S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
+/* RFC 9293 3.5.1, figure 9: the peer of a half-open connection has crashed and opens anew. Our ACK draws its RST. */
+static void half_open_peer_crashed(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< S 500000 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED\n"
+            "< R 1\n"
+            "= CLOSED\n"
+            "recv 1 -> ECONNRESET");
+    lab_end(l);
+}
+
+/* Figure 10: the other way round: ours is gone, and the peer's data draws a RST. */
+static void half_open_we_crashed(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "< PA 1:101(100) ack 77777\n"
+            "> R 77777\n"
+            "< P 1:101(100)\n"
+            "> RA =0 ack 101\n"
+            "< R 1\n"
+            "> none");
+    lab_end(l);
+}
+
+/* RFC 9293 3.5.2 group 1: what draws no answer when the configuration says so. */
+static void silent_when_told(void **state)
+{
+    struct lab_config cfg = {.stack = {.unclaimed_rst = TERN_RST_NO}};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "< S 0\n"
+            "> none\n"
+            "< PA 1:101(100) ack 77777\n"
+            "> none");
+    lab_end(l);
+}
+
+/* 3.10.7.3 first: an ACK of something never sent draws <SEQ=SEG.ACK><CTL=RST>, and SYN_SENT goes on; a RST with it draws nothing. */
+static void syn_sent_bad_ack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< SA 0 ack 2 win 65535 <mss 1460>\n"
+            "> R 2\n"
+            "= SYN_SENT\n"
+            "< A 1 ack 0\n"
+            "> R 0\n"
+            "= SYN_SENT\n"
+            "< RA 0 ack 2\n"
+            "> none\n"
+            "= SYN_SENT\n"
+            "< R 0\n"
+            "> none\n"
+            "= SYN_SENT\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
+/* A listener of the same port may be made while connections from it are opening (MUST-42), and leaves them alone (MUST-41). */
+static void listen_beside_opening(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0");
+    tern_endpoint same = {.port = l->flow[0].local.port};
+    tern_handle h;
+    assert_int_equal(tern_listen(l->t, &same, 0, &h), 0);
+    TALK(l, "= SYN_SENT\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED");
+    assert_int_equal(tern_close(l->t, h), 0);
+    TALK(l, "= ESTABLISHED\n"
+            "> none");
+    lab_end(l);
+}
+
+/* MUST-43: the local address of OPEN is the connection's. */
+static void local_address_is_used(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_ip second = l->ip;
+    second.b[15] = 77;
+    assert_int_equal(tern_addr_add(l->t, l->link, &second, tern_ip_is4(&l->ip) ? 24 : 64), 0);
+    l->flow[1].local.ip = second;
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "1 connect\n"
+            "1> S 0\n"
+            "1< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "1> A 1 ack 1\n"
+            "1 send 10\n"
+            "1> PA 1:11(10) ack 1");
+    lab_end(l);
+}
+
+/* MUST-45: what a listener at "any" answers with is the address that was asked. */
+static void answers_from_the_address_asked(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_ip second = l->ip;
+    second.b[15] = 78;
+    assert_int_equal(tern_addr_add(l->t, l->link, &second, tern_ip_is4(&l->ip) ? 24 : 64), 0);
+    l->flow[1].local.ip = second;
+    TALK(l, "listen\n"
+            "1< S 0 win 65535 <mss 1460>\n"
+            "1> SA 0 ack 1\n"
+            "1< A 1 ack 1\n"
+            "1 accept\n"
+            "1 send 10\n"
+            "1> PA 1:11(10) ack 1");
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(passive_open),
+        LAB_TEST(active_open),
+        LAB_TEST(queued_before_established),
+        LAB_TEST(data_on_third_segment),
+        LAB_TEST(syn_with_ack_field),
+        LAB_TEST(no_ack_is_dropped),
+        LAB_TEST(data_on_syn),
+        LAB_TEST(data_on_syn_ack),
+        LAB_TEST(fin_on_syn_ack),
+        LAB_TEST(simultaneous_open),
+        LAB_TEST(simultaneous_open_acked),
+        LAB_TEST(old_syn_then_new),
+        LAB_TEST(half_open_peer_crashed),
+        LAB_TEST(half_open_we_crashed),
+        LAB_TEST(silent_when_told),
+        LAB_TEST(syn_sent_bad_ack),
+        LAB_TEST(listen_beside_opening),
+        LAB_TEST(local_address_is_used),
+        LAB_TEST(answers_from_the_address_asked),
+    };
+    return LAB_MAIN(tests);
+}

@@ -1,0 +1,249 @@
+/* The retransmission timer: RFC 6298, Karn, back-off, and how long one tries (RFC 9293 3.8.1, 3.8.3). */
+#include "lab/lab.h"
+
+/* RFC 6298 2.1, 5.5, 5.7: SYN after 1 s, then doubled; MUST-23: for at least 3 minutes. */
+static void syn_is_repeated_for_3_minutes(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+1s > S 0\n"
+            "+2s > S 0\n"
+            "+4s > S 0\n"
+            "+8s > S 0\n"
+            "+16s > S 0\n"
+            "+32s > S 0\n"
+            "+64s > S 0\n"
+            "+50s = SYN_SENT");
+    lab_run(l, 200 * SEC);
+    lab_forget(l);
+    TALK(l, "= CLOSED\n"
+            "? reason SYN_RETRIES_USED_UP\n"
+            "events ENDED\n"
+            "recv 1 -> ETIMEDOUT");
+    lab_end(l);
+}
+
+/* The program may give up sooner (MUST-23 lets it): the user timeout holds in SYN_SENT too. */
+static void syn_user_timeout(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "opt user_timeout 10000\n"
+            "+9s = SYN_SENT");
+    lab_run(l, 16 * SEC);
+    lab_forget(l);
+    TALK(l, "= CLOSED\n"
+            "recv 1 -> ETIMEDOUT");
+    lab_end(l);
+}
+
+/* SYN+ACK likewise: five times by default, about a minute; then the half-open record goes. */
+static void syn_ack_is_repeated(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "+1s > SA 0 ack 1\n"
+            "+2s > SA 0 ack 1\n"
+            "+4s > SA 0 ack 1\n"
+            "+8s > SA 0 ack 1\n"
+            "+16s > SA 0 ack 1\n"
+            "= SYN_RCVD\n"
+            "+40s > none\n"
+            "= LISTEN");
+    assert_int_equal(lab_live(l).halfopen, 0);
+    lab_end(l);
+}
+
+/* RFC 6298 2.2: first sample R: SRTT = R, RTTVAR = R/2, RTO = R + max(G, 4 * R/2). */
+static void first_sample(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "? srtt_us 400000\n"
+            "? rttvar_us 200000\n"
+            "? rto_us 1200000\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+1200ms > PA 1:101(100) ack 1\n"
+            "+2400ms > PA 1:101(100) ack 1\n"
+            "+4800ms > PA 1:101(100) ack 1");
+    lab_end(l);
+}
+
+/* RFC 6298 2.3: RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, then SRTT = 7/8 SRTT + 1/8 R'. */
+static void second_sample(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+800ms < A 1 ack 101\n"
+            "? rttvar_us 250000\n"
+            "? srtt_us 450000\n"
+            "? rto_us 1450000\n"
+            "send 100\n"
+            "> PA 101:201(100) ack 1\n"
+            "+1450ms > PA 101:201(100) ack 1");
+    lab_end(l);
+}
+
+/* Karn (MUST-18): the ACK of a repeated segment is no sample, and the back-off stays for the next one (RFC 6298 5, 3). */
+static void karn(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+1200ms > PA 1:101(100) ack 1\n"
+            "+10ms < A 1 ack 101\n"
+            "? srtt_us 400000\n"
+            "send 100\n"
+            "> PA 101:201(100) ack 1\n"
+            "+2400ms > PA 101:201(100) ack 1\n"
+            "+10ms < A 1 ack 201\n"
+            "send 100\n"
+            "> PA 201:301(100) ack 1\n"
+            "+500ms < A 1 ack 301\n"
+            "? srtt_us 412500\n"
+            "? backoff 0");
+    lab_end(l);
+}
+
+/* RFC 7323 4.1: with timestamps an ACK of a repeated segment tells which sending it answers. */
+static void timestamps_measure_repeated(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0 <mss 1460,sackOK,ts,wscale *>\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460,ts>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+1200ms > PA 1:101(100) ack 1\n"
+            "+400ms < A 1 ack 101\n"
+            "? srtt_us 400000\n"
+            "? backoff 0");
+    lab_end(l);
+}
+
+/* RFC 6298 5.7: when the SYN had to be repeated the first data has an RTO of 3 s. */
+static void rto_after_lost_syn(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+1s > S 0\n"
+            "+10ms < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+3s > PA 1:101(100) ack 1");
+    lab_end(l);
+}
+
+/* RFC 6298 5.1 to 5.3: the timer is started by the first segment, restarted by an ACK of new data, stopped when all is acknowledged. */
+static void timer_restart(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "opt nodelay 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+200ms send 100\n"
+            "> PA 101:201(100) ack 1\n"
+            "+200ms < A 1 ack 101\n"
+            "? srtt_us 400000\n"
+            "? rttvar_us 150000\n"
+            "? rto_us 1000000\n"
+            "+1s > PA 101:201(100) ack 1\n"
+            "< A 1 ack 201\n"
+            "+100s > none");
+    lab_end(l);
+}
+
+/* RFC 6298 5.4, 5.6; RFC 5681 3.1: the timeout repeats the first segment only; cwnd is one segment; then slow start. */
+static void timeout_repeats_the_first(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+100ms < SA 0 ack 1 win 65535 <mss 1000>\n"
+            "> A 1 ack 1\n"
+            "send 4000\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "> PA 3001:4001(1000) ack 1\n"
+            "+300ms > A 1:1001(1000) ack 1\n"
+            "? cwnd 1000\n"
+            "? ssthresh 2000\n"
+            "> none\n"
+            "+100ms < A 1 ack 1001\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "> none\n"
+            "+100ms < A 1 ack 4001\n"
+            "+100s > none");
+    lab_end(l);
+}
+
+/* RFC 6298 2.5: a bound of at least 60 s; tern's is 120 s. SHLD-11: data is tried for at least 100 s; MUST-20: then the connection
+ * ends, R1 (SHLD-9, SHLD-10) is told before. */
+static void data_until_r2(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    TALK(l, "send 100\n"
+            "> PA 1:101(100) ack 1");
+    uint64_t start = l->now, last = l->now, longest = 0;
+    while (lab_state(l, 0) == TERN_ESTABLISHED) {
+        lab_run_until(l, l->now + 200 * SEC, true);
+        const struct lab_out *o = lab_next(l);
+        if (o && o->seg.len == 100) {
+            longest = o->t - last > longest ? o->t - last : longest;
+            last = o->t;
+        }
+        if (l->now - start > 3000 * SEC)
+            lab_fail(l, "it never ends");
+    }
+    assert_in_range(longest, 60 * SEC, 121 * SEC);
+    assert_in_range(l->now - start, 100 * SEC, 1200 * SEC);
+    TALK(l, "events SOFT_ERROR|ENDED\n"
+            "recv 1 -> ETIMEDOUT\n"
+            "? reason RETRIES_USED_UP");
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(syn_is_repeated_for_3_minutes),
+        LAB_TEST(syn_user_timeout),
+        LAB_TEST(syn_ack_is_repeated),
+        LAB_TEST(first_sample),
+        LAB_TEST(second_sample),
+        LAB_TEST(karn),
+        LAB_TEST(timestamps_measure_repeated),
+        LAB_TEST(rto_after_lost_syn),
+        LAB_TEST(timer_restart),
+        LAB_TEST(timeout_repeats_the_first),
+        LAB_TEST(data_until_r2),
+    };
+    return LAB_MAIN(tests);
+}
