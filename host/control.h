@@ -1,0 +1,45 @@
+/* control.h - asking running tern processes about their connections: the client's side of the control socket.
+ *
+ * Every tern_host with a name listens on a Unix socket, one file per host, in the first of these that can be
+ * had: $XDG_RUNTIME_DIR/tern, /run/tern (root), /tmp/tern-UID. A file, since abstract names end at the
+ * network namespace, in which tern often has one of its own. The file's name is PID-NAME.sock.
+ *
+ * A question is one line, the answer one JSON object, then the socket is closed:
+ *
+ * "ss"     {"pid":1, "name":"serve", "version":"0.1.0", "now_us":T, "connections":[INFO, ...]}
+ *          INFO: every listener, connection, half-open and TIME_WAIT record (tern_walk). The fields have the
+ *          names of tern_info (stats.h), numbers as numbers; times ("..._us") are of the same clock as
+ *          now_us. Besides:
+ *              "local":"192.0.2.1", "local_port":80, "remote":..., "remote_port":..., "zone":0
+ *              "state":"ESTABLISHED", "timer":"none" | "retransmit" | "persist" | "delayed ack" | ...
+ *              "cause":"SYN_ACKED", "rule":"RFC 9293 3.10.7.4 fifth", "text":"the ACK of our SYN arrived:
+ *              ..." "error":-104, "error_text":"Connection reset by peer" (0 and "" when none); likewise
+ *              "soft_error" "history":[{"from":"SYN_RCVD", "to":"ESTABLISHED", "t_us":..., "cause", "rule",
+ *              "text"}, ...] newest first
+ * "stats"  {"pid", "name", "version", "now_us", "stats":{counters of counters.def}, "dropped":{CAUSE: n,
+ * ...},
+ *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost"},
+ *          "links":[{"id", "name", "mtu", "gso_max", "tx_csum", "gone"}]}
+ * other    {"error":"..."}
+ */
+#ifndef HOST_CONTROL_H
+#define HOST_CONTROL_H
+
+#include <jansson.h>
+
+struct tern_control_peer {
+    int pid;        /* as seen from here; the one in the file's name where the kernel does not say */
+    char name[40];  /* tern_host_config.name; "NAME-2" for the second of that name in its process */
+    char path[108]; /* of the socket */
+};
+
+/* The tern processes that run now, sorted by pid and name, at most `max`. Sockets that dead processes left
+ * are removed. Returns the count. */
+int tern_control_list(struct tern_control_peer *out, int max);
+
+/* Ask one ("ss", "stats"). 0 and the answer (to be released with json_decref), or -errno: -ECONNREFUSED,
+ * -ENOENT (gone),
+ * -ETIMEDOUT (it does not answer within 3 s: stopped?), -EPROTO (not JSON). */
+int tern_control_ask(const struct tern_control_peer *peer, const char *cmd, json_t **out);
+
+#endif

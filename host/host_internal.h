@@ -1,0 +1,60 @@
+/* host_internal.h - what the event loop and the control socket share. */
+#ifndef HOST_INTERNAL_H
+#define HOST_INTERNAL_H
+
+#include <tern/host.h>
+
+enum {
+    HOST_LINKS = 16, /* ids 1..15 */
+    HOST_BATCH = 64, /* packets handed to or taken from the stack at once */
+    /* What an event of the epoll set is about: a link's id, or one of these. */
+    HOST_TAG_TIMER = 32,
+    HOST_TAG_CONTROL = 64, /* up to HOST_TAG_CONTROL + CONTROL_CLIENTS */
+};
+
+struct control;
+
+struct host_link {
+    tern_link *link; /* NULL: none */
+    int gone;        /* -errno when it is */
+};
+
+struct tern_host {
+    tern *stack;
+    void *memory; /* of the stack */
+    size_t memory_len;
+    tern_trace_record *ring;            /* NULL: no trace */
+    size_t ring_len;                    /* bytes */
+    int epoll, timer;                   /* descriptors */
+    uint64_t armed;                     /* us: when the timer fires; UINT64_MAX = it does not */
+    struct host_link links[HOST_LINKS]; /* by id */
+    int gone;                           /* -errno of the first link that went; 0 = all are there */
+    struct control *control;            /* NULL: none */
+    void (*on_trace)(void *ctx, const tern_trace_record *r);
+    void *trace_ctx;
+    uint64_t tx_refused; /* packets that a link did not take */
+    uint64_t trace_lost; /* records overwritten before they were taken */
+    tern_rx_packet rx[HOST_BATCH];
+    tern_tx_packet tx[HOST_BATCH];
+    tern_trace_record records[HOST_BATCH];
+};
+
+/* Watch a descriptor for reading; the events come back with `tag`. 0 or -errno. */
+int host_watch(tern_host *h, int fd, uint32_t tag);
+/* Watch it for writing instead, or for reading again. */
+void host_watch_write(tern_host *h, int fd, uint32_t tag, bool write);
+
+/* Open the control socket. 0, or -errno and a sentence in `err`. */
+int control_open(tern_host *h, const char *name, char *err, size_t err_len);
+/* Something happened at HOST_TAG_CONTROL + i. */
+void control_event(tern_host *h, uint32_t i);
+void control_close(tern_host *h);
+
+/* control_dir.c: where the sockets lie. The n-th place to try for our own (0, 1, ...), NULL: no more. */
+const char *control_place(int n, char *buf, size_t len);
+/* Make it if need be. Whether it is ours alone to write. */
+bool control_make_dir(const char *path);
+/* All directories that may hold sockets of others, each once; called back with whether it is ours. */
+void control_each_dir(void (*fn)(void *ctx, const char *dir, bool ours), void *ctx);
+
+#endif

@@ -1,0 +1,375 @@
+/* loop.c - the event loop: one stack, its links, a clock.
+ *
+ *                      ┌─────────── epoll (tern_host_fd) ───────────┐
+ *     link fds ────────┤                                            ├──── readable: call tern_host_turn
+ *     timerfd ─────────┤  armed to the stack's deadline or a link's │
+ *     control socket ──┘                                            ┘
+ *
+ * A turn receives first and runs timers then: a packet that came in time must not find its timer expired
+ * because we were late. Output comes last, once for all that happened, so one acknowledgment covers all that
+ * was received.
+ *
+ * The timer is armed lazily: only when something is due earlier than what it is set to. Deadlines that move
+ * away with every packet (retransmission) then cost no system call; at worst a turn finds nothing to do.
+ *
+ * A link that takes fewer packets than offered is a full queue: the rest is dropped and counted, and TCP
+ * sends it again. Keeping them is not possible: slices are valid until the next call on the stack only.
+ */
+#include "host/host_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    ROUNDS = 8,             /* batches received from one link in a turn */
+    LARGE_BATCH = 64 << 10, /* bytes; a batch of fewer packets and fewer bytes was all that there was */
+    EVENTS = 32,
+};
+
+#define MEMORY_DEFAULT (1ull << 30)
+
+uint64_t tern_host_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* --- the epoll set ------------------------------------------------------------------------------ */
+
+int host_watch(tern_host *h, int fd, uint32_t tag)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.u32 = tag};
+    return epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+void host_watch_write(tern_host *h, int fd, uint32_t tag, bool write)
+{
+    struct epoll_event ev = {.events = write ? EPOLLOUT : EPOLLIN, .data.u32 = tag};
+    epoll_ctl(h->epoll, EPOLL_CTL_MOD, fd, &ev);
+}
+
+static uint64_t next_deadline(const tern_host *h)
+{
+    uint64_t soonest = tern_next_deadline(h->stack);
+    for (int id = 1; id < HOST_LINKS; id++) {
+        tern_link *l = h->links[id].link;
+        uint64_t next = l && h->links[id].gone == 0 ? l->ops->next(l) : UINT64_MAX;
+        soonest = next < soonest ? next : soonest;
+    }
+    return soonest;
+}
+
+static void arm(tern_host *h)
+{
+    uint64_t deadline = next_deadline(h);
+    if (deadline >= h->armed)
+        return;
+    struct itimerspec when = {0};
+    when.it_value.tv_sec = (time_t)(deadline / 1000000);
+    when.it_value.tv_nsec = (long)(deadline % 1000000 * 1000);
+    if (deadline == 0)
+        when.it_value.tv_nsec = 1; /* zero would disarm it */
+    timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &when, NULL);
+    h->armed = deadline;
+}
+
+static void timer_fired(tern_host *h)
+{
+    uint64_t times;
+    if (read(h->timer, &times, sizeof times) > 0)
+        h->armed = UINT64_MAX;
+}
+
+/* --- trace -------------------------------------------------------------------------------------- */
+
+static void drain_trace(tern_host *h)
+{
+    if (!h->on_trace)
+        return;
+    uint64_t lost = 0;
+    for (int n; (n = tern_trace_take(h->stack, h->records, HOST_BATCH, &lost)) > 0;) {
+        h->trace_lost += lost;
+        for (int i = 0; i < n; i++)
+            h->on_trace(h->trace_ctx, &h->records[i]);
+    }
+}
+
+void tern_host_on_trace(tern_host *h, void (*fn)(void *ctx, const tern_trace_record *r), void *ctx)
+{
+    h->on_trace = fn;
+    h->trace_ctx = ctx;
+}
+
+/* --- links -------------------------------------------------------------------------------------- */
+
+/* A link is gone: it stays attached, silent, so that ids stay what they are. */
+static void lost(tern_host *h, struct host_link *hl, int err)
+{
+    int fd = hl->link->ops->fd(hl->link);
+    if (fd >= 0)
+        epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, NULL);
+    hl->gone = err;
+    if (h->gone == 0)
+        h->gone = err;
+}
+
+/* Give a batch to the stack. Whether the link may have more: it came to an end because it was full. */
+static bool take_batch(tern_host *h, int id, uint64_t now, int n)
+{
+    uint32_t bytes = 0;
+    for (int i = 0; i < n; i++) {
+        h->rx[i].link = (uint8_t)id;
+        bytes += h->rx[i].len;
+    }
+    tern_rx(h->stack, now, h->rx, n);
+    drain_trace(h);
+    return n == HOST_BATCH || bytes >= LARGE_BATCH;
+}
+
+/* Receive what is there, within bounds. Returns the number of packets. */
+static int receive(tern_host *h, int id)
+{
+    struct host_link *hl = &h->links[id];
+    int total = 0;
+    bool more = true;
+    for (int round = 0; round < ROUNDS && more; round++) {
+        uint64_t now = tern_host_now();
+        int n = hl->link->ops->rx(hl->link, now, h->rx, HOST_BATCH);
+        if (n < 0)
+            lost(h, hl, n);
+        more = n > 0 && take_batch(h, id, now, n);
+        total += n > 0 ? n : 0;
+    }
+    return total;
+}
+
+static int receive_all(tern_host *h, uint32_t ready)
+{
+    uint64_t now = tern_host_now();
+    int total = 0;
+    for (int id = 1; id < HOST_LINKS; id++) {
+        tern_link *l = h->links[id].link;
+        if (l && h->links[id].gone == 0 && (ready >> id & 1 || l->ops->next(l) <= now))
+            total += receive(h, id);
+    }
+    return total;
+}
+
+/* Hand packets that share a link to it. */
+static void send_run(tern_host *h, uint64_t now, const tern_tx_packet *pkts, int n)
+{
+    struct host_link *hl = &h->links[pkts[0].link % HOST_LINKS];
+    int taken = hl->link && hl->gone == 0 ? hl->link->ops->tx(hl->link, now, pkts, n) : 0;
+    if (taken < 0) {
+        lost(h, hl, taken);
+        taken = 0;
+    }
+    h->tx_refused += (uint64_t)(n - taken);
+}
+
+/* Send until the stack has nothing more. Returns the number of packets. */
+static int send_all(tern_host *h)
+{
+    int total = 0;
+    for (;;) {
+        uint64_t now = tern_host_now();
+        int n = tern_tx(h->stack, now, h->tx, HOST_BATCH);
+        for (int i = 0, end; i < n; i = end) {
+            for (end = i + 1; end < n && h->tx[end].link == h->tx[i].link;)
+                end++;
+            send_run(h, now, &h->tx[i], end - i);
+        }
+        drain_trace(h);
+        if (n <= 0)
+            return total;
+        total += n;
+    }
+}
+
+int tern_host_attach(tern_host *h, tern_link *l)
+{
+    int id = tern_link_add(h->stack, &l->info);
+    if (id < 0) {
+        tern_link_close(l);
+        return id;
+    }
+    h->links[id] = (struct host_link){.link = l};
+    int fd = l->ops->fd(l);
+    int rc = fd >= 0 ? host_watch(h, fd, (uint32_t)id) : 0;
+    if (rc < 0)
+        h->links[id].gone = h->gone = rc;
+    return rc < 0 ? rc : id;
+}
+
+/* --- turns -------------------------------------------------------------------------------------- */
+
+/* Look what is ready: a bit per link; timer and control socket are served at once. Returns how many were. */
+static int look(tern_host *h, uint32_t *ready)
+{
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(h->epoll, events, EVENTS, 0);
+    *ready = 0;
+    for (int i = 0; i < n; i++) {
+        uint32_t tag = events[i].data.u32;
+        if (tag < HOST_LINKS)
+            *ready |= 1u << tag;
+        else if (tag == HOST_TAG_TIMER)
+            timer_fired(h);
+        else
+            control_event(h, tag - HOST_TAG_CONTROL);
+    }
+    return n > 0 ? n : 0;
+}
+
+int tern_host_turn(tern_host *h)
+{
+    uint32_t ready;
+    int did = look(h, &ready);
+    did += receive_all(h, ready);
+    tern_tick(h->stack, tern_host_now());
+    did += send_all(h);
+    arm(h);
+    return h->gone < 0 ? h->gone : did;
+}
+
+int tern_host_flush(tern_host *h)
+{
+    int did = send_all(h);
+    arm(h);
+    return h->gone < 0 ? h->gone : did;
+}
+
+int tern_host_fd(const tern_host *h) { return h->epoll; }
+
+int tern_host_wait(tern_host *h, int timeout_ms)
+{
+    struct pollfd p = {.fd = h->epoll, .events = POLLIN};
+    arm(h); /* calls on sockets since the last turn may have moved the deadline */
+    int n = poll(&p, 1, timeout_ms);
+    return n < 0 ? -errno : n;
+}
+
+tern *tern_host_stack(tern_host *h) { return h->stack; }
+
+/* --- making and ending -------------------------------------------------------------------------- */
+
+/* Address space whose pages cost nothing until they are touched. NULL: none. */
+static void *map(size_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* A seed that nobody can guess, unless the program has chosen one. */
+static int choose_seed(uint8_t seed[32])
+{
+    uint8_t any = 0;
+    for (int i = 0; i < 32; i++)
+        any |= seed[i];
+    if (any)
+        return 0;
+    return getrandom(seed, 32, 0) == 32 ? 0 : -errno;
+}
+
+static int open_descriptors(tern_host *h)
+{
+    h->epoll = epoll_create1(EPOLL_CLOEXEC);
+    h->timer = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (h->epoll < 0 || h->timer < 0)
+        return -errno;
+    return host_watch(h, h->timer, HOST_TAG_TIMER);
+}
+
+static int make_stack(tern_host *h, const tern_host_config *cfg)
+{
+    tern_config stack = cfg->stack;
+    int rc = choose_seed(stack.seed);
+    h->memory_len = cfg->memory ? cfg->memory : MEMORY_DEFAULT;
+    h->memory = rc == 0 ? map(h->memory_len) : NULL;
+    h->ring_len = cfg->trace_records * sizeof(tern_trace_record);
+    h->ring = h->ring_len > 0 ? map(h->ring_len) : NULL;
+    if (rc < 0 || !h->memory || (h->ring_len > 0 && !h->ring))
+        return rc < 0 ? rc : -ENOMEM;
+    if (h->ring) {
+        stack.trace = h->ring;
+        stack.trace_records = cfg->trace_records;
+    }
+    rc = tern_create(&h->stack, &stack, h->memory, h->memory_len);
+    if (rc == 0)
+        tern_tick(h->stack, tern_host_now());
+    return rc;
+}
+
+static int explain(int rc, const tern_host *h, char *err, size_t err_len)
+{
+    unsigned long long mib = h->memory_len >> 20;
+    if (rc == -ENOMEM)
+        snprintf(err, err_len, "no address space for a stack of %llu MiB: ask for less memory", mib);
+    else if (rc == -EINVAL)
+        snprintf(err, err_len,
+                 "the stack's configuration has a value out of its range (tern.h, tern_config)");
+    else if (rc == -EMFILE || rc == -ENFILE)
+        snprintf(err, err_len, "no descriptors left: raise the limit (ulimit -n)");
+    else
+        snprintf(err, err_len, "cannot make the stack: %s", strerror(-rc));
+    return rc;
+}
+
+int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, size_t err_len)
+{
+    tern_host *h = calloc(1, sizeof *h);
+    char unwanted[1];
+    if (!err || err_len == 0) {
+        err = unwanted;
+        err_len = sizeof unwanted;
+    }
+    err[0] = '\0';
+    if (!h) {
+        snprintf(err, err_len, "no memory");
+        return -ENOMEM;
+    }
+    h->armed = UINT64_MAX;
+    h->epoll = h->timer = -1;
+    int rc = open_descriptors(h);
+    if (rc == 0)
+        rc = make_stack(h, cfg);
+    if (rc < 0) {
+        explain(rc, h, err, err_len);
+        tern_host_destroy(h);
+        return rc;
+    }
+    if (cfg->name)
+        control_open(h, cfg->name, err, err_len); /* without one, all but `tern ss` works: `err` says why */
+    *out = h;
+    return 0;
+}
+
+void tern_host_destroy(tern_host *h)
+{
+    if (!h)
+        return;
+    control_close(h);
+    for (int id = 1; id < HOST_LINKS; id++)
+        tern_link_close(h->links[id].link);
+    if (h->stack)
+        tern_destroy(h->stack);
+    if (h->memory)
+        munmap(h->memory, h->memory_len);
+    if (h->ring)
+        munmap(h->ring, h->ring_len);
+    if (h->timer >= 0)
+        close(h->timer);
+    if (h->epoll >= 0)
+        close(h->epoll);
+    free(h);
+}
