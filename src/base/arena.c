@@ -53,7 +53,7 @@ bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_s
     uint64_t usable = min_u64(budget == 0 ? size : min_u64(size, budget), MAX_SIZE);
     uint32_t pages = (uint32_t)(usable / page_size);
     uint32_t reserve = min_u32(max_u32(pages / 64, 4), 256);
-    uint64_t first = arena_fixed_size(size, page_size, fixed) / page_size;
+    uint64_t first = arena_fixed_size(usable, page_size, fixed) / page_size;
     if (first + reserve >= pages)
         return false;
     *a = (struct arena){
@@ -65,7 +65,7 @@ bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_s
         .reserve = reserve,
     };
     memset(map_of(a), PAGE_FIXED, (size_t)first);
-    *fixed_at = (uint8_t *)a + map_end(size, page_size);
+    *fixed_at = (uint8_t *)a + map_end(usable, page_size);
     memset(*fixed_at, 0, fixed);
     return true;
 }

@@ -52,7 +52,8 @@ struct arena {
     uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused */
 };
 
-/* Bytes that the header, the map and `fixed` bytes behind them take, in whole pages. */
+/* Bytes that the header, the map and `fixed` bytes behind them take, in whole pages; `size` is the block's or
+ * the budget, whichever is less. */
 size_t arena_fixed_size(uint64_t size, uint32_t page_size, size_t fixed);
 
 /* Lay out an arena in `block`. `budget` bytes at most are ever used (0: all). On success `*fixed_at` is the
