@@ -1,0 +1,35 @@
+/* oracle.h - judges what happened in a world, from the wire and the programs' calls alone.
+ *
+ *     log of the world ─▶ LOG_SENT     ─▶ may this host send this?        (model_sent.c)
+ *                         LOG_ARRIVED  ─▶ what must its state be now?     (model_arrive.c)
+ *                         LOG_CALL     ─▶ is this result the right one?   (model_call.c)
+ *                         LOG_STATE    ─▶ not looked at until all is judged; then compared with the model's states
+ *
+ * So a stack that does the wrong thing is found out even when it reports the right thing, and a stack that reports the
+ * wrong thing is found out even when it does the right thing.
+ */
+#ifndef SIM_ORACLE_H
+#define SIM_ORACLE_H
+
+#include "model.h"
+
+struct verdict {
+    bool ok;
+    uint32_t segments;  /* judged: sent by stacks */
+    uint32_t calls;
+    uint32_t states;    /* state changes that agree with the model */
+    uint32_t n_complaints;
+    char complaint[COMPLAINTS][COMPLAINT_LEN];
+};
+
+/* Judge the whole log. */
+void oracle_judge(const struct world *w, struct verdict *v);
+
+/* A state change as the standard tells it. The stack keeps records: a half-open one is made from nothing while the listener
+ * stays. The standard says that LISTEN becomes SYN_RCVD and that a reset half-open connection returns to LISTEN. */
+void oracle_edge(uint16_t cause, uint8_t *from, uint8_t *to);
+
+/* Whether a record of the trace only tells of such bookkeeping and of no edge of the standard's diagram. */
+bool oracle_edge_hidden(uint16_t cause, uint8_t from);
+
+#endif
