@@ -104,7 +104,7 @@ static inline uint32_t seg_len(const struct segment *s)
 
 /* Parse the TCP header in ip->payload. `verify`: check the checksum too. Options are read on every segment
  * (MUST-5), at any offset (MUST-64), unknown ones stepped over (MUST-6); an impossible length gives
- * TCP_OPTION_LENGTH (MUST-7): then all of `out` but the options behind it is valid, so that the segment can be
+ * TCP_OPTION_LENGTH (MUST-7): then all of `out` but the options behind it is valid, so that it can be
  * answered. `link` and `gso_size` are 0: the caller knows them. */
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out);
 
