@@ -241,7 +241,8 @@ static void repeated_fin(void **state)
     lab_end(l);
 }
 
-/* An orphan in FIN_WAIT_2 whose peer never closes ends after fin_wait2_ms (local policy); a held one does not. */
+/* An orphan in FIN_WAIT_2 whose peer never closes ends after fin_wait2_ms (local policy); a held one does
+ * not. */
 static void fin_wait_2_timeout(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -333,24 +334,15 @@ static void end_or_reset(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(four_steps_active),
-        LAB_TEST(four_steps_passive),
-        LAB_TEST(half_close),
-        LAB_TEST(sending_in_close_wait),
-        LAB_TEST(three_steps),
-        LAB_TEST(simultaneous_close),
-        LAB_TEST(closing_ack_lost),
-        LAB_TEST(fin_covers_lost_ack),
-        LAB_TEST(lost_fin),
-        LAB_TEST(last_ack_lost),
-        LAB_TEST(fin_behind_queue),
-        LAB_TEST(fin_out_of_order),
-        LAB_TEST(repeated_fin),
-        LAB_TEST(fin_wait_2_timeout),
-        LAB_TEST(close_unread),
-        LAB_TEST(data_after_close),
-        LAB_TEST(linger_0),
-        LAB_TEST(end_or_reset),
+        LAB_TEST(four_steps_active), LAB_TEST(four_steps_passive),
+        LAB_TEST(half_close),        LAB_TEST(sending_in_close_wait),
+        LAB_TEST(three_steps),       LAB_TEST(simultaneous_close),
+        LAB_TEST(closing_ack_lost),  LAB_TEST(fin_covers_lost_ack),
+        LAB_TEST(lost_fin),          LAB_TEST(last_ack_lost),
+        LAB_TEST(fin_behind_queue),  LAB_TEST(fin_out_of_order),
+        LAB_TEST(repeated_fin),      LAB_TEST(fin_wait_2_timeout),
+        LAB_TEST(close_unread),      LAB_TEST(data_after_close),
+        LAB_TEST(linger_0),          LAB_TEST(end_or_reset),
     };
     return LAB_MAIN(tests);
 }

@@ -90,8 +90,8 @@ static void no_ack_is_dropped(void **state)
     lab_end(l);
 }
 
-/* RFC 9293 3.10.7.2 third: other text on the SYN may wait; tern lets the peer send it again, and must not lose or double
- * it. */
+/* RFC 9293 3.10.7.2 third: other text on the SYN may wait; tern lets the peer send it again, and must not
+ * lose or double it. */
 static void data_on_syn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -132,8 +132,8 @@ static void fin_on_syn_ack(void **state)
     lab_end(l);
 }
 
-/* MUST-10, figure 7: SYN crosses SYN and one connection comes of it. Line 6 of the figure arrives with an old number and must
- * open it all the same (Appendix A.2). */
+/* MUST-10, figure 7: SYN crosses SYN and one connection comes of it. Line 6 of the figure arrives with an old
+ * number and must open it all the same (Appendix A.2). */
 static void simultaneous_open(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -165,7 +165,8 @@ static void simultaneous_open_acked(void **state)
     lab_end(l);
 }
 
-/* RFC 9293 figure 8: an old SYN, then the RST of the peer that knows better; the listener is undisturbed and the new SYN is served. */
+/* RFC 9293 figure 8: an old SYN, then the RST of the peer that knows better; the listener is undisturbed and
+ * the new SYN is served. */
 static void old_syn_then_new(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -183,7 +184,8 @@ static void old_syn_then_new(void **state)
     lab_end(l);
 }
 
-/* RFC 9293 3.5.1, figure 9: the peer of a half-open connection has crashed and opens anew. Our ACK draws its RST. */
+/* RFC 9293 3.5.1, figure 9: the peer of a half-open connection has crashed and opens anew. Our ACK draws its
+ * RST. */
 static void half_open_peer_crashed(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -222,7 +224,8 @@ static void silent_when_told(void **state)
     lab_end(l);
 }
 
-/* 3.10.7.3 first: an ACK of something never sent draws <SEQ=SEG.ACK><CTL=RST>, and SYN_SENT goes on; a RST with it draws nothing. */
+/* 3.10.7.3 first: an ACK of something never sent draws <SEQ=SEG.ACK><CTL=RST>, and SYN_SENT goes on; a RST
+ * with it draws nothing. */
 static void syn_sent_bad_ack(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -246,7 +249,8 @@ static void syn_sent_bad_ack(void **state)
     lab_end(l);
 }
 
-/* A listener of the same port may be made while connections from it are opening (MUST-42), and leaves them alone (MUST-41). */
+/* A listener of the same port may be made while connections from it are opening (MUST-42), and leaves them
+ * alone (MUST-41). */
 static void listen_beside_opening(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -97,7 +97,8 @@ static void second_sample(void **state)
     lab_end(l);
 }
 
-/* Karn (MUST-18): the ACK of a repeated segment is no sample, and the back-off stays for the next one (RFC 6298 5, 3). */
+/* Karn (MUST-18): the ACK of a repeated segment is no sample, and the back-off stays for the next one (RFC
+ * 6298 5, 3). */
 static void karn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -154,7 +155,8 @@ static void rto_after_lost_syn(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 5.1 to 5.3: the timer is started by the first segment, restarted by an ACK of new data, stopped when all is acknowledged. */
+/* RFC 6298 5.1 to 5.3: the timer is started by the first segment, restarted by an ACK of new data, stopped
+ * when all is acknowledged. */
 static void timer_restart(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -177,7 +179,8 @@ static void timer_restart(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 5.4, 5.6; RFC 5681 3.1: the timeout repeats the first segment only; cwnd is one segment; then slow start. */
+/* RFC 6298 5.4, 5.6; RFC 5681 3.1: the timeout repeats the first segment only; cwnd is one segment; then slow
+ * start. */
 static void timeout_repeats_the_first(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -203,8 +206,8 @@ static void timeout_repeats_the_first(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 2.5: a bound of at least 60 s; tern's is 120 s. SHLD-11: data is tried for at least 100 s; MUST-20: then the connection
- * ends, R1 (SHLD-9, SHLD-10) is told before. */
+/* RFC 6298 2.5: a bound of at least 60 s; tern's is 120 s. SHLD-11: data is tried for at least 100 s;
+ * MUST-20: then the connection ends, R1 (SHLD-9, SHLD-10) is told before. */
 static void data_until_r2(void **state)
 {
     struct lab *l = lab_new(state, NULL);

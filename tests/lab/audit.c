@@ -4,12 +4,11 @@
  *  A2  No packet is larger than the MTU; a super-segment's pieces are not, and it has more than one.
  *  A3  The bytes are those of the program's stream (never other ones for a number that was used before).
  *  A4  The right edge of tern's window does not move left (SHLD-14).
- *  A5  Nothing is sent beyond the furthest edge that the peer ever offered, but for a probe of one byte (3.8.6.1).
- *  A6  Nothing comes after the FIN.
- *  A7  New data is sent only within the congestion window, and limited transmit's two segments (RFC 5681, RFC 3042).
- *  A8  With timestamps agreed each segment but a RST has them (RFC 7323 3.2).
- *  A9  A segment with SYN or ACK acknowledges what the peer has sent only.
- *  A10 Pure ACKs, SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
+ *  A5  Nothing is sent beyond the furthest edge that the peer ever offered, but for a probe of one byte
+ * (3.8.6.1). A6  Nothing comes after the FIN. A7  New data is sent only within the congestion window, and
+ * limited transmit's two segments (RFC 5681, RFC 3042). A8  With timestamps agreed each segment but a RST has
+ * them (RFC 7323 3.2). A9  A segment with SYN or ACK acknowledges what the peer has sent only. A10 Pure ACKs,
+ * SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
  */
 #include "lab/lab.h"
 
@@ -24,14 +23,16 @@ static void audit_size(struct lab *l, const struct lab_out *o)
     if (o->gso_size == 0 && o->len > l->cfg.mtu)
         lab_fail(l, "A2: a packet of %u bytes, MTU %u", o->len, l->cfg.mtu);
     if (o->gso_size != 0 && (headers + o->gso_size > l->cfg.mtu || o->seg.len <= o->gso_size))
-        lab_fail(l, "A2: a super-segment of %u bytes in pieces of %u, MTU %u", o->seg.len, o->gso_size, l->cfg.mtu);
+        lab_fail(l, "A2: a super-segment of %u bytes in pieces of %u, MTU %u", o->seg.len, o->gso_size,
+                 l->cfg.mtu);
 }
 
 static void audit_bytes(struct lab *l, const struct lab_flow *f, const struct segment *s)
 {
     uint32_t pos = s->seq.v - f->iss - 1 + ((s->flags & F_SYN) != 0);
     for (uint32_t i = 0; i < s->len; i++)
-        if (f->iss_known && s->data[i] != lab_byte(false, (uint32_t)(pos + i)) && !(s->len == 1 && pos + 1 == 0))
+        if (f->iss_known && s->data[i] != lab_byte(false, (uint32_t)(pos + i)) &&
+            !(s->len == 1 && pos + 1 == 0))
             lab_fail(l, "A3: the byte at %u of the stream is wrong", pos + i);
 }
 

@@ -7,11 +7,23 @@ static const struct {
     const char *name;
     int value;
 } errors[] = {
-    {"ENOENT", TERN_ENOENT}, {"EBADF", TERN_EBADF}, {"EAGAIN", TERN_EAGAIN}, {"ENOMEM", TERN_ENOMEM},
-    {"EEXIST", TERN_EEXIST}, {"EINVAL", TERN_EINVAL}, {"EPIPE", TERN_EPIPE}, {"EMSGSIZE", TERN_EMSGSIZE},
-    {"EADDRINUSE", TERN_EADDRINUSE}, {"EADDRNOTAVAIL", TERN_EADDRNOTAVAIL}, {"ENETUNREACH", TERN_ENETUNREACH},
-    {"ECONNABORTED", TERN_ECONNABORTED}, {"ECONNRESET", TERN_ECONNRESET}, {"ENOTCONN", TERN_ENOTCONN},
-    {"ETIMEDOUT", TERN_ETIMEDOUT}, {"ECONNREFUSED", TERN_ECONNREFUSED}, {"EHOSTUNREACH", TERN_EHOSTUNREACH},
+    {"ENOENT", TERN_ENOENT},
+    {"EBADF", TERN_EBADF},
+    {"EAGAIN", TERN_EAGAIN},
+    {"ENOMEM", TERN_ENOMEM},
+    {"EEXIST", TERN_EEXIST},
+    {"EINVAL", TERN_EINVAL},
+    {"EPIPE", TERN_EPIPE},
+    {"EMSGSIZE", TERN_EMSGSIZE},
+    {"EADDRINUSE", TERN_EADDRINUSE},
+    {"EADDRNOTAVAIL", TERN_EADDRNOTAVAIL},
+    {"ENETUNREACH", TERN_ENETUNREACH},
+    {"ECONNABORTED", TERN_ECONNABORTED},
+    {"ECONNRESET", TERN_ECONNRESET},
+    {"ENOTCONN", TERN_ENOTCONN},
+    {"ETIMEDOUT", TERN_ETIMEDOUT},
+    {"ECONNREFUSED", TERN_ECONNREFUSED},
+    {"EHOSTUNREACH", TERN_EHOSTUNREACH},
 };
 
 static long result_value(struct lab *l, const char *text)
@@ -30,11 +42,21 @@ static const struct {
     const char *name;
     enum tern_option opt;
 } options[] = {
-    {"nodelay", TERN_OPT_NODELAY}, {"quickack", TERN_OPT_QUICKACK}, {"keepalive", TERN_OPT_KEEPALIVE},
-    {"keepidle", TERN_OPT_KEEPIDLE_MS}, {"keepintvl", TERN_OPT_KEEPINTVL_MS}, {"keepcnt", TERN_OPT_KEEPCNT},
-    {"user_timeout", TERN_OPT_USER_TIMEOUT_MS}, {"linger0", TERN_OPT_LINGER0}, {"send_buffer", TERN_OPT_SEND_BUFFER},
-    {"recv_buffer", TERN_OPT_RECV_BUFFER}, {"dscp", TERN_OPT_DSCP}, {"ttl", TERN_OPT_TTL}, {"ecn", TERN_OPT_ECN},
-    {"reports", TERN_OPT_REPORTS}, {"max_seg", TERN_OPT_MAX_SEG},
+    {"nodelay", TERN_OPT_NODELAY},
+    {"quickack", TERN_OPT_QUICKACK},
+    {"keepalive", TERN_OPT_KEEPALIVE},
+    {"keepidle", TERN_OPT_KEEPIDLE_MS},
+    {"keepintvl", TERN_OPT_KEEPINTVL_MS},
+    {"keepcnt", TERN_OPT_KEEPCNT},
+    {"user_timeout", TERN_OPT_USER_TIMEOUT_MS},
+    {"linger0", TERN_OPT_LINGER0},
+    {"send_buffer", TERN_OPT_SEND_BUFFER},
+    {"recv_buffer", TERN_OPT_RECV_BUFFER},
+    {"dscp", TERN_OPT_DSCP},
+    {"ttl", TERN_OPT_TTL},
+    {"ecn", TERN_OPT_ECN},
+    {"reports", TERN_OPT_REPORTS},
+    {"max_seg", TERN_OPT_MAX_SEG},
 };
 
 static long call_option(struct lab *l, int flow, const char *name, uint32_t value)
@@ -49,18 +71,20 @@ static long call_option(struct lab *l, int flow, const char *name, uint32_t valu
 int lab_listen_call(struct lab *l)
 {
     tern_tick(l->t, l->now);
-    tern_endpoint any = {.port = 80};
+    tern_endpoint any = {.port = l->flow[0].local.port};
     int r = tern_listen(l->t, &any, 0, &l->listener);
     lab_collect(l);
     return r;
 }
 
-/* tern as the client: from port 50000 + flow to port 8080. */
+/* tern as the client: from port 50000 + flow to port 8080, unless the test chose ports. */
 int lab_connect_call(struct lab *l, int flow)
 {
     struct lab_flow *f = &l->flow[flow];
-    f->local.port = (uint16_t)(50000 + flow);
-    f->peer.port = 8080;
+    if (f->local.port == 80) {
+        f->local.port = (uint16_t)(50000 + flow);
+        f->peer.port = 8080;
+    }
     lab_tune(l, flow, true);
     tern_tick(l->t, l->now);
     int r = tern_connect(l->t, &f->local, &f->peer, &f->h);
@@ -110,7 +134,8 @@ long lab_recv(struct lab *l, int flow, size_t n)
     long r = tern_recv(l->t, f->h, buf, n);
     for (long i = 0; i < r; i++)
         if (buf[i] != lab_byte(true, (uint32_t)(f->read + (uint64_t)i)))
-            lab_fail(l, "the byte at %llu of the peer's stream is wrong", (unsigned long long)(f->read + (uint64_t)i));
+            lab_fail(l, "the byte at %llu of the peer's stream is wrong",
+                     (unsigned long long)(f->read + (uint64_t)i));
     free(buf);
     if (r > 0)
         f->read += (uint64_t)r;
@@ -134,8 +159,8 @@ uint32_t lab_events(struct lab *l, int flow)
 
 static void call_events(struct lab *l, int flow, const char *want)
 {
-    static const char *const names[] = {"READABLE", "WRITABLE", "CONNECTED", "ACCEPTABLE",
-                                        "PEER_CLOSED", "ENDED", "URGENT", "SOFT_ERROR"};
+    static const char *const names[] = {"READABLE",    "WRITABLE", "CONNECTED", "ACCEPTABLE",
+                                        "PEER_CLOSED", "ENDED",    "URGENT",    "SOFT_ERROR"};
     uint32_t bits = lab_events(l, flow);
     bool exact_none = strcmp(want, "none") == 0;
     if (exact_none && bits)

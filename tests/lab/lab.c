@@ -12,7 +12,8 @@ static void default_flows(struct lab *l)
         *f = (struct lab_flow){
             .local = {.ip = l->ip, .port = 80},
             .peer = {.ip = l->peer_ip, .port = (uint16_t)(40000 + i)},
-            .peer_iss = (l->variant && l->variant->peer_iss ? l->variant->peer_iss : 1000000) + 100000u * (uint32_t)i,
+            .peer_iss =
+                (l->variant && l->variant->peer_iss ? l->variant->peer_iss : 1000000) + 100000u * (uint32_t)i,
             .win = 65535,
         };
     }
@@ -206,11 +207,12 @@ static void all_dead(struct lab *l)
     tern_live v = lab_live(l);
     if (v.listeners || v.halfopen || v.tcbs || v.timewait || v.chunks || v.sendrecs || v.ranges || v.timers ||
         v.fragments || v.replies)
-        lab_fail(l,
-                 "alive at the end: %u listeners, %u half-open, %u tcbs, %u TIME_WAIT, %u chunks, %u send records, %u "
-                 "ranges, %u timers, %u fragments, %u replies",
-                 v.listeners, v.halfopen, v.tcbs, v.timewait, v.chunks, v.sendrecs, v.ranges, v.timers, v.fragments,
-                 v.replies);
+        lab_fail(
+            l,
+            "alive at the end: %u listeners, %u half-open, %u tcbs, %u TIME_WAIT, %u chunks, %u send "
+            "records, %u ranges, %u timers, %u fragments, %u replies",
+            v.listeners, v.halfopen, v.tcbs, v.timewait, v.chunks, v.sendrecs, v.ranges, v.timers,
+            v.fragments, v.replies);
     if (tern_next_deadline(l->t) != LAB_NEVER)
         lab_fail(l, "nothing is alive and yet a deadline is named");
 }

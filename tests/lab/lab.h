@@ -9,7 +9,7 @@
  *     accept
  *     send 100 -> 100
  *     > PA 1:101(100) ack 1
- *     +200ms > PA 1:101(100) ack 1             ... comes 200 ms after the line before (1 % or 1 ms is let pass)
+ *     +200ms > PA 1:101(100) ack 1             ... comes 200 ms after the line before (1 ms, 1 % more or less)
  *     +1..3s > A 1                             ... comes at some time from 1 to 3 s after it
  *     +any > R 1                               ... comes some time
  *     +5s > none                               ... nothing comes for 5 s
@@ -17,15 +17,16 @@
  *     = CLOSE_WAIT                             the state of the connection
  *     ? recv_queue 10                          a field of tern_info
  *
- * Numbers are relative to the two initial sequence numbers; `=5` is absolute. The window is in bytes (scaled by
- * what was agreed; a segment without `win` repeats the last). Flags: S F R P A U E W (CWR), `-` = none. In what tern
- * must send, P is required where it is written, forbidden where p is written, and left open otherwise; options are
- * compared where <...> is written. `<+` puts a segment into the same batch as the next `<`. Words behind the
- * numbers: `ack N`, `win N`, `urg N`, `ect0`, `ect1`, `ce`, `notect`, `ttl N`, `dscp N`. When timestamps were agreed the
- * peer's segments carry them unless <nots>. A digit before a line names another connection ("1 connect").
+ * Numbers are relative to the two initial sequence numbers; `=5` is absolute. The window is in bytes (scaled
+ * by what was agreed; a segment without `win` repeats the last). Flags: S F R P A U E W (CWR), `-` = none. In
+ * what tern must send, P is required where it is written, forbidden where p is written, and left open
+ * otherwise; options are compared where <...> is written. `<+` puts a segment into the same batch as the next
+ * `<`. Words behind the numbers: `ack N`, `win N`, `urg N`, `ect0`, `ect1`, `ce`, `notect`, `ttl N`, `dscp
+ * N`. When timestamps were agreed the peer's segments carry them unless <nots>. A digit before a line names
+ * another connection ("1 connect").
  *
- * The bytes of both streams are a function of their position, so each byte that tern sends or delivers is checked
- * always; so are checksums, sizes, both windows and the invariants of src/tcp/check.c (audit.c).
+ * The bytes of both streams are a function of their position, so each byte that tern sends or delivers is
+ * checked always; so are checksums, sizes, both windows and the invariants of src/tcp/check.c (audit.c).
  */
 #ifndef LAB_LAB_H
 #define LAB_LAB_H
@@ -51,8 +52,8 @@
 
 #define LAB_FLOWS 10
 #define LAB_NEVER UINT64_MAX
-#define MS 1000ull
-#define SEC 1000000ull
+#define MS        1000ull
+#define SEC       1000000ull
 
 /* How a test is run again: other initial numbers, IPv6. */
 struct lab_variant {
@@ -64,13 +65,13 @@ struct lab_variant {
 };
 
 struct lab_config {
-    tern_config stack;  /* trace is the lab's own */
-    uint32_t mtu;       /* default 1500, for IPv6 1520, so that the MSS is 1460 */
+    tern_config stack; /* trace is the lab's own */
+    uint32_t mtu;      /* default 1500, for IPv6 1520, so that the MSS is 1460 */
     uint32_t gso_max;
     bool tx_csum;
-    bool any_edge;      /* do not audit the windows */
-    size_t memory;      /* of the stack; default 8 MiB */
-    uint64_t start;     /* the first `now`; default 1 s */
+    bool any_edge;  /* do not audit the windows */
+    size_t memory;  /* of the stack; default 8 MiB */
+    uint64_t start; /* the first `now`; default 1 s */
 };
 
 /* One connection as the peer sees it. */
@@ -80,19 +81,19 @@ struct lab_flow {
     uint32_t peer_iss;
     uint32_t iss;
     bool iss_known;
-    bool any_seen;             /* something was received from tern: */
-    uint32_t peer_nxt;         /* the next byte that the peer wants */
+    bool any_seen;     /* something was received from tern: */
+    uint32_t peer_nxt; /* the next byte that the peer wants */
     bool peer_ws, tern_ws, peer_ts, tern_ts;
     uint8_t peer_shift, tern_shift;
     uint32_t ts_first, ts_last; /* TSval of tern */
-    uint32_t win;              /* the peer's window, bytes */
-    uint64_t wrote, read;      /* bytes that tern's program has sent and received */
+    uint32_t win;               /* the peer's window, bytes */
+    uint64_t wrote, read;       /* bytes that tern's program has sent and received */
     bool edge_known, peer_edge_known;
-    uint32_t edge;             /* right edge of tern's window */
-    uint32_t peer_edge;        /* the furthest that the peer's window ever reached */
-    uint32_t snd_max;          /* the furthest that tern has sent */
+    uint32_t edge;      /* right edge of tern's window */
+    uint32_t peer_edge; /* the furthest that the peer's window ever reached */
+    uint32_t snd_max;   /* the furthest that tern has sent */
     bool fin_seen;
-    uint32_t events;           /* readiness bits since they were last asked for */
+    uint32_t events; /* readiness bits since they were last asked for */
 };
 
 /* A packet that tern sent. */
@@ -111,7 +112,7 @@ struct lab {
     void *block;
     tern_trace_record *trace;
     uint64_t now;
-    uint64_t mark;         /* when the last line happened */
+    uint64_t mark; /* when the last line happened */
     struct lab_config cfg;
     const struct lab_variant *variant;
     bool tuned;
@@ -119,19 +120,20 @@ struct lab {
     tern_ip ip, peer_ip;
     tern_handle listener;
     struct lab_flow flow[LAB_FLOWS];
-    struct lab_out *outs;  /* sent by tern and not yet looked at */
+    struct lab_out *outs; /* sent by tern and not yet looked at */
     size_t n_outs, cap_outs, first_out;
-    struct lab_out last;   /* the one that was looked at last */
+    struct lab_out last; /* the one that was looked at last */
     uint8_t *batch[64];
     tern_rx_packet batch_pkts[64];
     int n_batch;
     tern_rx_packet last_rx; /* verdict and cause of the last packet given */
-    bool done;             /* no more audit: the test is over */
+    bool done;              /* no more audit: the test is over */
     const char *file, *line_text;
     int line;
 };
 
-/* A stack with address 10.0.0.1/24 (2001:db8::1/64) on one link. `state` is cmocka's (it names the variant), NULL = none. */
+/* A stack with address 10.0.0.1/24 (2001:db8::1/64) on one link. `state` is cmocka's (it names the variant),
+ * NULL = none. */
 struct lab *lab_new(void **state, const struct lab_config *cfg);
 
 /* Close everything, let all time pass, and assert that nothing is left alive; then destroy. */
@@ -142,15 +144,15 @@ void lab_talk(struct lab *l, const char *file, int line, const char *script);
 void lab_talkf(struct lab *l, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 #define TALK(l, script) lab_talk(l, __FILE__, __LINE__, script)
-#define TALKF(l, ...) lab_talkf(l, __FILE__, __LINE__, __VA_ARGS__)
+#define TALKF(l, ...)   lab_talkf(l, __FILE__, __LINE__, __VA_ARGS__)
 
 /* The test fails: prints why, the line of the script, and the last trace records. */
 void lab_fail(struct lab *l, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
-#define LAB_CHECK(l, x) \
-    do { \
+#define LAB_CHECK(l, x)                                                    \
+    do {                                                                   \
         (l)->file = __FILE__, (l)->line = __LINE__, (l)->line_text = NULL; \
-        if (!(x)) \
-            lab_fail(l, "does not hold: %s", #x); \
+        if (!(x))                                                          \
+            lab_fail(l, "does not hold: %s", #x);                          \
     } while (0)
 
 /* --- time and packets --- */
@@ -168,8 +170,8 @@ const struct lab_out *lab_next(struct lab *l);
 size_t lab_pending(const struct lab *l);
 void lab_forget(struct lab *l);
 
-/* A packet of the peer as bytes: from a line ("S 0 win 100 <mss 1460>"), or from a segment (whose numbers are absolute; payload
- * NULL = the bytes of the stream). Returns its length. `buf`: 66000 bytes. */
+/* A packet of the peer as bytes: from a line ("S 0 win 100 <mss 1460>"), or from a segment (whose numbers are
+ * absolute; payload NULL = the bytes of the stream). Returns its length. `buf`: 66000 bytes. */
 uint32_t lab_packet(struct lab *l, const char *line, uint8_t *buf);
 uint32_t lab_build(struct lab *l, int flow, const struct segment *s, uint8_t *buf);
 /* Make the checksums right again after a change of bytes. */
@@ -196,39 +198,43 @@ tern_stats lab_stats(struct lab *l);
 
 /* --- shortcuts --- */
 
-/* Connection 0 open, by tern's connect or by its listener: MSS 1460 both ways, the peer's window 65535; nothing pending. `opts`: of the
- * peer's SYN, e.g. "mss 1460,sackOK,wscale 7". */
+/* Connection 0 open, by tern's connect or by its listener: MSS 1460 both ways, the peer's window 65535;
+ * nothing pending. `opts`: of the peer's SYN, e.g. "mss 1460,sackOK,wscale 7". */
 void lab_connect(struct lab *l, const char *opts);
 void lab_accept(struct lab *l, const char *opts);
 
 /* Situations: every state by segments and calls. */
 enum lab_place {
-    LAB_CLOSED,            /* no record */
-    LAB_CLOSED_HELD,       /* ended by a reset, the program has not yet released it */
+    LAB_CLOSED,      /* no record */
+    LAB_CLOSED_HELD, /* ended by a reset, the program has not yet released it */
     LAB_LISTEN,
     LAB_SYN_SENT,
-    LAB_SYN_RCVD_PASSIVE,  /* of a listener */
-    LAB_SYN_RCVD_ACTIVE,   /* of SYN_SENT: simultaneous open */
+    LAB_SYN_RCVD_PASSIVE, /* of a listener */
+    LAB_SYN_RCVD_ACTIVE,  /* of SYN_SENT: simultaneous open */
     LAB_ESTABLISHED,
     LAB_FIN_WAIT_1,
     LAB_FIN_WAIT_2,
     LAB_CLOSE_WAIT,
     LAB_CLOSING,
     LAB_LAST_ACK,
-    LAB_TIME_WAIT,         /* the program holds the handle */
-    LAB_TIME_WAIT_FREE,    /* it has released it */
+    LAB_TIME_WAIT,      /* the program holds the handle */
+    LAB_TIME_WAIT_FREE, /* it has released it */
     LAB_PLACES
 };
 extern const char *const lab_place_names[LAB_PLACES];
 enum tern_state lab_place_state(enum lab_place p);
-/* Bring connection 0 there, opened by tern (`active`) or by its peer; the handle is kept where there is one (the program calls shutdown). */
+/* Bring connection 0 there, opened by tern (`active`) or by its peer; the handle is kept where there is one
+ * (the program calls shutdown). */
 void lab_reach(struct lab *l, enum lab_place p, bool active);
 
 /* --- running --- */
 
 /* Run each test in each variant (plain, numbers around 2^31 and 2^32, IPv6). */
 int lab_main(const char *group, const struct CMUnitTest *tests, size_t n);
-#define LAB_TEST(f) {.name = #f, .test_func = f}
+#define LAB_TEST(f)                \
+    {                              \
+        .name = #f, .test_func = f \
+    }
 #define LAB_MAIN(tests) lab_main(__FILE__, tests, sizeof(tests) / sizeof((tests)[0]))
 
 /* --- printing --- */
@@ -239,11 +245,11 @@ void lab_print_trace(FILE *f, struct lab *l, int last);
 struct lab_line {
     int flow;
     bool timed, until_any;
-    uint64_t lo, hi;       /* us after the line before */
-    char dir;              /* < > = ? or 'c' for a call */
+    uint64_t lo, hi; /* us after the line before */
+    char dir;        /* < > = ? or 'c' for a call */
     bool batch, none;
-    const char *rest;      /* of calls, and of = ? */
-    struct segment seg;    /* numbers absolute */
+    const char *rest;   /* of calls, and of = ? */
+    struct segment seg; /* numbers absolute */
     bool has_ack, has_win, has_opts, has_up, no_ts, psh, no_psh;
     bool any_mss, any_wscale, any_ts, has_ecr, has_tos_ecn, has_ttl, has_dscp;
     uint32_t win;

@@ -68,19 +68,20 @@ static const char *kind_name(uint8_t kind)
 static void print_record(FILE *f, const tern_trace_record *r)
 {
     char letters[9];
-    fprintf(f, "#   %10.3f ms #%llu %-11s %s", (double)r->t_us / 1000.0, (unsigned long long)r->conn, kind_name(r->kind),
-            tern_state_name(r->state));
+    fprintf(f, "#   %10.3f ms #%llu %-11s %s", (double)r->t_us / 1000.0, (unsigned long long)r->conn,
+            kind_name(r->kind), tern_state_name(r->state));
     if (r->kind == TERN_TRACE_STATE)
         fprintf(f, " -> %s", tern_state_name(r->state_to));
     if (r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_SEG_OUT || r->kind == TERN_TRACE_DROP) {
         bool in = r->kind != TERN_TRACE_SEG_OUT;
         flag_letters(r->tcp_flags, letters);
-        fprintf(f, " %s %d+%u ack %d win %u sacks %u ecn %u", letters, (int)(r->seq - (in ? r->irs : r->iss)), r->len,
-                (int)(r->ack - (in ? r->iss : r->irs)), r->wnd, r->n_sack, r->ecn);
+        fprintf(f, " %s %d+%u ack %d win %u sacks %u ecn %u", letters, (int)(r->seq - (in ? r->irs : r->iss)),
+                r->len, (int)(r->ack - (in ? r->iss : r->irs)), r->wnd, r->n_sack, r->ecn);
     }
     if (r->cause)
         fprintf(f, " [%s]", tern_cause_name(r->cause));
-    fprintf(f, " a=%llu b=%llu c=%llu\n", (unsigned long long)r->a, (unsigned long long)r->b, (unsigned long long)r->c);
+    fprintf(f, " a=%llu b=%llu c=%llu\n", (unsigned long long)r->a, (unsigned long long)r->b,
+            (unsigned long long)r->c);
 }
 
 void lab_print_trace(FILE *f, struct lab *l, int last)

@@ -1,16 +1,19 @@
-/* reach.c - connection 0 in any of the states, by real segments and calls; and running tests in every variant. */
+/* reach.c - connection 0 in any of the states, by real segments and calls; and running tests in every
+ * variant. */
 #include "lab/lab.h"
 
 const char *const lab_place_names[LAB_PLACES] = {
-    "CLOSED",      "CLOSED held", "LISTEN",     "SYN_SENT", "SYN_RCVD passive", "SYN_RCVD active", "ESTABLISHED",
-    "FIN_WAIT_1",  "FIN_WAIT_2",  "CLOSE_WAIT", "CLOSING",  "LAST_ACK",         "TIME_WAIT",       "TIME_WAIT free",
+    "CLOSED",          "CLOSED held", "LISTEN",     "SYN_SENT",       "SYN_RCVD passive",
+    "SYN_RCVD active", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2",     "CLOSE_WAIT",
+    "CLOSING",         "LAST_ACK",    "TIME_WAIT",  "TIME_WAIT free",
 };
 
 enum tern_state lab_place_state(enum lab_place p)
 {
     static const enum tern_state states[LAB_PLACES] = {
-        TERN_CLOSED,     TERN_CLOSED,     TERN_LISTEN,     TERN_SYN_SENT, TERN_SYN_RCVD, TERN_SYN_RCVD,  TERN_ESTABLISHED,
-        TERN_FIN_WAIT_1, TERN_FIN_WAIT_2, TERN_CLOSE_WAIT, TERN_CLOSING,  TERN_LAST_ACK, TERN_TIME_WAIT, TERN_TIME_WAIT,
+        TERN_CLOSED,   TERN_CLOSED,      TERN_LISTEN,     TERN_SYN_SENT,   TERN_SYN_RCVD,
+        TERN_SYN_RCVD, TERN_ESTABLISHED, TERN_FIN_WAIT_1, TERN_FIN_WAIT_2, TERN_CLOSE_WAIT,
+        TERN_CLOSING,  TERN_LAST_ACK,    TERN_TIME_WAIT,  TERN_TIME_WAIT,
     };
     return states[p];
 }
@@ -56,49 +59,25 @@ static void reach_opening(struct lab *l, enum lab_place p, bool active)
         open_it(l, active);
         TALK(l, "< R 1");
         break;
-    case LAB_LISTEN:
-        TALK(l, "listen");
-        break;
-    case LAB_SYN_SENT:
-        TALK(l, "connect\n> S 0");
-        break;
-    case LAB_SYN_RCVD_PASSIVE:
-        TALK(l, "listen\n< S 0 win 65535 <mss 1460>\n> SA 0 ack 1");
-        break;
-    case LAB_SYN_RCVD_ACTIVE:
-        TALK(l, "connect\n> S 0\n< S 0 win 65535 <mss 1460>\n> SA 0 ack 1");
-        break;
-    default:
-        break;
+    case LAB_LISTEN: TALK(l, "listen"); break;
+    case LAB_SYN_SENT: TALK(l, "connect\n> S 0"); break;
+    case LAB_SYN_RCVD_PASSIVE: TALK(l, "listen\n< S 0 win 65535 <mss 1460>\n> SA 0 ack 1"); break;
+    case LAB_SYN_RCVD_ACTIVE: TALK(l, "connect\n> S 0\n< S 0 win 65535 <mss 1460>\n> SA 0 ack 1"); break;
+    default: break;
     }
 }
 
 static void reach_closing(struct lab *l, enum lab_place p)
 {
     switch (p) {
-    case LAB_FIN_WAIT_1:
-        TALK(l, "shutdown\n> FA 1 ack 1");
-        break;
-    case LAB_FIN_WAIT_2:
-        TALK(l, "shutdown\n> FA 1 ack 1\n< A 1 ack 2");
-        break;
-    case LAB_CLOSE_WAIT:
-        TALK(l, "< FA 1 ack 1\n+0..500ms > A 1 ack 2");
-        break;
-    case LAB_CLOSING:
-        TALK(l, "shutdown\n> FA 1 ack 1\n< FA 1 ack 1\n> A 2 ack 2");
-        break;
-    case LAB_LAST_ACK:
-        TALK(l, "< FA 1 ack 1\n+0..500ms > A 1 ack 2\nshutdown\n> FA 1 ack 2");
-        break;
-    case LAB_TIME_WAIT:
-        TALK(l, "shutdown\n> FA 1 ack 1\n< FA 1 ack 2\n> A 2 ack 2");
-        break;
-    case LAB_TIME_WAIT_FREE:
-        TALK(l, "close\n> FA 1 ack 1\n< FA 1 ack 2\n> A 2 ack 2");
-        break;
-    default:
-        break;
+    case LAB_FIN_WAIT_1: TALK(l, "shutdown\n> FA 1 ack 1"); break;
+    case LAB_FIN_WAIT_2: TALK(l, "shutdown\n> FA 1 ack 1\n< A 1 ack 2"); break;
+    case LAB_CLOSE_WAIT: TALK(l, "< FA 1 ack 1\n+0..500ms > A 1 ack 2"); break;
+    case LAB_CLOSING: TALK(l, "shutdown\n> FA 1 ack 1\n< FA 1 ack 1\n> A 2 ack 2"); break;
+    case LAB_LAST_ACK: TALK(l, "< FA 1 ack 1\n+0..500ms > A 1 ack 2\nshutdown\n> FA 1 ack 2"); break;
+    case LAB_TIME_WAIT: TALK(l, "shutdown\n> FA 1 ack 1\n< FA 1 ack 2\n> A 2 ack 2"); break;
+    case LAB_TIME_WAIT_FREE: TALK(l, "close\n> FA 1 ack 1\n< FA 1 ack 2\n> A 2 ack 2"); break;
+    default: break;
     }
 }
 

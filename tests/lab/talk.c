@@ -67,7 +67,8 @@ static void say_in(struct lab *l, struct lab_line *line)
     if (l->n_batch == 64)
         lab_fail(l, "the script is wrong: too large a batch");
     l->batch[l->n_batch] = realloc(buf, len);
-    l->batch_pkts[l->n_batch] = (tern_rx_packet){.data = l->batch[l->n_batch], .len = len, .link = (uint8_t)l->link};
+    l->batch_pkts[l->n_batch] =
+        (tern_rx_packet){.data = l->batch[l->n_batch], .len = len, .link = (uint8_t)l->link};
     l->n_batch++;
     if (!line->batch)
         deliver_batch(l);
@@ -168,7 +169,8 @@ static void say_out(struct lab *l, const struct lab_line *line)
         say_none(l, line);
         return;
     }
-    uint64_t until = line->until_any ? l->now + 100000 * SEC : l->mark + line->hi + (line->timed ? slack(line->hi) : 0);
+    uint64_t until =
+        line->until_any ? l->now + 100000 * SEC : l->mark + line->hi + (line->timed ? slack(line->hi) : 0);
     lab_run_until(l, until, true);
     const struct lab_out *o = lab_next(l);
     if (!o)
@@ -197,19 +199,62 @@ static void say_state(struct lab *l, const struct lab_line *line)
         lab_fail(l, "the state is %s", is);
 }
 
-#define FIELD(name) {#name, offsetof(tern_info, name), sizeof(((tern_info *)0)->name)}
+#define FIELD(name)                                                      \
+    {                                                                    \
+#name, offsetof(tern_info, name), sizeof(((tern_info *)0)->name) \
+    }
 static const struct {
     const char *name;
     size_t offset, size;
 } fields[] = {
-    FIELD(held), FIELD(unaccepted), FIELD(eof_read), FIELD(fin_rcvd), FIELD(fin_sent), FIELD(fin_acked),
-    FIELD(recv_queue), FIELD(recv_ooo), FIELD(send_queue), FIELD(send_unacked), FIELD(urgent), FIELD(rcv_wnd),
-    FIELD(snd_wnd), FIELD(cwnd), FIELD(ssthresh), FIELD(in_flight), FIELD(mss), FIELD(snd_wscale),
-    FIELD(rcv_wscale), FIELD(timestamps), FIELD(sack), FIELD(ecn), FIELD(wscale), FIELD(srtt_us), FIELD(rttvar_us),
-    FIELD(rto_us), FIELD(backoff), FIELD(probes), FIELD(bytes_sent), FIELD(bytes_acked), FIELD(bytes_received),
-    FIELD(bytes_retransmitted), FIELD(retransmits), FIELD(fast_retransmits), FIELD(timeouts), FIELD(dup_acks_in),
-    FIELD(ooo_in), FIELD(challenge_acks), FIELD(dsacks), FIELD(ttl_in), FIELD(dscp_in), FIELD(icmp_type),
-    FIELD(icmp_code), FIELD(timer), FIELD(error), FIELD(soft_error), FIELD(refused_full), FIELD(left_unaccepted),
+    FIELD(held),
+    FIELD(unaccepted),
+    FIELD(eof_read),
+    FIELD(fin_rcvd),
+    FIELD(fin_sent),
+    FIELD(fin_acked),
+    FIELD(recv_queue),
+    FIELD(recv_ooo),
+    FIELD(send_queue),
+    FIELD(send_unacked),
+    FIELD(urgent),
+    FIELD(rcv_wnd),
+    FIELD(snd_wnd),
+    FIELD(cwnd),
+    FIELD(ssthresh),
+    FIELD(in_flight),
+    FIELD(mss),
+    FIELD(snd_wscale),
+    FIELD(rcv_wscale),
+    FIELD(timestamps),
+    FIELD(sack),
+    FIELD(ecn),
+    FIELD(wscale),
+    FIELD(srtt_us),
+    FIELD(rttvar_us),
+    FIELD(rto_us),
+    FIELD(backoff),
+    FIELD(probes),
+    FIELD(bytes_sent),
+    FIELD(bytes_acked),
+    FIELD(bytes_received),
+    FIELD(bytes_retransmitted),
+    FIELD(retransmits),
+    FIELD(fast_retransmits),
+    FIELD(timeouts),
+    FIELD(dup_acks_in),
+    FIELD(ooo_in),
+    FIELD(challenge_acks),
+    FIELD(dsacks),
+    FIELD(ttl_in),
+    FIELD(dscp_in),
+    FIELD(icmp_type),
+    FIELD(icmp_code),
+    FIELD(timer),
+    FIELD(error),
+    FIELD(soft_error),
+    FIELD(refused_full),
+    FIELD(left_unaccepted),
 };
 
 static long long value_of(const tern_info *info, size_t offset, size_t size)
@@ -252,18 +297,10 @@ static void perform(struct lab *l, const char *text)
     struct lab_line line;
     lab_parse(l, text, &line);
     switch (line.dir) {
-    case '<':
-        say_in(l, &line);
-        break;
-    case '>':
-        say_out(l, &line);
-        break;
-    case '=':
-        say_state(l, &line);
-        break;
-    case '?':
-        say_info(l, &line);
-        break;
+    case '<': say_in(l, &line); break;
+    case '>': say_out(l, &line); break;
+    case '=': say_state(l, &line); break;
+    case '?': say_info(l, &line); break;
     default:
         if (line.timed)
             lab_run(l, line.lo);

@@ -14,7 +14,8 @@ void lab_checksum(uint8_t *pkt, uint32_t len)
         put16(pkt + 10, 0);
         put16(pkt + 10, csum_fold(csum_add(0, pkt, (pkt[0] & 15u) * 4)));
     }
-    if (ip_parse(pkt, len, &ip) != TERN_CAUSE_NONE || ip.fragment || ip.payload_len < 20 || ip.proto != PROTO_TCP)
+    if (ip_parse(pkt, len, &ip) != TERN_CAUSE_NONE || ip.fragment || ip.payload_len < 20 ||
+        ip.proto != PROTO_TCP)
         return;
     uint8_t *tcp = pkt + (ip.payload - pkt);
     put16(tcp + 16, 0);
@@ -55,7 +56,8 @@ void lab_learn_in(struct lab *l, int flow, const struct segment *s)
     }
     if (!(s->flags & F_ACK) && !(s->flags & F_SYN))
         return;
-    uint32_t wnd = (s->flags & F_SYN) || !f->tern_ws || !f->peer_ws ? s->wnd : (uint32_t)s->wnd << f->peer_shift;
+    uint32_t wnd =
+        (s->flags & F_SYN) || !f->tern_ws || !f->peer_ws ? s->wnd : (uint32_t)s->wnd << f->peer_shift;
     uint32_t edge = s->ack.v + wnd;
     if (!(s->flags & F_ACK))
         edge = f->iss + 1 + wnd;
@@ -154,7 +156,8 @@ void lab_capture(struct lab *l, const tern_tx_packet *pkt)
     }
 }
 
-/* ICMP's error quotes the IP header and at least 8 bytes (RFC 792); ICMPv6 as much as fits. Here: header and 8. */
+/* ICMP's error quotes the IP header and at least 8 bytes (RFC 792); ICMPv6 as much as fits. Here: header
+ * and 8. */
 static uint32_t quoted(struct lab *l, int flow, uint32_t rel_seq, uint8_t *out)
 {
     struct lab_flow *f = &l->flow[flow];
