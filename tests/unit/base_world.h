@@ -1,4 +1,5 @@
-/* base_world.h - what the tests of src/base share: an arena in a block of its own, and numbers from a seed. */
+/* base_world.h - what the tests of src/base share: an arena in a block of its own, and numbers from a
+ * seed. */
 #ifndef UNIT_BASE_WORLD_H
 #define UNIT_BASE_WORLD_H
 
@@ -29,7 +30,8 @@ static inline uint64_t dice64(struct dice *d)
 static inline uint32_t dice(struct dice *d, uint32_t n) { return (uint32_t)((dice64(d) >> 32) * n >> 32); }
 
 /* An arena of `size` bytes with `fixed` bytes of the owner's. The block is dirty at first. */
-static inline struct arena *arena_make(size_t size, uint64_t budget, uint32_t page, size_t fixed, void **place)
+static inline struct arena *arena_make(size_t size, uint64_t budget, uint32_t page, size_t fixed,
+                                       void **place)
 {
     void *ignored;
     struct arena *a = aligned_alloc(64, size);

@@ -30,7 +30,8 @@ static void test_too_small_is_refused(void **state)
     void *place;
     assert_false(arena_init(a, 512, 0, 4096, 0, &place));
     assert_false(arena_init(a, 65536, 0, 4096, 60000, &place));
-    assert_false(arena_init(a, 65536, 5 * 4096, 4096, 0, &place)); /* fixed part and reserve, and nothing else */
+    /* fixed part and reserve, and nothing else */
+    assert_false(arena_init(a, 65536, 5 * 4096, 4096, 0, &place));
     assert_true(arena_init(a, 65536, 6 * 4096, 4096, 0, &place));
     assert_int_not_equal(arena_page(a, PAGE_CHUNK, MEM_DATA), 0);
     assert_int_equal(arena_page(a, PAGE_CHUNK, MEM_DATA), 0);
@@ -155,7 +156,8 @@ static void check_page(struct arena *a, const struct page *p)
     const uint32_t *word = at(a, p->ref);
     for (uint32_t i = 0; i < arena_page_size(a) / 4; i++)
         assert_int_equal(word[i], p->stamp);
-    assert_int_equal(arena_kind(a, p->ref + dice(&(struct dice){p->stamp}, arena_page_size(a) / GRAIN)), p->kind);
+    assert_int_equal(arena_kind(a, p->ref + dice(&(struct dice){p->stamp}, arena_page_size(a) / GRAIN)),
+                     p->kind);
 }
 
 static void take_some(struct arena *a, struct model *m, struct dice *d)

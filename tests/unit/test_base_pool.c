@@ -118,7 +118,8 @@ static void test_forged_handles_are_invalid(void **state)
         assert_false(pool_valid(a, &p, r, 0x01010101));
     }
     for (uint32_t bit = 0; bit < 32; bit++)
-        assert_false(pool_valid(a, &p, live[0].ref ^ 1u << bit, 1) && !is_live(live, 20, live[0].ref ^ 1u << bit));
+        assert_false(pool_valid(a, &p, live[0].ref ^ 1u << bit, 1) &&
+                     !is_live(live, 20, live[0].ref ^ 1u << bit));
     assert_false(pool_valid(a, &p, UINT32_MAX, 1));
     free(a);
 }

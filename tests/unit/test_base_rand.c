@@ -3,8 +3,8 @@
 
 #include "base/rand.h"
 
-/* Key 00..0f, input 00..n-1 for n = 0..16 and 63. The value for n = 15 is the example of the paper (appendix A); all were
- * computed with OpenSSL 3 (openssl mac SIPHASH, 2-4 and 1-3 rounds). */
+/* Key 00..0f, input 00..n-1 for n = 0..16 and 63. The value for n = 15 is the example of the paper (appendix
+ * A); all were computed with OpenSSL 3 (openssl mac SIPHASH, 2-4 and 1-3 rounds). */
 static const uint64_t expect24[] = {
     0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d, 0xcf2794e0277187b7,
     0x18765564cd99a68d, 0xcbc9466e58fee3ce, 0xab0200f58b01d137, 0x93f5f5799a932462, 0x9e0082df0ba9e4b0,

@@ -1,4 +1,5 @@
-/* Sequence numbers modulo 2^32: every comparison on both sides of the two places where raw numbers go wrong. */
+/* Sequence numbers modulo 2^32: every comparison on both sides of the two places where raw numbers go
+ * wrong. */
 #include "base_world.h"
 
 #include "base/seq.h"
