@@ -119,8 +119,9 @@ static void fragment_fields4(void **state)
         bool fragment, more, df;
         uint32_t off;
     } rows[] = {
-        {0x0000, false, false, false, 0}, {0x4000, false, false, true, 0},    {0x2000, true, true, false, 0},
-        {0x0001, true, false, false, 8},  {0x3fff, true, true, false, 65528}, {0x8000, false, false, false, 0},
+        {0x0000, false, false, false, 0}, {0x4000, false, false, true, 0},
+        {0x2000, true, true, false, 0},   {0x0001, true, false, false, 8},
+        {0x3fff, true, true, false, 65528}, {0x8000, false, false, false, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct ip_hdr ip;

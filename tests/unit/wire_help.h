@@ -1,4 +1,4 @@
-/* wire_help.h - what the tests of the codecs share: blocks of exactly the right size, random numbers, addresses. */
+/* wire_help.h - what the tests of the codecs share: blocks of exactly the right size, random numbers. */
 #ifndef TESTS_WIRE_HELP_H
 #define TESTS_WIRE_HELP_H
 
