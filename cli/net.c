@@ -1,0 +1,316 @@
+/* net.c - a stack on a TUN device for the commands that need one, and the wait for whatever comes next. */
+#include "net.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+const char net_help[] =
+    "      --tun NAME       the TUN device (made when missing; default tern0, or $TERN_TUN)\n"
+    "      --addr CIDR      an address of tern's own, such as 192.0.2.1/24 or 2001:db8::1/64; may be repeated.\n"
+    "                       The kernel's side has another address of that prefix (default 192.0.2.1/24, or $TERN_ADDR)\n"
+    "      --plain          do without segmentation and checksum offload\n"
+    "      --impair SPEC    a bad path, both ways: delay=1ms,jitter=1ms,rate=100mbit,queue=256k,loss=2%,dup=1%,\n"
+    "                       corrupt=1%,reorder=5%,gap=3-10,ce=1%,seed=7; --impair-tx, --impair-rx: one way only\n"
+    "      --trace FILE     write what happens to FILE, one JSON object a line\n"
+    "      --ladder         draw each connection when it is over\n";
+
+static int add_addr(net_options *o, const char *text)
+{
+    if (o->n_addrs == NET_ADDRS)
+        return cmd_cannot(o->command, "at most %d addresses; leave out --addr %s", NET_ADDRS, text);
+    net_addr *a = &o->addrs[o->n_addrs];
+    if (tern_cidr_parse(text, &a->ip, &a->prefix_len) != 0)
+        return cmd_cannot(o->command, "'%s' is no address; give one such as 192.0.2.1/24 or 2001:db8::1/64",
+                          text);
+    o->n_addrs++;
+    return 0;
+}
+
+static int set_impair(net_options *o, const char *spec, tern_impair_config *tx, tern_impair_config *rx)
+{
+    char err[160];
+    tern_impair_config c;
+    if (impair_parse(spec, &c, err) != NULL)
+        return cmd_cannot(o->command, "%s", err);
+    if (tx != NULL) {
+        *tx = c;
+        o->impaired_tx = true;
+    }
+    if (rx != NULL) {
+        *rx = c;
+        o->impaired_rx = true;
+    }
+    return 0;
+}
+
+int net_option(net_options *o, int option, const char *value)
+{
+    switch (option) {
+    case NET_TUN: o->tun = value; break;
+    case NET_ADDR: return add_addr(o, value);
+    case NET_PLAIN: o->plain = true; break;
+    case NET_IMPAIR: return set_impair(o, value, &o->impair_tx, &o->impair_rx);
+    case NET_IMPAIR_TX: return set_impair(o, value, &o->impair_tx, NULL);
+    case NET_IMPAIR_RX: return set_impair(o, value, NULL, &o->impair_rx);
+    case NET_TRACE: o->trace = value; break;
+    case NET_LADDER: o->ladder = true; break;
+    }
+    return 0;
+}
+
+static const char *tun_name(const net_options *o)
+{
+    const char *name = o->tun != NULL ? o->tun : getenv("TERN_TUN");
+    return name != NULL && name[0] != '\0' ? name : "tern0";
+}
+
+/* --- the kernel's side -------------------------------------------------------------------------------------------- */
+
+static bool same_prefix(const tern_ip *a, const tern_ip *b, int bits)
+{
+    int whole = bits / 8, rest = bits % 8;
+    if (memcmp(a->b, b->b, (size_t)whole) != 0)
+        return false;
+    return rest == 0 || (a->b[whole] ^ b->b[whole]) >> (8 - rest) == 0;
+}
+
+static int prefix_bits(const net_addr *a) { return a->prefix_len + (tern_ip_is4(&a->ip) ? 96 : 0); }
+
+static bool ip_of(const struct sockaddr *sa, tern_ip *out)
+{
+    if (sa != NULL && sa->sa_family == AF_INET) {
+        *out = tern_ip4(0, 0, 0, 0);
+        memcpy(out->b + 12, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+        return true;
+    }
+    if (sa != NULL && sa->sa_family == AF_INET6) {
+        memcpy(out->b, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+        return true;
+    }
+    return false;
+}
+
+/* Whether the kernel has another address of this prefix on the device, and the device is up. */
+static bool kernel_ready(const char *tun, const net_addr *a)
+{
+    struct ifaddrs *all = NULL;
+    bool ready = false;
+    if (getifaddrs(&all) != 0)
+        return true; /* cannot be known: then no advice either */
+    for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+        tern_ip ip;
+        if (strcmp(i->ifa_name, tun) == 0 && (i->ifa_flags & IFF_UP) && ip_of(i->ifa_addr, &ip) &&
+            same_prefix(&ip, &a->ip, prefix_bits(a)) && memcmp(&ip, &a->ip, sizeof ip) != 0)
+            ready = true;
+    }
+    freeifaddrs(all);
+    return ready;
+}
+
+/* Say the commands that give the kernel its side of the device, when it has none yet. */
+static void hint(const net_options *o, const char *tun, const net_addr *addrs, int n)
+{
+    bool said = false;
+    for (int i = 0; i < n; i++) {
+        char text[46];
+        if (kernel_ready(tun, &addrs[i]))
+            continue;
+        if (!said)
+            fprintf(stderr, "tern %s: the kernel's side of %s is not set up yet; as root:\n", o->command,
+                    tun);
+        said = true;
+        tern_ip peer = addrs[i].ip;
+        peer.b[15] ^= peer.b[15] == 1 || peer.b[15] == 2 ? 3 : 1;
+        fprintf(stderr, "    ip addr add %s/%d dev %s%s\n", tern_ip_text(&peer, text), addrs[i].prefix_len,
+                tun, tern_ip_is4(&peer) ? "" : " nodad");
+    }
+    if (said)
+        fprintf(stderr, "    ip link set %s up\n", tun);
+}
+
+/* --- the stack ---------------------------------------------------------------------------------------------------- */
+
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Every address, and everything else by the same way: behind a TUN device the kernel routes on. */
+static int add_addrs(net *n, const net_options *o, int link, const net_addr *addrs, int count)
+{
+    static const tern_ip any6;
+    const tern_ip any4 = tern_ip4(0, 0, 0, 0);
+    for (int i = 0; i < count; i++) {
+        char text[46];
+        int r = tern_addr_add(n->stack, link, &addrs[i].ip, addrs[i].prefix_len);
+        if (r != 0)
+            return cmd_cannot(o->command, "%s/%d cannot be an address of a host (%s)",
+                              tern_ip_text(&addrs[i].ip, text), addrs[i].prefix_len, strerror(-r));
+        tern_route_add(n->stack, link, tern_ip_is4(&addrs[i].ip) ? &any4 : &any6, 0);
+    }
+    return 0;
+}
+
+static int open_link(net *n, const net_options *o, const char *tun)
+{
+    char err[256];
+    tern_link *link;
+    if (tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
+        return cmd_cannot(o->command, "%s", err);
+    if ((o->impaired_tx || o->impaired_rx) &&
+        tern_link_impair(&link, link, o->impaired_tx ? &o->impair_tx : NULL,
+                         o->impaired_rx ? &o->impair_rx : NULL) != 0) {
+        tern_link_close(link);
+        return cmd_cannot(o->command, "not enough memory for --impair");
+    }
+    int id = tern_host_attach(n->host, link);
+    return id > 0 ? id : -cmd_cannot(o->command, "the device %s cannot be used (%s)", tun, strerror(-id));
+}
+
+/* The addresses given, or the one of the environment, or the default. */
+static int chosen_addrs(net_options *o)
+{
+    const char *text = getenv("TERN_ADDR");
+    if (o->n_addrs > 0)
+        return 0;
+    return add_addr(o, text != NULL && text[0] != '\0' ? text : "192.0.2.1/24");
+}
+
+static int open_host(net *n, const net_options *o)
+{
+    char err[256];
+    tern_host_config cfg = {.name = o->command};
+    cfg.trace_records = o->trace != NULL || o->ladder ? 1u << 16 : 0;
+    cfg.stack.send_buffer = o->buffer;
+    cfg.stack.recv_buffer = o->buffer;
+    if (tern_host_create(&n->host, &cfg, err, sizeof err) != 0)
+        return cmd_cannot(o->command, "%s", err);
+    n->stack = tern_host_stack(n->host);
+    const char *wrong = net_trace_open(n, o, err);
+    return wrong == NULL ? 0 : cmd_cannot(o->command, "%s", wrong);
+}
+
+int net_open(net *n, const net_options *options)
+{
+    net_options o = *options;
+    *n = (net){.signals = open_signals()};
+    if (chosen_addrs(&o) != 0)
+        return CMD_CANNOT;
+    int r = open_host(n, &o);
+    if (r == 0) {
+        int link = open_link(n, &o, tun_name(&o));
+        r = link < 0 ? -link : add_addrs(n, &o, link, o.addrs, o.n_addrs);
+    }
+    if (r != 0)
+        net_close(n);
+    else if (!o.quiet)
+        hint(&o, tun_name(&o), o.addrs, o.n_addrs);
+    return r;
+}
+
+void net_close(net *n)
+{
+    if (n->host != NULL) {
+        tern_host_turn(n->host); /* so that the trace has its end */
+        tern_host_destroy(n->host);
+    }
+    net_trace_close(n);
+    if (n->signals >= 0)
+        close(n->signals);
+    *n = (net){.signals = -1};
+}
+
+int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms)
+{
+    struct pollfd all[8] = {{.fd = tern_host_fd(n->host), .events = POLLIN},
+                            {.fd = n->signals, .events = POLLIN}};
+    int result = 0;
+    for (int i = 0; i < n_fds; i++) {
+        fds[i].revents = 0;
+        all[2 + i] = fds[i];
+    }
+    tern_host_flush(n->host);
+    if (poll(all, (nfds_t)n_fds + 2, timeout_ms) > 0) {
+        struct signalfd_siginfo info;
+        if ((all[1].revents & POLLIN) && read(n->signals, &info, sizeof info) > 0)
+            result |= NET_SIGNAL;
+        for (int i = 0; i < n_fds; i++)
+            result |= (fds[i].revents = all[2 + i].revents) != 0 ? NET_FD : 0;
+    }
+    return tern_host_turn(n->host) < 0 ? result | NET_LOST : result;
+}
+
+int net_turn(net *n, int fd, short events, int timeout_ms)
+{
+    struct pollfd one = {.fd = fd, .events = events};
+    return net_turn_fds(n, &one, 1, timeout_ms);
+}
+
+/* --- names -------------------------------------------------------------------------------------------------------- */
+
+bool net_has_family(const net_options *o, const tern_ip *ip)
+{
+    bool v4 = tern_ip_is4(ip);
+    for (int i = 0; i < o->n_addrs; i++)
+        if (tern_ip_is4(&o->addrs[i].ip) == v4)
+            return true;
+    return false;
+}
+
+uint16_t net_port(const char *text)
+{
+    char *end;
+    unsigned long v = strtoul(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && v <= 65535 ? (uint16_t)v : 0;
+}
+
+int net_resolve(const net_options *options, const char *name, const char *port, tern_endpoint *out, int max)
+{
+    net_options o = *options;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    int n = 0;
+    if (chosen_addrs(&o) != 0)
+        return -CMD_CANNOT;
+    int r = getaddrinfo(name, port, &hints, &list);
+    if (r == EAI_SERVICE)
+        return -cmd_cannot(o.command,
+                           "'%s' is no port; give a number from 1 to 65535, or a name such as http", port);
+    if (r != 0)
+        return -cmd_cannot(o.command, "the name %s cannot be resolved (%s)", name, gai_strerror(r));
+    for (struct addrinfo *a = list; a != NULL && n < max; a = a->ai_next) {
+        tern_endpoint e = {.port = ntohs(((const struct sockaddr_in *)(const void *)a->ai_addr)->sin_port)};
+        if (ip_of(a->ai_addr, &e.ip) && net_has_family(&o, &e.ip))
+            out[n++] = e;
+    }
+    freeaddrinfo(list);
+    if (n == 0)
+        return -cmd_cannot(
+            o.command, "%s has no address of a family that tern has here; add --addr for the other", name);
+    return n;
+}
+
+const char *net_endpoint_text(const tern_endpoint *e, char buf[64])
+{
+    char ip[46];
+    tern_ip_text(&e->ip, ip);
+    snprintf(buf, 64, tern_ip_is4(&e->ip) ? "%s:%u" : "[%s]:%u", ip, e->port);
+    return buf;
+}

@@ -1,0 +1,233 @@
+/* net_trace.c - what --trace and --ladder do with the records of the stack.
+ *
+ * --trace writes each record at once, as one JSON object a line. --ladder keeps the records of each connection until it is
+ * over, and draws it then: of a very long one the first and the last records.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/ladder.h"
+#include "host/story.h"
+#include "net.h"
+
+enum { KEEP_FIRST = 1 << 16, KEEP_LAST = 256, FOLD = 12 };
+
+/* The records of one connection. */
+typedef struct life {
+    struct life *next;
+    uint64_t conn;
+    tern_trace_record *records;
+    uint32_t n, room;
+    uint64_t skipped;
+    bool time_wait; /* its last ACK is all that can follow */
+    bool done;      /* drawn already */
+} life;
+
+typedef struct trace {
+    FILE *file; /* NULL: no --trace */
+    bool ladder;
+    life *lives;
+    bool drawn; /* one at least: a blank line before the next */
+} trace;
+
+/* --- one JSON object a line --------------------------------------------------------------------------------------- */
+
+static const char *kind_name(uint8_t kind)
+{
+    static const char *const names[] = {
+        "none",
+#define TRACE_EVENT(name, text) #name,
+#include <tern/events.def>
+#undef TRACE_EVENT
+    };
+    return kind < TERN_TRACE_KINDS ? names[kind] : "unknown";
+}
+
+static void write_addresses(FILE *out, const tern_trace_record *r)
+{
+    char a[64], b[64];
+    tern_endpoint local = {r->local, r->local_port, 0}, remote = {r->remote, r->remote_port, 0};
+    fprintf(out, ",\"local\":\"%s\",\"remote\":\"%s\"", net_endpoint_text(&local, a),
+            net_endpoint_text(&remote, b));
+}
+
+static void write_segment(FILE *out, const tern_trace_record *r)
+{
+    char flags[40];
+    bool in = r->kind != TERN_TRACE_SEG_OUT;
+    fprintf(out, ",\"flags\":\"%s\",\"seq\":%u,\"ack\":%u,\"len\":%u,\"wnd\":%u",
+            story_flags(r->tcp_flags, flags), r->seq, r->ack, r->len, r->wnd);
+    fprintf(out, ",\"rseq\":%u,\"rack\":%u", r->seq - (in ? r->irs : r->iss),
+            (r->tcp_flags & 16) != 0 ? r->ack - (in ? r->iss : r->irs) : 0);
+    if (r->gso_size != 0)
+        fprintf(out, ",\"gso_size\":%u", r->gso_size);
+    if (r->mss != 0)
+        fprintf(out, ",\"mss\":%u", r->mss);
+    if (r->n_sack != 0)
+        fprintf(out, ",\"sack_blocks\":%u", r->n_sack);
+    if (r->ts_val != 0 || r->ts_ecr != 0)
+        fprintf(out, ",\"ts_val\":%u,\"ts_ecr\":%u", r->ts_val, r->ts_ecr);
+}
+
+static void write_record(FILE *out, const tern_trace_record *r)
+{
+    fprintf(out, "{\"t_us\":%" PRIu64 ",\"conn\":%" PRIu64 ",\"ev\":\"%s\"", r->t_us, r->conn,
+            kind_name(r->kind));
+    write_addresses(out, r);
+    if (r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_SEG_OUT || r->kind == TERN_TRACE_DROP)
+        write_segment(out, r);
+    else if (r->kind == TERN_TRACE_STATE)
+        fprintf(out, ",\"from\":\"%s\",\"to\":\"%s\"", tern_state_name((enum tern_state)r->state),
+                tern_state_name((enum tern_state)r->state_to));
+    else
+        fprintf(out, ",\"seq\":%u,\"len\":%u", r->seq, r->len);
+    if (r->cause != 0)
+        fprintf(out, ",\"cause\":\"%s\",\"rule\":\"%s\"", tern_cause_name((enum tern_cause)r->cause),
+                tern_cause_rule((enum tern_cause)r->cause));
+    fprintf(out, ",\"a\":%" PRIu64 ",\"b\":%" PRIu64 ",\"c\":%" PRIu64 "}\n", r->a, r->b, r->c);
+}
+
+/* --- ladders ------------------------------------------------------------------------------------------------------ */
+
+static life *life_of(trace *t, uint64_t conn)
+{
+    for (life *l = t->lives; l != NULL; l = l->next)
+        if (l->conn == conn)
+            return l;
+    life *l = calloc(1, sizeof *l);
+    if (l != NULL) {
+        *l = (life){.next = t->lives, .conn = conn};
+        t->lives = l;
+    }
+    return l;
+}
+
+static void life_drop(trace *t, life *gone)
+{
+    for (life **at = &t->lives; *at != NULL; at = &(*at)->next) {
+        if (*at == gone) {
+            *at = gone->next;
+            break;
+        }
+    }
+    free(gone->records);
+    free(gone);
+}
+
+static void keep(life *l, const tern_trace_record *r)
+{
+    if (l->n == KEEP_FIRST + KEEP_LAST) { /* forget the oldest of the last ones */
+        memmove(l->records + KEEP_FIRST, l->records + KEEP_FIRST + 1, (KEEP_LAST - 1) * sizeof *r);
+        l->n--;
+        l->skipped++;
+    }
+    if (l->n == l->room) {
+        uint32_t room = l->room != 0 ? l->room * 2 : 64;
+        tern_trace_record *bigger = realloc(l->records, room * sizeof *r);
+        if (bigger == NULL)
+            return;
+        l->records = bigger;
+        l->room = room;
+    }
+    l->records[l->n++] = *r;
+}
+
+/* A listener's life has no segment and is not drawn. */
+static bool worth_drawing(const life *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->records[i].kind == TERN_TRACE_SEG_IN || l->records[i].kind == TERN_TRACE_SEG_OUT)
+            return true;
+    return false;
+}
+
+static void draw(trace *t, life *l)
+{
+    struct story s;
+    char title[160], a[64], b[64];
+    if (worth_drawing(l)) {
+        const tern_trace_record *r = &l->records[0];
+        tern_endpoint local = {r->local, r->local_port, 0}, remote = {r->remote, r->remote_port, 0};
+        snprintf(title, sizeof title, "connection %" PRIu64 ": tern at %s, the other side at %s", l->conn,
+                 net_endpoint_text(&local, a), net_endpoint_text(&remote, b));
+        story_init(&s, "trace", "", title);
+        story_name(&s, STORY_LEFT, "tern", a);
+        story_name(&s, STORY_RIGHT, "peer", b);
+        story_from_trace(&s, l->records, l->n, l->conn);
+        story_fold(&s, FOLD);
+        if (t->drawn)
+            printf("\n");
+        ladder_print(stdout, &s, NULL);
+        if (l->skipped > 0)
+            printf("(%" PRIu64 " records in the middle were not kept)\n", l->skipped);
+        fflush(stdout);
+        t->drawn = true;
+        story_free(&s);
+    }
+    l->n = 0;
+    l->done = true;
+}
+
+static void follow(trace *t, const tern_trace_record *r)
+{
+    life *l = r->conn != 0 ? life_of(t, r->conn) : NULL;
+    if (l == NULL)
+        return;
+    if (!l->done)
+        keep(l, r);
+    l->time_wait |= r->kind == TERN_TRACE_STATE && r->state_to == TERN_TIME_WAIT;
+    if (r->kind == TERN_TRACE_RELEASED || (l->time_wait && r->kind == TERN_TRACE_SEG_OUT))
+        draw(t, l);
+    if (r->kind == TERN_TRACE_RELEASED)
+        life_drop(t, l);
+}
+
+/* --- both --------------------------------------------------------------------------------------------------------- */
+
+static void on_record(void *ctx, const tern_trace_record *r)
+{
+    trace *t = ctx;
+    if (t->file != NULL)
+        write_record(t->file, r);
+    if (t->ladder)
+        follow(t, r);
+}
+
+const char *net_trace_open(net *n, const net_options *o, char err[160])
+{
+    trace *t;
+    if (o->trace == NULL && !o->ladder)
+        return NULL;
+    t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return "not enough memory";
+    t->ladder = o->ladder;
+    n->trace = t;
+    if (o->trace != NULL) {
+        t->file = strcmp(o->trace, "-") == 0 ? stdout : fopen(o->trace, "we");
+        if (t->file == NULL) {
+            snprintf(err, 160, "the file %.80s cannot be written (%s)", o->trace, strerror(errno));
+            return err;
+        }
+        setvbuf(t->file, NULL, _IOLBF, 1 << 16);
+    }
+    tern_host_on_trace(n->host, on_record, t);
+    return NULL;
+}
+
+void net_trace_close(net *n)
+{
+    trace *t = n->trace;
+    if (t == NULL)
+        return;
+    while (t->lives != NULL) {
+        draw(t, t->lives);
+        life_drop(t, t->lives);
+    }
+    if (t->file != NULL && t->file != stdout)
+        fclose(t->file);
+    free(t);
+    n->trace = NULL;
+}

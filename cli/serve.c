@@ -1,0 +1,235 @@
+/* serve.c - `tern serve`: static files over HTTP/1.1 from tern's own TCP. Options, listeners, the loop. */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "cmd.h"
+
+static const char usage[] =
+    "usage: tern serve [OPTION...] DIR\n\n"
+    "Serves the files below DIR over HTTP/1.1, from tern's own TCP on a TUN device.\n\n"
+    "  -p, --port PORT      listen on this port of every address (default 80)\n"
+    "      --listen WHERE   also listen there: PORT, ADDRESS:PORT or [ADDRESS]:PORT; may be repeated\n"
+    "  -v, --verbose        one line on standard output for each request\n"
+    "%s"
+    "  -h, --help           this text\n\n"
+    "Example:  tern serve /srv/www --tun tern0 --addr 192.0.2.1/24\n"
+    "          ip addr add 192.0.2.2/24 dev tern0; ip link set tern0 up; curl http://192.0.2.1/\n";
+
+enum { OPT_LISTEN = 256 };
+
+static const struct option long_options[] = {{"port", required_argument, NULL, 'p'},
+                                             {"listen", required_argument, NULL, OPT_LISTEN},
+                                             {"verbose", no_argument, NULL, 'v'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             NET_LONG_OPTIONS,
+                                             {NULL, 0, NULL, 0}};
+
+/* "8080", "192.0.2.1:8080", "[2001:db8::1]:8080". */
+static bool where_parse(const char *text, tern_endpoint *out)
+{
+    char copy[64];
+    snprintf(copy, sizeof copy, "%s", text);
+    *out = (tern_endpoint){0};
+    char *colon = strrchr(copy, ':');
+    out->port = net_port(colon != NULL ? colon + 1 : copy);
+    if (colon == NULL || out->port == 0)
+        return out->port != 0;
+    *colon = '\0';
+    char *ip = copy;
+    if (ip[0] == '[' && colon[-1] == ']') {
+        colon[-1] = '\0';
+        ip++;
+    }
+    return tern_ip_parse(ip, &out->ip) == 0;
+}
+
+static int add_listen(server *s, const char *text)
+{
+    if (s->n_listens == SERVE_LISTENS)
+        return cmd_cannot("serve", "at most %d places to listen at", SERVE_LISTENS);
+    if (!where_parse(text, &s->listens[s->n_listens]))
+        return cmd_cannot("serve", "cannot listen at '%s'; give a port from 1 to 65535, or ADDRESS:PORT",
+                          text);
+    s->n_listens++;
+    return 0;
+}
+
+/* 0 = go on; 1 = --help was answered; otherwise CMD_CANNOT. */
+static int read_options(server *s, int argc, char **argv)
+{
+    int c, r = 0;
+    while (r == 0 && (c = getopt_long(argc, argv, "p:vh", long_options, NULL)) != -1) {
+        if (c == 'h') {
+            printf(usage, net_help);
+            return 1;
+        }
+        if (c == '?')
+            return cmd_cannot("serve", "see tern serve --help");
+        if (c == 'p' || c == OPT_LISTEN)
+            r = add_listen(s, optarg);
+        else if (c == 'v')
+            s->verbose = true;
+        else
+            r = net_option(&s->options, c, optarg);
+    }
+    if (r != 0)
+        return r;
+    if (optind + 1 != argc)
+        return cmd_cannot("serve", optind == argc ? "which directory? Try: tern serve ."
+                                                  : "one directory only; put names with blanks in quotes");
+    s->root_name = argv[optind];
+    return s->n_listens == 0 ? add_listen(s, "80") : 0;
+}
+
+static int open_root(server *s)
+{
+    s->root = open(s->root_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->root >= 0)
+        return 0;
+    if (errno == ENOENT)
+        return cmd_cannot("serve", "there is no directory %s; make it, or name another", s->root_name);
+    if (errno == ENOTDIR)
+        return cmd_cannot("serve", "%s is no directory; name the directory that holds it", s->root_name);
+    return cmd_cannot("serve", "the directory %s cannot be opened (%s)", s->root_name, strerror(errno));
+}
+
+static int open_listeners(server *s)
+{
+    for (int i = 0; i < s->n_listens; i++) {
+        char where[64];
+        int r = tern_listen(s->net.stack, &s->listens[i], 1024, &s->listeners[i]);
+        net_endpoint_text(&s->listens[i], where);
+        if (r == -TERN_EADDRINUSE)
+            return cmd_cannot("serve", "port %u is given twice; leave one out", s->listens[i].port);
+        if (r == -TERN_EADDRNOTAVAIL)
+            return cmd_cannot("serve", "%s is not an address of tern's; add it with --addr", where);
+        if (r != 0)
+            return cmd_cannot("serve", "cannot listen at %s (%s)", where, strerror(-r));
+        tern_setopt(s->net.stack, s->listeners[i], TERN_OPT_KEEPALIVE, 1);
+        tern_set_data(s->net.stack, s->listeners[i], (uint64_t)i + 1);
+    }
+    return 0;
+}
+
+/* Each answer may hold a file open: as many as the system lets us. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void accept_all(server *s, tern_handle listener)
+{
+    tern_handle h;
+    while (tern_accept(s->net.stack, listener, &h) == 0)
+        conn_open(s, h);
+}
+
+/* The number attached to a handle is a listener's place plus one, or the address of a conn (always larger). */
+static void on_event(server *s, const tern_event *e)
+{
+    if (e->data >= 1 && e->data <= SERVE_LISTENS)
+        accept_all(s, s->listeners[e->data - 1]);
+    else if (e->data != 0)
+        conn_run(s, (conn *)(uintptr_t)e->data);
+}
+
+static void take_events(server *s)
+{
+    tern_event events[64];
+    int n;
+    do {
+        n = tern_events(s->net.stack, events, 64);
+        for (int i = 0; i < n; i++)
+            on_event(s, &events[i]);
+    } while (n > 0);
+}
+
+static void say_ready(const server *s, const net_options *o)
+{
+    static const tern_ip any;
+    for (int i = 0; i < s->n_listens; i++) {
+        tern_endpoint e = s->listens[i];
+        char text[64];
+        if (memcmp(&e.ip, &any, sizeof any) == 0 && o->n_addrs > 0)
+            e.ip = o->addrs[0].ip;
+        else if (memcmp(&e.ip, &any, sizeof any) == 0)
+            e.ip = tern_ip4(192, 0, 2, 1);
+        fprintf(stderr, "tern serve: %s is at http://%s/\n", s->root_name, net_endpoint_text(&e, text));
+    }
+}
+
+/* Those at rest end in order, the others are reset, which tells their clients at once; the last segments get a moment. */
+static void end_all(server *s)
+{
+    for (int i = 0; i < s->n_listens; i++)
+        tern_close(s->net.stack, s->listeners[i]);
+    while (s->conns != NULL) {
+        conn *c = s->conns;
+        if (c->phase == PHASE_SEND)
+            tern_abort(s->net.stack, c->h);
+        else
+            tern_close(s->net.stack, c->h);
+        conn_free(s, c);
+    }
+    tern_live live;
+    uint64_t until = tern_host_now() + 300000;
+    do {
+        tern_get_live(s->net.stack, &live);
+    } while (live.tcbs > 0 && tern_host_now() < until &&
+             !(net_turn(&s->net, -1, 0, 50) & (NET_SIGNAL | NET_LOST)));
+}
+
+static int run(server *s)
+{
+    int happened = 0;
+    while (!(happened & (NET_SIGNAL | NET_LOST))) {
+        take_events(s);
+        conn_sweep(s, tern_now(s->net.stack));
+        happened = net_turn(&s->net, -1, 0, s->n_conns > 0 ? 1000 : -1);
+    }
+    if (happened & NET_LOST)
+        return cmd_cannot("serve", "the TUN device is gone");
+    end_all(s);
+    return CMD_OK;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return cmd_cannot("serve", "not enough memory");
+    s->options.command = "serve";
+    s->root = -1;
+    int r = read_options(s, argc, argv);
+    if (r == 0)
+        r = open_root(s);
+    if (r == 0)
+        r = net_open(&s->net, &s->options);
+    if (r == 0) {
+        r = open_listeners(s);
+        if (r == 0) {
+            raise_file_limit();
+            say_ready(s, &s->options);
+            r = run(s);
+        }
+        while (s->conns != NULL)
+            conn_free(s, s->conns);
+        net_close(&s->net);
+    } else if (r == 1) {
+        r = CMD_OK;
+    }
+    if (s->root >= 0)
+        close(s->root);
+    free(s);
+    return r;
+}

@@ -1,0 +1,33 @@
+/* ss.h - the rooms of `tern ss`: ss.c asks and filters, ss_print.c writes the table and the summary. */
+#ifndef CLI_SS_H
+#define CLI_SS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/why.h"
+
+typedef struct ss_row {
+    const json_t *info; /* one connection, as host/control.h documents */
+    tern_why why;
+} ss_row;
+
+typedef struct ss_process {
+    const json_t *answer;
+    uint64_t now_us;
+    ss_row *rows;
+    int n_rows;
+    int left_out; /* TIME_WAIT that only the summary counts */
+} ss_process;
+
+/* The table of one process, oldest state first. `brief`: without the sentences. */
+void ss_print(const ss_process *p, bool brief);
+
+/* What stands out over all connections of a process: how many wait for a close, to whom, since when. */
+void ss_summary(const ss_process *p);
+
+const char *ss_text(const json_t *o, const char *key);
+uint64_t ss_number(const json_t *o, const char *key);
+
+#endif
