@@ -1,8 +1,9 @@
-/* cat.c - `tern cat`: netcat over tern. Standard input goes to the network, the network to standard output; the end of
- * standard input becomes a FIN (half-close) and the other direction goes on.
+/* cat.c - `tern cat`: netcat over tern. Standard input goes to the network, the network to standard output;
+ * the end of standard input becomes a FIN (half-close) and the other direction goes on.
  *
- * The stack lives in this process, so leaving at once after the last byte would leave the peer alone with a connection
- * that nobody answers for. So we stay until the FIN is acknowledged, and in TIME_WAIT for --linger seconds.
+ * The stack lives in this process, so leaving at once after the last byte would leave the peer alone with a
+ * connection that nobody answers for. So we stay until the FIN is acknowledged, and in TIME_WAIT for --linger
+ * seconds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static const char usage[] =
     "  -l, --listen         listen instead of connecting; the first connection is taken\n"
     "  -4, -6               only addresses of this family\n"
     "  -w, --wait SECONDS   give up connecting after this time (default: TCP's, about 3 minutes)\n"
-    "      --linger SECONDS stay so long in TIME_WAIT, in case our last ACK is lost (default 1, at most 2 MSL = 60)\n"
+    "      --linger SECONDS stay so long in TIME_WAIT, should our last ACK be lost (default 1; 2 MSL is 60)\n"
     "  -v, --verbose        say on standard error what happens\n"
     "%s"
     "  -h, --help           this text\n\n"
@@ -66,7 +67,7 @@ static void say(const cat *c, const char *what, const tern_endpoint *e)
         fprintf(stderr, "tern cat: %s %s\n", what, net_endpoint_text(e, text));
 }
 
-/* --- connecting --------------------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
 /* Take the readiness of all handles. There is one connection only, so its bits are ours. */
 static uint32_t take_events(cat *c)
@@ -158,10 +159,10 @@ static int accept_one(cat *c)
     return 0;
 }
 
-/* --- copying ------------------------------------------------------------------------------------------------------ */
+/* --- copying ---------------------------------------------------------------------------------- */
 
-/* Standard output must not block us, or tern stops answering. A pipe or terminal is opened anew, so that the other
- * programs that share it do not find it changed. */
+/* Standard output must not block us, or tern stops answering. A pipe or terminal is opened anew, so that the
+ * other programs that share it do not find it changed. */
 static void open_output(cat *c)
 {
     struct stat st;
@@ -201,7 +202,8 @@ static void copy_out(cat *c)
     }
 }
 
-/* What was read from standard input to the network; at its end, FIN. Afterwards in_sent == in_len when all was taken. */
+/* What was read from standard input to the network; at its end, FIN. Afterwards in_sent == in_len when all
+ * was taken. */
 static void push_in(cat *c)
 {
     while (c->in_sent < c->in_len) {
@@ -272,7 +274,7 @@ static int copy(cat *c)
     return c->error != 0 ? CMD_NO : CMD_OK;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* Stay until the peer has everything, and for a while in TIME_WAIT. */
 static int await_end(cat *c, int result)
@@ -320,7 +322,7 @@ static int conclude(cat *c, int result)
     return result;
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------ */
+/* --- options ---------------------------------------------------------------------------------- */
 
 static bool seconds(const char *text, uint64_t *us)
 {

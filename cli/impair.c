@@ -100,10 +100,8 @@ const char *impair_parse(const char *spec, tern_impair_config *out, char err[160
         if (wanted == NULL)
             continue;
         if (wanted[0] == '\0')
-            snprintf(
-                err, 160,
-                "no '%.40s': there are delay, jitter, rate, queue, loss, dup, corrupt, reorder, gap, ce, seed",
-                word);
+            snprintf(err, 160, "no '%.40s'; there are delay, jitter, rate, queue, loss, dup, %s", word,
+                     "corrupt, reorder, gap, ce, seed");
         else
             snprintf(err, 160, "'%.40s=%.40s' should look like %s", word, value != NULL ? value : "", wanted);
         return err;

@@ -41,7 +41,7 @@ static const struct option long_options[] = {{"server", no_argument, NULL, 's'},
                                              NET_LONG_OPTIONS,
                                              {NULL, 0, NULL, 0}};
 
-/* --- the report --------------------------------------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------------------- */
 
 /* "1.23 GB" */
 static const char *amount(double bytes, char buf[24])
@@ -129,7 +129,7 @@ void iperf_report_end(iperf *it)
     fflush(stdout);
 }
 
-/* --- options ------------------------------------------------------------------------------------------------------ */
+/* --- options ---------------------------------------------------------------------------------- */
 
 /* "500M" to bytes; 0 = none. */
 static uint64_t size_of(const char *text)

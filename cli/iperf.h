@@ -5,8 +5,9 @@
  *     iperf_server.c   the server's
  *     iperf_wire.c     what both do: wait, read and write the control connection, move data, JSON
  *
- * A test has one control connection and P data connections. Each begins with a cookie of 37 bytes by which the server knows
- * which belong together. On the control connection go single state bytes, and JSON texts behind a length of 4 bytes:
+ * A test has one control connection and P data connections. Each begins with a cookie of 37 bytes by which
+ * the server knows which belong together. On the control connection go single state bytes, and JSON texts
+ * behind a length of 4 bytes:
  *
  *     client                                    server
  *     cookie                            ──▶

@@ -17,11 +17,13 @@
 
 const char net_help[] =
     "      --tun NAME       the TUN device (made when missing; default tern0, or $TERN_TUN)\n"
-    "      --addr CIDR      an address of tern's own, such as 192.0.2.1/24 or 2001:db8::1/64; may be repeated.\n"
-    "                       The kernel's side has another address of that prefix (default 192.0.2.1/24, or $TERN_ADDR)\n"
+    "      --addr CIDR      an address of tern's own, such as 192.0.2.1/24 or 2001:db8::1/64, several times\n"
+    "                       if need be; the kernel's side has another address of that prefix\n"
+    "                       (default 192.0.2.1/24, or $TERN_ADDR)\n"
     "      --plain          do without segmentation and checksum offload\n"
-    "      --impair SPEC    a bad path, both ways: delay=1ms,jitter=1ms,rate=100mbit,queue=256k,loss=2%,dup=1%,\n"
-    "                       corrupt=1%,reorder=5%,gap=3-10,ce=1%,seed=7; --impair-tx, --impair-rx: one way only\n"
+    "      --impair SPEC    a bad path, both ways (--impair-tx, --impair-rx: one way): delay=1ms,\n"
+    "                       jitter=1ms,rate=100mbit,queue=256k,loss=2%,dup=1%,corrupt=1%,reorder=5%,\n"
+    "                       gap=3-10,ce=1%,seed=7\n"
     "      --trace FILE     write what happens to FILE, one JSON object a line\n"
     "      --ladder         draw each connection when it is over\n";
 
@@ -75,7 +77,7 @@ static const char *tun_name(const net_options *o)
     return name != NULL && name[0] != '\0' ? name : "tern0";
 }
 
-/* --- the kernel's side -------------------------------------------------------------------------------------------- */
+/* --- the kernel's side ------------------------------------------------------------------------ */
 
 static bool same_prefix(const tern_ip *a, const tern_ip *b, int bits)
 {
@@ -139,7 +141,7 @@ static void hint(const net_options *o, const char *tun, const net_addr *addrs, i
         fprintf(stderr, "    ip link set %s up\n", tun);
 }
 
-/* --- the stack ---------------------------------------------------------------------------------------------------- */
+/* --- the stack -------------------------------------------------------------------------------- */
 
 static int open_signals(void)
 {
@@ -264,7 +266,7 @@ int net_turn(net *n, int fd, short events, int timeout_ms)
     return net_turn_fds(n, &one, 1, timeout_ms);
 }
 
-/* --- names -------------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 bool net_has_family(const net_options *o, const tern_ip *ip)
 {

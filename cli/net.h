@@ -1,5 +1,5 @@
-/* net.h - what serve, cat and iperf share: options that name tern's device and addresses, the stack made from them, and
- * a wait for packets, signals and one more descriptor at the same time.
+/* net.h - what serve, cat and iperf share: options that name tern's device and addresses, the stack made from
+ * them, and a wait for packets, signals and one more descriptor at the same time.
  *
  * Signals are read from a descriptor (signalfd), so no handler and no global is needed.
  */
@@ -33,7 +33,8 @@ typedef struct net_options {
     uint32_t buffer;   /* send and receive buffer of a connection, bytes; 0 = the stack's default */
 } net_options;
 
-/* Long options for getopt_long; the values stay clear of characters and of each command's own (up to NET_OPT - 1). */
+/* Long options for getopt_long; the values stay clear of characters and of each command's own (up to NET_OPT
+ * - 1). */
 enum {
     NET_OPT = 512,
     NET_TUN = NET_OPT,
@@ -69,7 +70,8 @@ typedef struct net {
     void *trace; /* what --trace and --ladder need (net_trace.c); NULL: neither */
 } net;
 
-/* Make the stack: open the device, give it the addresses, block the signals. 0, or CMD_CANNOT after saying what to do. */
+/* Make the stack: open the device, give it the addresses, block the signals. 0, or CMD_CANNOT after saying
+ * what to do. */
 int net_open(net *n, const net_options *o);
 void net_close(net *n);
 
@@ -79,8 +81,8 @@ enum {
     NET_LOST = 4,   /* the device is gone */
 };
 
-/* Wait until the stack has something to do, the program shall end, `fd` (-1: none) has `events` (poll's), or timeout_ms
- * passed (-1: for ever); then do the stack's work. Returns a set of NET_.... */
+/* Wait until the stack has something to do, the program shall end, `fd` (-1: none) has `events` (poll's), or
+ * timeout_ms passed (-1: for ever); then do the stack's work. Returns a set of NET_.... */
 int net_turn(net *n, int fd, short events, int timeout_ms);
 
 /* The same for two descriptors; those that are not -1 get their revents. */
@@ -90,8 +92,8 @@ int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms);
 /* Whether one of the addresses is of the family of `ip`. */
 bool net_has_family(const net_options *o, const tern_ip *ip);
 
-/* Resolve a name or address and a port by the host's resolver: at most `max` endpoints of families that the stack has.
- * Returns the count, or CMD_CANNOT * -1 after saying why. */
+/* Resolve a name or address and a port by the host's resolver: at most `max` endpoints of families that the
+ * stack has. Returns the count, or CMD_CANNOT * -1 after saying why. */
 int net_resolve(const net_options *o, const char *name, const char *port, tern_endpoint *out, int max);
 
 /* "80" to a port; 0 when it is none. */

@@ -1,12 +1,13 @@
 /* net_trace.c - what --trace and --ladder do with the records of the stack.
  *
- * --trace writes each record at once, as one JSON object a line. --ladder keeps the records of each connection until it is
- * over, and draws it then: of a very long one the first and the last records.
+ * --trace writes each record at once, as one JSON object a line. --ladder keeps the records of each
+ * connection until it is over, and draws it then: of a very long one the first and the last records.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/ladder.h"
 #include "host/story.h"
@@ -32,7 +33,7 @@ typedef struct trace {
     bool drawn; /* one at least: a blank line before the next */
 } trace;
 
-/* --- one JSON object a line --------------------------------------------------------------------------------------- */
+/* --- one JSON object a line ------------------------------------------------------------------- */
 
 static const char *kind_name(uint8_t kind)
 {
@@ -89,7 +90,7 @@ static void write_record(FILE *out, const tern_trace_record *r)
     fprintf(out, ",\"a\":%" PRIu64 ",\"b\":%" PRIu64 ",\"c\":%" PRIu64 "}\n", r->a, r->b, r->c);
 }
 
-/* --- ladders ------------------------------------------------------------------------------------------------------ */
+/* --- ladders ---------------------------------------------------------------------------------- */
 
 static life *life_of(trace *t, uint64_t conn)
 {
@@ -159,7 +160,7 @@ static void draw(trace *t, life *l)
         story_fold(&s, FOLD);
         if (t->drawn)
             printf("\n");
-        ladder_print(stdout, &s, NULL);
+        ladder_print(&s, stdout, isatty(STDOUT_FILENO));
         if (l->skipped > 0)
             printf("(%" PRIu64 " records in the middle were not kept)\n", l->skipped);
         fflush(stdout);
@@ -184,7 +185,7 @@ static void follow(trace *t, const tern_trace_record *r)
         life_drop(t, l);
 }
 
-/* --- both --------------------------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 static void on_record(void *ctx, const tern_trace_record *r)
 {

@@ -134,7 +134,8 @@ static void accept_all(server *s, tern_handle listener)
         conn_open(s, h);
 }
 
-/* The number attached to a handle is a listener's place plus one, or the address of a conn (always larger). */
+/* The number attached to a handle is a listener's place plus one, or the address of a conn (always
+ * larger). */
 static void on_event(server *s, const tern_event *e)
 {
     if (e->data >= 1 && e->data <= SERVE_LISTENS)
@@ -168,7 +169,8 @@ static void say_ready(const server *s, const net_options *o)
     }
 }
 
-/* Those at rest end in order, the others are reset, which tells their clients at once; the last segments get a moment. */
+/* Those at rest end in order, the others are reset, which tells their clients at once; the last segments get
+ * a moment. */
 static void end_all(server *s)
 {
     for (int i = 0; i < s->n_listens; i++)

@@ -7,8 +7,8 @@
  *     serve_path.c   a URL to an opened file below the directory, never outside of it
  *     serve_list.c   the page for a directory without index.html
  *
- * A connection between two requests costs its small record only: the request's fields and the answer exist while they are
- * needed, and the bytes of a file pass through one buffer that all connections share.
+ * A connection between two requests costs its small record only: the request's fields and the answer exist
+ * while they are needed, and the bytes of a file pass through one buffer that all connections share.
  */
 #ifndef CLI_SERVE_H
 #define CLI_SERVE_H
@@ -63,7 +63,8 @@ typedef struct answer {
 enum phase {
     PHASE_READ, /* waits for a request, or reads one */
     PHASE_SEND, /* sends the answer */
-    PHASE_DRAIN, /* has closed its direction; reads what the client still sends, so that close need not reset */
+    /* has closed its direction; reads what the client still sends, so that close need not reset */
+    PHASE_DRAIN,
 };
 
 typedef struct conn {
@@ -95,10 +96,12 @@ typedef struct server {
 
 /* serve_http.c */
 void request_init(request *r);
-/* Feed bytes; returns how many belong to this request. Afterwards r->complete, or r->refuse, or neither (more is needed). */
+/* Feed bytes; returns how many belong to this request. Afterwards r->complete, or r->refuse, or neither (more
+ * is needed). */
 size_t request_feed(request *r, const uint8_t *data, size_t len);
 
-/* serve_path.c: percent-decoding and dot segments resolved, "/a/b/../c%20d?x" → "a/c d". 0, or a status (400, 404). */
+/* serve_path.c: percent-decoding and dot segments resolved, "/a/b/../c%20d?x" → "a/c d". 0, or a status (400,
+ * 404). */
 int path_of_url(const char *url, char *out, size_t out_len);
 /* Open `path` below `root`, following no link that leads out of it. Returns a descriptor, or -errno. */
 int path_open(int root, const char *path);

@@ -4,9 +4,9 @@
  *       │ end of stream            └──all sent, no keep-alive──▶ DRAIN ──end of stream, or enough──▶ closed
  *       └──▶ closed
  *
- * A client that has closed its direction (nc -N) still gets its answer: end of stream is only looked at between answers.
- * While an answer is sent nothing is read: what the client sends meanwhile waits in the receive window, which is the
- * back-pressure that a pipeline needs.
+ * A client that has closed its direction (nc -N) still gets its answer: end of stream is only looked at
+ * between answers. While an answer is sent nothing is read: what the client sends meanwhile waits in the
+ * receive window, which is the back-pressure that a pipeline needs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static void give_up(server *s, conn *c)
     conn_free(s, c);
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------ */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static void log_answer(const server *s, const conn *c)
 {
@@ -102,7 +102,8 @@ static bool begin_answer(server *s, conn *c)
     return true;
 }
 
-/* The next bytes of the body: from the text in place, or read from the file. 0 = the file has become shorter. */
+/* The next bytes of the body: from the text in place, or read from the file. 0 = the file has become
+ * shorter. */
 static size_t body_piece(server *s, const answer *a, const char **data)
 {
     size_t want = a->left < SERVE_CHUNK ? (size_t)a->left : SERVE_CHUNK;
@@ -181,7 +182,7 @@ static enum progress send_answer(server *s, conn *c)
     return GO_ON;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* The stream has ended, or is broken. A request that was cut off in the middle gets no answer. */
 static enum progress read_ended(server *s, conn *c)
@@ -220,8 +221,8 @@ static enum progress read_request(server *s, conn *c)
     return GONE;
 }
 
-/* After our FIN: read on until the client's, so that what it still sends does not turn our close into a reset, which
- * could destroy the answer on its way (RFC 9112 9.6). */
+/* After our FIN: read on until the client's, so that what it still sends does not turn our close into a
+ * reset, which could destroy the answer on its way (RFC 9112 9.6). */
 static enum progress drain(server *s, conn *c)
 {
     for (;;) {
@@ -245,7 +246,7 @@ void conn_run(server *s, conn *c)
                                      : drain(s, c);
 }
 
-/* --- patience ----------------------------------------------------------------------------------------------------- */
+/* --- patience --------------------------------------------------------------------------------- */
 
 static uint64_t patience_s(const conn *c)
 {

@@ -1,4 +1,5 @@
-/* serve_file.c - from a request to its answer: which file, which part of it, or why not (RFC 9110 13 to 15). */
+/* serve_file.c - from a request to its answer: which file, which part of it, or why not (RFC 9110 13 to
+ * 15). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -42,7 +43,7 @@ static const char *reason_of(int status)
     return "Unknown";
 }
 
-/* --- the head ----------------------------------------------------------------------------------------------------- */
+/* --- the head --------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static void head_add(answer *a, const char *format, ...)
 {
@@ -98,7 +99,7 @@ static void answer_words(answer *a, const request *r, int status, const char *ex
     head_end(a, r);
 }
 
-/* --- conditions and ranges ---------------------------------------------------------------------------------------- */
+/* --- conditions and ranges -------------------------------------------------------------------- */
 
 typedef struct version {
     char etag[48];
@@ -163,8 +164,8 @@ static bool number(const char **text, uint64_t *out)
     return errno == 0;
 }
 
-/* RFC 9110 14.1.2: "bytes=first-last", "bytes=first-", "bytes=-suffix". What is malformed or has several ranges may be
- * ignored (14.2), and is. */
+/* RFC 9110 14.1.2: "bytes=first-last", "bytes=first-", "bytes=-suffix". What is malformed or has several
+ * ranges may be ignored (14.2), and is. */
 static enum range range_parse(const char *text, uint64_t size, uint64_t *first, uint64_t *count)
 {
     uint64_t a = 0, b = 0;
@@ -190,7 +191,7 @@ static enum range range_parse(const char *text, uint64_t size, uint64_t *first, 
     return RANGE_ONE;
 }
 
-/* --- files and directories ---------------------------------------------------------------------------------------- */
+/* --- files and directories -------------------------------------------------------------------- */
 
 static void answer_file(answer *a, const request *r, const char *path, const struct stat *st)
 {

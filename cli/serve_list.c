@@ -103,7 +103,8 @@ static void put_page(FILE *out, const char *shown, const entry *list, size_t n)
           out);
     put_html(out, shown);
     fputs(
-        "</title>\n<style>\nbody { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; "
+        "</title>\n<style>\n"
+        "body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; "
         "padding: 0 1rem; }\ntable { border-collapse: collapse; width: 100%; }\n"
         "th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #8884; }\n"
         "td.n, th.n { text-align: right; }\n@media (prefers-color-scheme: dark) "
@@ -111,7 +112,8 @@ static void put_page(FILE *out, const char *shown, const entry *list, size_t n)
         out);
     put_html(out, shown);
     fputs(
-        "</h1>\n<table>\n<thead><tr><th>Name</th><th class=\"n\">Size</th><th>Changed (UTC)</th></tr></thead>\n<tbody>\n",
+        "</h1>\n<table>\n"
+        "<thead><tr><th>Name</th><th class=\"n\">Size</th><th>Changed (UTC)</th></tr></thead>\n<tbody>\n",
         out);
     if (shown[0] != '\0')
         fputs("<tr><td><a href=\"../\">../</a></td><td class=\"n\"></td><td></td></tr>\n", out);

@@ -1,7 +1,7 @@
 /* serve_path.c - from a URL to an opened file below the served directory, never outside of it.
  *
- * Two locks on the same door: dot segments are resolved here, in the text, and the kernel is asked to resolve the rest
- * beneath the directory (openat2, RESOLVE_BENEATH), so that no symbolic link leads out either.
+ * Two locks on the same door: dot segments are resolved here, in the text, and the kernel is asked to resolve
+ * the rest beneath the directory (openat2, RESOLVE_BENEATH), so that no symbolic link leads out either.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,8 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decode one segment, up to the next '/', into `out`. Returns its length, or -1 (malformed, NUL or '/' inside, too long). */
+/* Decode one segment, up to the next '/', into `out`. Returns its length, or -1 (malformed, NUL or '/'
+ * inside, too long). */
 static int segment(const char **url, char *out, size_t out_len)
 {
     size_t n = 0;

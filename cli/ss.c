@@ -15,9 +15,9 @@
 
 static const char usage[] =
     "usage: tern ss [OPTION...] [STATE...]\n\n"
-    "Lists the listeners and connections of all running tern processes: state, since when, queues, timer, and in\n"
-    "words why, and who has to act. With STATE (such as close_wait, listen, time-wait) only those.\n\n"
-    "  -a, --all            also each connection in TIME_WAIT that no program holds any more (else they are counted)\n"
+    "Lists the listeners and connections of all running tern processes: state, since when, queues, timer,\n"
+    "and in words why, and who has to act. With STATE (such as close_wait, listen, time-wait) only those.\n\n"
+    "  -a, --all            also each connection in TIME_WAIT that no program holds any more (else a count)\n"
     "  -b, --brief          the table only, without the sentences\n"
     "  -p, --pid PID        only this process\n"
     "      --json           a JSON array, one object per process (fields as tern_info; why, verdict, owes)\n"
@@ -47,7 +47,7 @@ uint64_t ss_number(const json_t *o, const char *key)
     return v > 0 ? (uint64_t)v : 0;
 }
 
-/* --- states ------------------------------------------------------------------------------------------------------- */
+/* --- states ----------------------------------------------------------------------------------- */
 
 /* "close-wait" and "CLOSE_WAIT" are the same. */
 static bool same_state(const char *a, const char *b)
@@ -92,7 +92,7 @@ static bool only_counted(const ss *o, const json_t *info)
            strcmp(ss_text(info, "state"), "TIME_WAIT") == 0;
 }
 
-/* --- one process -------------------------------------------------------------------------------------------------- */
+/* --- one process ------------------------------------------------------------------------------ */
 
 /* Listeners first, then what has been in its state for longest. */
 static int by_age(const void *a, const void *b)
@@ -178,7 +178,7 @@ static int show(ss *o, const struct tern_control_peer *peer)
     return 0;
 }
 
-/* --- the command -------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static int run(ss *o)
 {

@@ -86,7 +86,7 @@ void ss_print(const ss_process *p, bool brief)
     }
 }
 
-/* --- the summary -------------------------------------------------------------------------------------------------- */
+/* --- the summary ------------------------------------------------------------------------------ */
 
 typedef struct group {
     const char *peer;
@@ -99,8 +99,8 @@ static int by_count(const void *a, const void *b)
     return ((const group *)b)->count - ((const group *)a)->count;
 }
 
-/* Connections in one state by their peer's address, those of very many peers in one last group. Returns the number of
- * groups. */
+/* Connections in one state by their peer's address, those of very many peers in one last group. Returns the
+ * number of groups. */
 static int group_by_peer(const ss_process *p, const char *state, group *g)
 {
     const json_t *list = json_object_get(p->answer, "connections"), *info;

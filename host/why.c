@@ -1,8 +1,8 @@
 /* why.c - the sentences of `tern ss`.
  *
- * Order of a text: first the plain direction (who did what, how long ago), then the evidence that decides between the
- * possible reasons (unread bytes, end of stream read or not, retransmissions), then who has to act. A name of a state
- * alone misleads: CLOSE_WAIT sounds as if the other side had to close.
+ * Order of a text: first the plain direction (who did what, how long ago), then the evidence that decides
+ * between the possible reasons (unread bytes, end of stream read or not, retransmissions), then who has to
+ * act. A name of a state alone misleads: CLOSE_WAIT sounds as if the other side had to close.
  *
  * What cannot be known from here is said so ("looks the same from here"), not guessed.
  */
@@ -62,7 +62,7 @@ static void judge(story *s, const char *verdict, const char *owes)
     s->out->owes = owes;
 }
 
-/* --- quantities --------------------------------------------------------------------------------------------------- */
+/* --- quantities ------------------------------------------------------------------------------- */
 
 const char *tern_why_span(uint64_t us, char buf[32])
 {
@@ -108,7 +108,7 @@ static const char *times(uint64_t n, char buf[32])
     return buf;
 }
 
-/* --- parts that several states share ------------------------------------------------------------------------------ */
+/* --- parts that several states share ---------------------------------------------------------- */
 
 /* "; it is sent again in 1.2 s": when the next attempt is due. */
 static void tell_next_try(story *s, const char *what)
@@ -169,7 +169,7 @@ static bool tell_unaccepted(story *s)
     return true;
 }
 
-/* --- the states --------------------------------------------------------------------------------------------------- */
+/* --- the states ------------------------------------------------------------------------------- */
 
 /* Not yet noticed, noticed and forgotten, or busy: what was read decides. */
 static void close_wait_evidence(story *s)
@@ -187,7 +187,7 @@ static void close_wait_evidence(story *s)
     } else if (yes(s, "eof_read")) {
         tell(
             s,
-            "It has read the end of the stream, so it knows: a forgotten close, unless it still means to send.");
+            "It has read the end of the stream, so it knows: a forgotten close, unless it means to send.");
         judge(s, "forgotten", "this program");
     } else {
         tell(s, "It has read every byte but not the end behind them: nobody watches this connection.");
@@ -211,7 +211,8 @@ static void say_fin_wait_2(story *s)
     uint64_t due = number(s, "timer_us");
     tell(
         s,
-        "This program closed its direction, and the other side has known that for %s; it has not closed its own.",
+        "This program closed its direction, and the other side has known that for %s; "
+        "it has not closed its own.",
         tern_why_span(ago(s, "state_since_us"), span));
     tell(s, "There it is CLOSE_WAIT: the program on the other side owes the close.");
     if (yes(s, "held"))
@@ -280,8 +281,8 @@ static void say_time_wait(story *s)
     if (due > s->now)
         tell(
             s,
-            "The addresses and ports stay reserved for %s more, so that late segments cannot reach a new connection "
-            "and a lost last ACK can be repeated.",
+            "The addresses and ports stay reserved for %s more, so that late segments cannot reach a new "
+            "connection and a lost last ACK can be repeated.",
             tern_why_span(due - s->now, span));
     else
         tell(s, "The addresses and ports stay reserved for 2 MSL.");

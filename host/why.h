@@ -1,7 +1,8 @@
 /* why.h - the state of a connection in words: why it is as it is, and who has to do what.
  *
- * One place makes these sentences, for `tern ss` and whoever else asks. Input is what the control socket gives about one
- * connection (control.h, INFO; info_json.h makes it from a tern_info), so it works for another process' connections too.
+ * One place makes these sentences, for `tern ss` and whoever else asks. Input is what the control socket
+ * gives about one connection (control.h, INFO; info_json.h makes it from a tern_info), so it works for
+ * another process' connections too.
  */
 #ifndef HOST_WHY_H
 #define HOST_WHY_H
@@ -14,7 +15,8 @@ enum { TERN_WHY_TEXT = 1024 };
 
 typedef struct tern_why {
     const char *
-        verdict; /* one word: "healthy", "waiting", "stuck", "forgotten", "unwatched", "blocked", "lossy", "over" */
+        /* one word: "healthy", "waiting", "stuck", "forgotten", "unwatched", "blocked", "lossy", "over" */
+        verdict;
     const char
         *owes; /* who has to act next: "this program", "the other side", "the network", "time", "nobody" */
     char text[TERN_WHY_TEXT]; /* one to four sentences */

@@ -55,7 +55,8 @@ static tern_info close_wait(uint64_t us)
     return i;
 }
 
-/* FIELD, point 1: the plain direction first. Point 5: what was read decides between stuck, forgetful and unwatched. */
+/* FIELD, point 1: the plain direction first. Point 5: what was read decides between stuck, forgetful and
+ * unwatched. */
 static void close_wait_forgotten(void **state)
 {
     (void)state;
