@@ -310,10 +310,13 @@ static int make_stack(tern_host *h, const tern_host_config *cfg)
     return rc;
 }
 
-static int explain(int rc, const tern_host *h, char *err, size_t err_len)
+static int explain(int rc, const tern_host *h, const tern_config *cfg, char *err, size_t err_len)
 {
     unsigned long long mib = h->memory_len >> 20;
-    if (rc == -ENOMEM)
+    if (rc == -ENOMEM && h->memory)
+        snprintf(err, err_len, "too little memory for a stack: give it %zu KiB at least",
+                 (tern_min_size(cfg) >> 10) + 1);
+    else if (rc == -ENOMEM)
         snprintf(err, err_len, "no address space for a stack of %llu MiB: ask for less memory", mib);
     else if (rc == -EINVAL)
         snprintf(err, err_len,
@@ -344,7 +347,7 @@ int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, si
     if (rc == 0)
         rc = make_stack(h, cfg);
     if (rc < 0) {
-        explain(rc, h, err, err_len);
+        explain(rc, h, &cfg->stack, err, err_len);
         tern_host_destroy(h);
         return rc;
     }

@@ -1,0 +1,345 @@
+/* The control socket: found by a listing, asked by a line, never in the way of the stack. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "host/control.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <tern/host.h>
+#include <unistd.h>
+
+enum { PEERS = 64 };
+
+struct place {
+    char dir[64]; /* stands in for $XDG_RUNTIME_DIR */
+};
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st, (void)kind, (void)ftw;
+    return remove(path);
+}
+
+static int set_up(void **state)
+{
+    struct place *p = calloc(1, sizeof *p);
+    strcpy(p->dir, "/tmp/tern-unit-XXXXXX");
+    if (!mkdtemp(p->dir))
+        return -1;
+    setenv("XDG_RUNTIME_DIR", p->dir, 1);
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct place *p = *state;
+    nftw(p->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(p);
+    return 0;
+}
+
+static tern_host *open_host(const char *name)
+{
+    tern_host *h;
+    char err[200];
+    tern_host_config cfg = {.name = name, .memory = 256 << 20};
+    assert_int_equal(tern_host_create(&h, &cfg, err, sizeof err), 0);
+    assert_string_equal(err, "");
+    return h;
+}
+
+/* A host with a link and listeners on ports 1000.. */
+static tern_host *open_listening(const char *name, int listeners, tern_link **other)
+{
+    tern_host *h = open_host(name);
+    tern_link_info info = {.mtu = 1500};
+    tern_link *own;
+    tern_ip ip = tern_ip4(192, 0, 2, 1);
+    assert_int_equal(tern_link_pair(&own, other, &info, 64), 0);
+    int id = tern_host_attach(h, own);
+    assert_true(id > 0);
+    assert_int_equal(tern_addr_add(tern_host_stack(h), id, &ip, 24), 0);
+    for (int i = 0; i < listeners; i++) {
+        tern_endpoint at = {ip, (uint16_t)(1000 + i), 0};
+        tern_handle l;
+        assert_int_equal(tern_listen(tern_host_stack(h), &at, 7, &l), 0);
+    }
+    return h;
+}
+
+/* The peer of this process with that name; NULL: not listed. */
+static const struct tern_control_peer *find(const char *name)
+{
+    static struct tern_control_peer peers[PEERS];
+    int n = tern_control_list(peers, PEERS);
+    for (int i = 0; i < n; i++)
+        if (peers[i].pid == getpid() && strcmp(peers[i].name, name) == 0)
+            return &peers[i];
+    return NULL;
+}
+
+/* Asking blocks, so it needs a thread of its own. */
+struct question {
+    struct tern_control_peer peer;
+    const char *cmd;
+    json_t *answer;
+    int rc;
+    bool done;
+};
+
+static void *ask(void *ctx)
+{
+    struct question *q = ctx;
+    q->rc = tern_control_ask(&q->peer, q->cmd, &q->answer);
+    __atomic_store_n(&q->done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static json_t *ask_host(tern_host *h, const char *name, const char *cmd)
+{
+    struct question q = {.cmd = cmd};
+    pthread_t thread;
+    const struct tern_control_peer *peer = find(name);
+    assert_non_null(peer);
+    q.peer = *peer;
+    assert_int_equal(pthread_create(&thread, NULL, ask, &q), 0);
+    while (!__atomic_load_n(&q.done, __ATOMIC_ACQUIRE)) {
+        tern_host_wait(h, 10);
+        assert_true(tern_host_turn(h) >= 0);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(q.rc, 0);
+    return q.answer;
+}
+
+static const char *text_of(const json_t *o, const char *name)
+{
+    const char *text = json_string_value(json_object_get(o, name));
+    assert_non_null(text);
+    return text;
+}
+
+static json_int_t number_of(const json_t *o, const char *name)
+{
+    assert_true(json_is_integer(json_object_get(o, name)));
+    return json_integer_value(json_object_get(o, name));
+}
+
+static void lists_every_host(void **state)
+{
+    (void)state;
+    tern_host *a = open_host("web"), *b = open_host("web"), *c = open_host("a/b c"), *d = open_host(NULL);
+    assert_non_null(find("web"));
+    assert_non_null(find("web-2"));
+    assert_non_null(find("a-b-c"));
+    tern_host_destroy(a);
+    assert_null(find("web"));
+    assert_non_null(find("web-2"));
+    tern_host_destroy(b);
+    tern_host_destroy(c);
+    tern_host_destroy(d);
+    assert_null(find("web-2"));
+}
+
+static void answers_ss(void **state)
+{
+    tern_link *other;
+    (void)state;
+    tern_host *h = open_listening("ss", 2, &other);
+    json_t *o = ask_host(h, "ss", "ss");
+    json_t *list = json_object_get(o, "connections");
+    assert_int_equal(number_of(o, "pid"), getpid());
+    assert_string_equal(text_of(o, "name"), "ss");
+    assert_string_equal(text_of(o, "version"), tern_version());
+    assert_int_equal(json_array_size(list), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *c = json_array_get(list, i);
+        assert_string_equal(text_of(c, "state"), "LISTEN");
+        assert_string_equal(text_of(c, "local"), "192.0.2.1");
+        assert_in_range(number_of(c, "local_port"), 1000, 1001);
+        assert_string_equal(text_of(c, "cause"), "PASSIVE_OPEN");
+        assert_string_equal(text_of(c, "rule"), "RFC 9293 3.10.1");
+        assert_string_equal(text_of(c, "text"), "the program listens");
+        assert_true(json_is_true(json_object_get(c, "listener")));
+        assert_int_equal(number_of(c, "backlog"), 7);
+        assert_int_equal(number_of(c, "error"), 0);
+        assert_true(number_of(c, "state_since_us") <= number_of(o, "now_us"));
+    }
+    json_decref(o);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
+static void answers_stats(void **state)
+{
+    tern_link *other;
+    (void)state;
+    tern_host *h = open_listening("stats", 1, &other);
+    json_t *o = ask_host(h, "stats", "stats");
+    assert_int_equal(number_of(json_object_get(o, "stats"), "rx_packets"), 0);
+    assert_int_equal(number_of(json_object_get(o, "live"), "listeners"), 1);
+    assert_int_equal(number_of(json_object_get(o, "host"), "tx_refused"), 0);
+    assert_string_equal(text_of(json_array_get(json_object_get(o, "links"), 0), "name"), "pair");
+    json_decref(o);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
+static void says_what_can_be_asked(void **state)
+{
+    (void)state;
+    tern_host *h = open_host("odd");
+    json_t *o = ask_host(h, "odd", "what?");
+    assert_non_null(strstr(text_of(o, "error"), "ss"));
+    json_decref(o);
+    tern_host_destroy(h);
+}
+
+/* An answer far larger than what is made at once, and than a socket holds. */
+static void a_long_answer_comes_in_pieces(void **state)
+{
+    tern_link *other;
+    (void)state;
+    tern_host *h = open_listening("long", 3000, &other);
+    json_t *o = ask_host(h, "long", "ss");
+    json_t *list = json_object_get(o, "connections");
+    bool seen[3000] = {false};
+    assert_int_equal(json_array_size(list), 3000);
+    for (size_t i = 0; i < 3000; i++)
+        seen[number_of(json_array_get(list, i), "local_port") - 1000] = true;
+    for (size_t i = 0; i < 3000; i++)
+        assert_true(seen[i]);
+    json_decref(o);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
+static int connect_silently(const struct tern_control_peer *peer)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    memcpy(sa.sun_path, peer->path, strlen(peer->path) + 1);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    return fd;
+}
+
+/* Clients that say nothing, say too much, or do not listen to the answer keep nobody else from asking. */
+static void bad_clients_are_in_nobodys_way(void **state)
+{
+    tern_link *other;
+    int fds[30];
+    char much[200];
+    (void)state;
+    tern_host *h = open_listening("crowd", 3000, &other);
+    memset(much, 'x', sizeof much);
+    for (int i = 0; i < 30; i++) {
+        fds[i] = connect_silently(find("crowd"));
+        if (i % 3 == 1)
+            assert_true(send(fds[i], "ss\n", 3, MSG_NOSIGNAL) == 3); /* and never reads */
+        if (i % 3 == 2)
+            assert_true(send(fds[i], much, sizeof much, MSG_NOSIGNAL) > 0);
+        while (tern_host_turn(h) > 0)
+            ;
+    }
+    json_t *o = ask_host(h, "crowd", "ss");
+    assert_int_equal(json_array_size(json_object_get(o, "connections")), 3000);
+    json_decref(o);
+    for (int i = 0; i < 30; i++)
+        close(fds[i]);
+    while (tern_host_turn(h) > 0)
+        ;
+    assert_int_equal(tern_host_wait(h, 0), 0); /* and leave nothing to do behind */
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
+/* A process that was killed leaves its file; who lists removes it. */
+static void sweeps_away_the_dead(void **state)
+{
+    struct place *p = *state;
+    char path[300];
+    struct stat st;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        tern_host *h;
+        tern_host_config cfg = {.name = "dead"};
+        _exit(tern_host_create(&h, &cfg, NULL, 0) == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    snprintf(path, sizeof path, "%s/tern/%d-dead.sock", p->dir, (int)pid);
+    assert_int_equal(stat(path, &st), 0);
+    assert_null(find("dead"));
+    assert_int_equal(stat(path, &st), -1);
+}
+
+/* A forked child that ends its copy must not take the parent's file with it. */
+static void a_child_leaves_the_parents_socket(void **state)
+{
+    int status;
+    (void)state;
+    tern_host *h = open_host("parent");
+    pid_t pid = fork();
+    if (pid == 0) {
+        tern_host_destroy(h);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_non_null(find("parent"));
+    tern_host_destroy(h);
+}
+
+static void a_name_that_is_too_long_is_cut(void **state)
+{
+    char name[300];
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    tern_host *h = open_host(name);
+    name[34] = '\0';
+    assert_non_null(find(name));
+    tern_host_destroy(h);
+}
+
+static void who_does_not_answer_is_given_up(void **state)
+{
+    json_t *o;
+    (void)state;
+    tern_host *h = open_host("stopped"); /* nobody calls its turn */
+    const struct tern_control_peer *peer = find("stopped");
+    assert_non_null(peer);
+    assert_int_equal(tern_control_ask(peer, "ss", &o), -ETIMEDOUT);
+    tern_host_destroy(h);
+    assert_int_equal(tern_control_ask(peer, "ss", &o), -ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_every_host),
+        cmocka_unit_test(answers_ss),
+        cmocka_unit_test(answers_stats),
+        cmocka_unit_test(says_what_can_be_asked),
+        cmocka_unit_test(a_long_answer_comes_in_pieces),
+        cmocka_unit_test(bad_clients_are_in_nobodys_way),
+        cmocka_unit_test(sweeps_away_the_dead),
+        cmocka_unit_test(a_child_leaves_the_parents_socket),
+        cmocka_unit_test(a_name_that_is_too_long_is_cut),
+        cmocka_unit_test(who_does_not_answer_is_given_up),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
