@@ -111,6 +111,7 @@ ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio)
         number = a->pages_used++;
     }
     map_of(a)[number] = (uint8_t)kind;
+    a->chunks += kind == PAGE_CHUNK;
     return page_ref(a, number);
 }
 
@@ -127,6 +128,7 @@ static void give_back(struct arena *a, uint32_t number)
 void arena_page_free(struct arena *a, ref_t page)
 {
     ASSERT(page == page_ref(a, page_number(a, page)));
+    a->chunks -= arena_kind(a, page) == PAGE_CHUNK;
     give_back(a, page_number(a, page));
 }
 

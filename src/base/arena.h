@@ -48,6 +48,7 @@ struct arena {
     uint32_t pages_used;  /* high-water mark, in pages, fixed part included */
     uint32_t free_head;   /* first free page (page number), 0 = none */
     uint32_t free_count;
+    uint32_t chunks;      /* pages of kind PAGE_CHUNK in use */
     uint32_t reserve;     /* pages kept for MEM_CONTROL */
     uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused */
 };

@@ -148,12 +148,19 @@ struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now)
     uint32_t level, slot;
     while (first_slot(w, &level, &slot, &start) && start <= until) {
         w->now = start;
-        if (level == 0) {
-            struct wnode *n = at(a, w->head[0][slot]);
+        if (level > 0 && w->head[level][slot] != w->tail[level][slot]) {
+            sink(a, w, level, slot);
+            continue;
+        }
+        /* in level 0, or alone in its slot: the earliest of all */
+        struct wnode *n = at(a, w->head[level][slot]);
+        uint64_t when = when_of(w, n);
+        w->now = max_u64(start, min_u64(when, until));
+        if (when <= until) {
             wheel_cancel(a, w, n);
             return n;
         }
-        sink(a, w, level, slot);
+        wheel_set(a, w, n, w->origin + when);
     }
     w->now = until;
     return NULL;

@@ -93,3 +93,13 @@ uint64_t csum_pseudo(const tern_ip *src, const tern_ip *dst, uint8_t proto, uint
     sum = csum_add(sum, src->b + skip, 16 - skip);
     return csum_add(sum, dst->b + skip, 16 - skip);
 }
+
+uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n)
+{
+    bool odd = false;
+    for (uint32_t i = 0; i < n; i++) {
+        sum = odd ? csum_add_odd(sum, slices[i].data, slices[i].len) : csum_add(sum, slices[i].data, slices[i].len);
+        odd ^= slices[i].len & 1;
+    }
+    return sum;
+}

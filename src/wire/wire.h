@@ -29,6 +29,8 @@ enum { ECN_NOT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n);
 uint64_t csum_add_odd(uint64_t sum, const uint8_t *p, size_t n);
 uint16_t csum_fold(uint64_t sum);
+/* Sum of bytes that lie in pieces; the first one begins at an even offset. */
+uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n);
 /* Sum of the pseudo-header (RFC 9293 3.1; RFC 8200 8.1 for IPv6). */
 uint64_t csum_pseudo(const tern_ip *src, const tern_ip *dst, uint8_t proto, uint32_t len);
 

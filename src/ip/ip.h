@@ -1,0 +1,84 @@
+/* ip.h - addresses, routes, links, and the answers that IP gives by itself.
+ *
+ * A handful of addresses and routes, so plain arrays searched in order. Nothing here knows TCP: stack/rx.c asks ip_in what a
+ * packet is and hands segments on.
+ */
+#ifndef IP_IP_H
+#define IP_IP_H
+
+#include "base/arena.h"
+#include "base/chunkq.h"
+#include "ip/frag.h"
+#include "wire/wire.h"
+#include <tern/tern.h>
+
+#define IP_LINKS 16 /* ids 1..15 */
+#define IP_ADDRS 64
+#define IP_ROUTES 64
+#define IP_ECHOES 16
+
+struct ip_addr {
+    tern_ip ip;
+    uint8_t link;
+    uint8_t prefix_len;
+};
+
+struct ip_route {
+    tern_ip dst;
+    uint8_t link;
+    uint8_t prefix_len;
+};
+
+/* An echo reply waiting for tern_tx. */
+struct ip_echo {
+    tern_ip src, dst;
+    uint32_t rest;
+    uint8_t link;
+    uint8_t tos;
+    struct chunkq body;
+};
+
+struct ip_state {
+    tern_link_info links[IP_LINKS]; /* mtu 0 = no such link */
+    struct ip_addr addrs[IP_ADDRS];
+    struct ip_route routes[IP_ROUTES];
+    uint32_t n_links, n_addrs, n_routes;
+    struct ip_echo echoes[IP_ECHOES]; /* a ring: */
+    uint32_t echo_head, echo_count;
+    uint32_t echo_sent;               /* emitted, pages not yet released */
+    uint16_t id;                      /* IPv4 identification */
+    struct frag_table frag;
+};
+
+/* Setting up (the errors are those of tern.h). */
+int ip_link_add(struct ip_state *s, const tern_link_info *info);
+int ip_addr_add(struct ip_state *s, int link, const tern_ip *ip, int prefix_len);
+int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
+
+bool ip_is_ours(const struct ip_state *s, const tern_ip *ip);
+
+/* Whether a peer may have this address: not unspecified, multicast, broadcast (also of our prefixes), or one of ours' link
+ * being a lie (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
+bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip);
+bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip);
+
+/* Link towards a destination (longest prefix); 0 = no route. */
+int ip_route(const struct ip_state *s, const tern_ip *dst);
+
+/* Source address for a destination by that link; false: none of the family (RFC 6724's order where it can matter: same
+ * address, same scope, longest matching prefix). */
+bool ip_source(const struct ip_state *s, int link, const tern_ip *dst, tern_ip *out);
+
+/* Largest TCP payload with an option-less header on this link: MMS_S - 20 (RFC 9293 MUST-16, MUST-67). */
+uint32_t ip_mss(const struct ip_state *s, int link, const tern_ip *remote);
+
+/* Take an echo request: a reply is queued. False: no room (dropped). */
+bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m, uint8_t link);
+
+/* Emit one waiting echo reply; false = none. */
+bool ip_echo_emit(struct arena *a, struct ip_state *s, tern_tx_packet *out);
+
+/* Release the pages of the replies emitted so far. */
+void ip_echo_done(struct arena *a, struct ip_state *s);
+
+#endif

@@ -1,0 +1,218 @@
+/* info.c - STATUS (RFC 9293 3.10.6) and more: what can be known of a stack, of one record, of all of them. */
+#include "sock/sock.h"
+
+void tern_get_stats(const tern *t, tern_stats *out) { *out = t->w->stats; }
+
+void tern_get_live(const tern *t, tern_live *out)
+{
+    const struct world *w = t->w;
+    memset(out, 0, sizeof *out);
+    out->listeners = w->listener_pool.live;
+    out->halfopen = w->halfopens.live;
+    out->tcbs = w->tcbs.live;
+    out->timewait = w->timewaits.live;
+    out->sendrecs = w->sendrecs.live;
+    out->ranges = w->ranges.live;
+    out->timers = w->wheel.armed;
+    out->fragments = frag_live(&w->ip.frag);
+    out->replies = w->reply_count + w->ip.echo_count;
+    out->arena_used = (uint64_t)t->a->pages_used << t->a->page_shift;
+    out->arena_free = (uint64_t)t->a->free_count << t->a->page_shift;
+    out->chunks = t->a->chunks;
+}
+
+static void from_head(const struct tern *t, const struct conn_head *h, tern_info *out)
+{
+    memset(out, 0, sizeof *out);
+    out->conn = h->conn;
+    out->local = (tern_endpoint){h->local, h->local_port, 0};
+    out->remote = (tern_endpoint){h->remote, h->remote_port, 0};
+    if (ip_is_link_local6(&h->remote))
+        out->remote.zone = h->link;
+    out->state = h->state;
+    out->reason = h->cause;
+    out->opened_us = h->opened_us;
+    out->state_since_us = h->since_us;
+    (void)t;
+}
+
+static void from_face(const struct face *f, tern_info *out)
+{
+    out->held = f->held;
+    out->data = f->data;
+    out->error = f->error;
+    out->soft_error = f->soft_error;
+    out->icmp_type = f->icmp_type;
+    out->icmp_code = f->icmp_code;
+}
+
+static void next_timer(const struct tcb *c, tern_info *out)
+{
+    const struct {
+        uint8_t kind;
+        uint64_t us;
+    } all[] = {
+        {c->tm.rexmit, c->tm.rexmit_us},        {TERN_TIMER_DELACK, c->ack.delack_us}, {TERN_TIMER_KEEPALIVE, c->tm.keep_us},
+        {c->tm.life, c->tm.life_us},            {TERN_TIMER_PACE, c->tm.pace_us},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].us != 0 && (out->timer_us == 0 || all[i].us < out->timer_us)) {
+            out->timer = all[i].kind;
+            out->timer_us = all[i].us;
+        }
+}
+
+static void queues(const struct tcb *c, tern_info *out)
+{
+    out->recv_queue = c->rcv.q.len;
+    out->recv_ooo = c->rcv.ooo_bytes;
+    out->send_queue = c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD ? c->snd.q.len : snd_unsent(&c->snd);
+    out->send_unacked = c->snd.q.len - min_u32(c->snd.q.len, out->send_queue);
+    out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0;
+    out->rcv_wnd = rcv_wnd(&c->rcv);
+    out->snd_wnd = c->snd.wnd;
+    out->cwnd = c->cc.cwnd;
+    out->ssthresh = c->cc.ssthresh;
+    out->in_flight = sendlist_pipe(&c->list, c->rec.reno_sacked);
+}
+
+static void agreed(const struct tcb *c, tern_info *out)
+{
+    out->mss = c->snd.mss;
+    out->snd_wscale = c->opt.snd_wscale;
+    out->rcv_wscale = c->opt.rcv_wscale;
+    out->wscale = c->opt.wscale;
+    out->timestamps = c->opt.ts;
+    out->sack = c->opt.sack;
+    out->ecn = c->opt.ecn;
+}
+
+static void totals(const struct tcb *c, tern_info *out)
+{
+    out->bytes_sent = c->sum.sent;
+    out->bytes_acked = c->sum.acked;
+    out->bytes_received = c->sum.received;
+    out->bytes_retransmitted = c->sum.retransmitted;
+    out->segs_out = c->sum.segs_out;
+    out->segs_in = c->sum.segs_in;
+    out->retransmits = c->sum.retransmits;
+    out->fast_retransmits = c->sum.fast_retransmits;
+    out->timeouts = c->sum.timeouts;
+    out->dup_acks_in = c->sum.dup_acks_in;
+    out->ooo_in = c->sum.ooo_in;
+    out->challenge_acks = c->sum.challenge_acks;
+    out->dsacks = c->sum.dsacks;
+}
+
+static void timing(const struct tern *t, const struct tcb *c, tern_info *out)
+{
+    out->srtt_us = c->rtt.srtt_us;
+    out->rttvar_us = c->rtt.rttvar_us;
+    out->rto_us = rtt_timeout(&c->rtt, settings(t));
+    out->min_rtt_us = c->rtt.min_us;
+    out->backoff = c->tm.retries;
+    out->probes = max_u32(c->tm.keep_probes, c->tm.probes);
+    out->last_rx_us = c->last_rx_us;
+    out->last_tx_us = c->last_tx_us;
+    next_timer(c, out);
+}
+
+static void history(const struct tcb *c, tern_info *out)
+{
+    for (int i = 0; i < TERN_HISTORY; i++) {
+        out->history[i].cause = c->history[i].cause;
+        out->history[i].from = c->history[i].from;
+        out->history[i].to = c->history[i].to;
+        out->history[i].t_us = c->history[i].t_us;
+    }
+}
+
+static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
+{
+    from_face(&c->face, out);
+    out->unaccepted = c->listener != 0;
+    out->eof_read = c->rcv.eof_read;
+    out->eof_us = c->rcv.fin_us;
+    out->fin_rcvd = c->rcv.fin_rcvd;
+    out->fin_sent = c->snd.fin_sent;
+    out->fin_acked = c->snd.fin_acked;
+    out->ttl_in = c->ttl_in;
+    out->dscp_in = c->tos_in >> 2;
+    queues(c, out);
+    agreed(c, out);
+    timing(t, c, out);
+    totals(c, out);
+    history(c, out);
+}
+
+static void from_listener(const struct tern *t, const struct listener *l, tern_info *out)
+{
+    from_face(&l->face, out);
+    out->listener = true;
+    out->backlog = l->backlog;
+    out->halfopen = l->half_count;
+    out->acceptq = l->aq_count;
+    out->refused_full = l->refused_full;
+    out->left_unaccepted = l->left_unaccepted;
+    if (l->aq_head != 0)
+        out->accept_oldest_us = ((const struct tcb *)at_const(t->a, l->aq_head))->h.since_us;
+}
+
+static void from_halfopen(const struct halfopen *h, tern_info *out)
+{
+    out->timer = TERN_TIMER_RETRANSMIT;
+    out->timer_us = h->due_us;
+    out->retransmits = h->tries > 0 ? h->tries - 1u : 0;
+    out->backoff = out->retransmits;
+    out->rcv_wnd = h->rcv_wnd;
+    out->snd_wnd = h->wnd;
+    out->timestamps = h->opt.ts;
+    out->sack = h->opt.sack;
+    out->wscale = h->opt.wscale;
+    out->ecn = h->opt.ecn;
+}
+
+static void from_timewait(const struct timewait *w, tern_info *out)
+{
+    out->timer = TERN_TIMER_TIME_WAIT;
+    out->timer_us = w->due_us;
+    out->fin_rcvd = out->fin_sent = out->fin_acked = true;
+    out->rcv_wnd = w->rcv_wnd;
+    out->timestamps = w->ts;
+}
+
+static void fill(const struct tern *t, const struct conn_head *h, tern_info *out)
+{
+    from_head(t, h, out);
+    switch ((enum rec_kind)h->kind) {
+    case REC_TCB: from_tcb(t, (const struct tcb *)h, out); break;
+    case REC_LISTENER: from_listener(t, (const struct listener *)h, out); break;
+    case REC_HALFOPEN: from_halfopen((const struct halfopen *)h, out); break;
+    case REC_TIMEWAIT: from_timewait((const struct timewait *)h, out); break;
+    }
+}
+
+int tern_get_info(const tern *t, tern_handle h, tern_info *out)
+{
+    const struct conn_head *head = sock_find((struct tern *)t, h);
+    if (head == NULL)
+        return -TERN_EBADF;
+    fill(t, head, out);
+    return 0;
+}
+
+/* The cursor is the pool in the upper half and the last record in the lower. */
+int tern_walk(const tern *t, uint64_t *cursor, tern_info *out)
+{
+    const struct world *w = t->w;
+    const struct pool *pools[] = {&w->listener_pool, &w->halfopens, &w->tcbs, &w->timewaits};
+    uint32_t i = (uint32_t)(*cursor >> 32);
+    ref_t r = (ref_t)*cursor;
+    for (; i < ARRAY_LEN(pools); i++, r = 0)
+        if (pool_next(t->a, pools[i], &r)) {
+            *cursor = (uint64_t)i << 32 | r;
+            fill(t, at_const(t->a, r), out);
+            return 1;
+        }
+    return 0;
+}

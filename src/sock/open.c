@@ -1,0 +1,143 @@
+/* open.c - OPEN, passive and active, and accept (RFC 9293 3.9.1.1, 3.10.1). */
+#include "sock/sock.h"
+
+#define BACKLOG_DEFAULT 128u
+
+static struct listener *listener_new(struct tern *t, const tern_endpoint *local, uint32_t backlog)
+{
+    ref_t me = pool_get(t->a, &t->w->listener_pool, MEM_DATA);
+    if (me == 0)
+        return NULL;
+    struct listener *l = listener_at(t, me);
+    l->h.kind = REC_LISTENER;
+    l->h.local = local->ip;
+    l->h.local_port = local->port;
+    l->h.conn = ++t->w->next_conn;
+    l->h.opened_us = t->w->now;
+    l->backlog = backlog != 0 ? backlog : BACKLOG_DEFAULT;
+    l->face.held = true;
+    options_default(t, &l->set);
+    if (!demux_listener_insert(t, l)) {
+        pool_put(t->a, &t->w->listener_pool, me);
+        return NULL;
+    }
+    return l;
+}
+
+/* MUST-41: a new record or a failure; nothing that exists is touched. MUST-42: connections on the port do not matter. */
+int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out)
+{
+    bool any = ip_is_unspecified(&local->ip);
+    if (local->port == 0 || backlog > 65535)
+        return -TERN_EINVAL;
+    if (!any && !ip_is_ours(&t->w->ip, &local->ip))
+        return -TERN_EADDRNOTAVAIL;
+    tern_endpoint at = *local;
+    if (any)
+        memset(&at.ip, 0, sizeof at.ip);
+    if (demux_listener_exact(t, &at.ip, at.port) != NULL)
+        return -TERN_EADDRINUSE;
+    struct listener *l = listener_new(t, &at, backlog);
+    if (l == NULL)
+        return -TERN_ENOMEM;
+    state_change(t, &l->h, TERN_C_PASSIVE_OPEN, TERN_LISTEN);
+    *out = handle_of(t, &l->h);
+    return 0;
+}
+
+/* What the program must know of a connection that lived before it was accepted. */
+static uint32_t bits_now(const struct tcb *c)
+{
+    uint32_t bits = TERN_WRITABLE;
+    if (c->rcv.q.len > 0 || c->rcv.fin_rcvd || c->h.state == TERN_CLOSED)
+        bits |= TERN_READABLE;
+    if (c->rcv.fin_rcvd)
+        bits |= TERN_PEER_CLOSED;
+    if (c->rcv.urgent)
+        bits |= TERN_URGENT;
+    if (c->h.state == TERN_CLOSED)
+        bits |= TERN_ENDED;
+    return bits;
+}
+
+int tern_accept(tern *t, tern_handle listener, tern_handle *out)
+{
+    struct conn_head *head = sock_find(t, listener);
+    if (head == NULL)
+        return -TERN_EBADF;
+    if (head->kind != REC_LISTENER)
+        return -TERN_EINVAL;
+    struct listener *l = (struct listener *)head;
+    struct tcb *c = listener_dequeue(t, l);
+    if (c == NULL)
+        return -TERN_EAGAIN;
+    c->face.held = true;
+    face_raise(t, &c->h, &c->face, bits_now(c));
+    if (l->aq_head != 0)
+        face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
+    t->w->stats.accepted++;
+    *out = handle_of(t, &c->h);
+    sock_trace(t, &c->h, TERN_CALL_ACCEPT, 0, 0);
+    return 0;
+}
+
+/* Addresses and port as the connection will use them (MUST-43, MUST-44, MUST-46). */
+static int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_endpoint *out, int *link)
+{
+    if (remote->port == 0 || !ip_valid_peer(&t->w->ip, &remote->ip))
+        return -TERN_EINVAL;
+    *link = remote->zone != 0 ? remote->zone : ip_route(&t->w->ip, &remote->ip);
+    if (*link == 0 || (uint32_t)*link > t->w->ip.n_links)
+        return -TERN_ENETUNREACH;
+    memset(out, 0, sizeof *out);
+    if (local != NULL)
+        *out = *local;
+    if (!ip_is_unspecified(&out->ip)) {
+        if (!ip_is_ours(&t->w->ip, &out->ip) || tern_ip_is4(&out->ip) != tern_ip_is4(&remote->ip))
+            return -TERN_EADDRNOTAVAIL;
+    } else if (!ip_source(&t->w->ip, *link, &remote->ip, &out->ip)) {
+        return -TERN_EADDRNOTAVAIL;
+    }
+    if (out->port == 0)
+        return port_choose(t, &out->ip, &remote->ip, remote->port, &out->port);
+    return demux_find(t, &out->ip, out->port, &remote->ip, remote->port) != NULL ? -TERN_EADDRINUSE : 0;
+}
+
+static void prepare(struct tern *t, struct tcb *c)
+{
+    struct snd *s = &c->snd;
+    c->h.conn = ++t->w->next_conn;
+    s->iss = isn_make(t, &c->h);
+    s->una = s->nxt = s->small = s->iss;
+    chunkq_init(&s->q, s->iss.v + 1);
+    sendlist_init(&c->list, s->iss);
+    c->rcv.adv = seq_add(c->rcv.nxt, min_u32(c->rcv.buffer, 65535));
+    chunkq_init(&c->rcv.q, c->rcv.nxt.v);
+    c->opt.ecn = c->set.ecn == TERN_ECN_ON;
+    c->face.held = true;
+}
+
+int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out)
+{
+    tern_endpoint from;
+    struct options set;
+    int link, e = choose(t, local, remote, &from, &link);
+    if (e < 0)
+        return e;
+    options_default(t, &set);
+    struct tcb *c = tcb_new(t, &from, remote, (uint8_t)link, &set);
+    if (c == NULL)
+        return -TERN_ENOMEM;
+    prepare(t, c);
+    if (!demux_insert(t, &c->h)) {
+        pool_put(t->a, &t->w->tcbs, self(t, c));
+        return -TERN_ENOMEM;
+    }
+    t->w->stats.opens_active++;
+    trace_conn(t, &c->h, TERN_TRACE_OPENED, TERN_C_ACTIVE_OPEN, 0, 0, 0);
+    sock_trace(t, &c->h, TERN_CALL_CONNECT, 0, 0);
+    state_change(t, &c->h, TERN_C_ACTIVE_OPEN, TERN_SYN_SENT);
+    conn_ready(t, &c->h);
+    *out = handle_of(t, &c->h);
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* sock.h - what the files of this room share: from handle to record. */
+#ifndef SOCK_SOCK_H
+#define SOCK_SOCK_H
+
+#include "tcp/tcp.h"
+
+/* The record of a handle that the program holds; NULL: stale or foreign. */
+struct conn_head *sock_find(struct tern *t, tern_handle h);
+
+/* The connection of a handle: NULL with *error = -TERN_EBADF (stale) or -TERN_ENOTCONN (a listener). */
+struct tcb *sock_conn(struct tern *t, tern_handle h, int *error);
+
+static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)
+{
+    return (tern_handle){(uint64_t)h->gen << 32 | self(t, h)};
+}
+
+/* End of a call: what died is freed; timers of the connection are right. */
+void sock_done(struct tern *t, struct tcb *c);
+
+void sock_trace(struct tern *t, const struct conn_head *h, enum tern_call call, uint64_t arg, int64_t result);
+
+#endif

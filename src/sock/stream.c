@@ -1,0 +1,101 @@
+/* stream.c - SEND and RECEIVE (RFC 9293 3.10.2, 3.10.3). */
+#include "sock/sock.h"
+
+/* What send says in states that take no data; 0 = it may. */
+static int send_refused(const struct tcb *c)
+{
+    if (c->h.state == TERN_CLOSED)
+        return c->face.error != 0 ? c->face.error : -TERN_EPIPE;
+    return c->snd.fin_queued || c->h.state == TERN_TIME_WAIT ? -TERN_EPIPE : 0;
+}
+
+static void note_sent(struct tern *t, struct tcb *c, uint32_t got, bool all, unsigned flags)
+{
+    struct snd *s = &c->snd;
+    t->w->stats.copied_bytes += got;
+    s->more = (flags & TERN_MORE) != 0 && all;
+    if ((flags & TERN_URG) != 0 && all) {
+        s->up = snd_end(s);
+        s->urgent = true;
+    }
+    if (!all)
+        s->blocked = true;
+    conn_ready(t, &c->h);
+}
+
+long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned flags)
+{
+    int e;
+    struct tcb *c = sock_conn(t, h, &e);
+    if (c == NULL || (e = send_refused(c)) != 0)
+        return e;
+    uint32_t room = c->snd.q.len < c->snd.buffer ? c->snd.buffer - c->snd.q.len : 0;
+    uint32_t want = (uint32_t)min_u64(len, room);
+    uint32_t got = chunkq_append(t->a, &c->snd.q, data, want, MEM_DATA);
+    sock_trace(t, &c->h, TERN_CALL_SEND, len, got);
+    if (len > 0)
+        note_sent(t, c, got, got == len, flags);
+    sock_done(t, c);
+    return got > 0 || len == 0 ? (long)got : -TERN_EAGAIN;
+}
+
+/* What recv says when nothing is there. */
+static int recv_empty(struct tcb *c)
+{
+    if (c->rcv.fin_rcvd) {
+        c->rcv.eof_read = true;
+        return 0;
+    }
+    if (c->h.state == TERN_CLOSED)
+        return c->face.error;
+    return -TERN_EAGAIN;
+}
+
+/* RFC 9293 3.10.3: an orderly end and a reset are told apart (MUST-12). */
+static void consume(struct tern *t, struct tcb *c, uint32_t n)
+{
+    chunkq_drop_front(t->a, &c->rcv.q, n);
+    recv_read(t, c);
+}
+
+long tern_recv(tern *t, tern_handle h, void *buf, size_t len)
+{
+    int e;
+    struct tcb *c = sock_conn(t, h, &e);
+    if (c == NULL)
+        return e;
+    if (c->rcv.q.len == 0)
+        return recv_empty(c);
+    uint32_t n = (uint32_t)min_u64(len, c->rcv.q.len);
+    chunkq_copy(t->a, &c->rcv.q, c->rcv.q.pos, buf, n);
+    consume(t, c, n);
+    sock_trace(t, &c->h, TERN_CALL_RECV, len, n);
+    sock_done(t, c);
+    return (long)n;
+}
+
+int tern_peek(tern *t, tern_handle h, tern_slice *slices, int max)
+{
+    int e;
+    struct tcb *c = sock_conn(t, h, &e);
+    if (c == NULL)
+        return e;
+    if (c->rcv.q.len == 0)
+        return recv_empty(c);
+    uint32_t got;
+    return chunkq_slices(t->a, &c->rcv.q, c->rcv.q.pos, c->rcv.q.len, NULL, slices, max, &got);
+}
+
+int tern_consume(tern *t, tern_handle h, size_t n)
+{
+    int e;
+    struct tcb *c = sock_conn(t, h, &e);
+    if (c == NULL)
+        return e;
+    if (n > c->rcv.q.len)
+        return -TERN_EINVAL;
+    consume(t, c, (uint32_t)n);
+    sock_trace(t, &c->h, TERN_CALL_RECV, n, (int64_t)n);
+    sock_done(t, c);
+    return 0;
+}

@@ -1,0 +1,126 @@
+/* create.c - a stack is made and unmade; its configuration is checked once and constant afterwards. */
+#include "tcp/tcp.h"
+
+enum { POOL_TCB, POOL_HALFOPEN, POOL_TIMEWAIT, POOL_LISTENER, POOL_SENDREC, POOL_RANGE, POOLS };
+
+#define ROUND16(n) (((n) + 15u) & ~15u)
+
+static const tern_config defaults;
+
+static uint32_t page_size(const tern_config *cfg) { return cfg->page_size != 0 ? cfg->page_size : 4096; }
+
+static bool config_valid(const tern_config *c)
+{
+    uint32_t page = page_size(c);
+    if (page < 2048 || page > 65536 || (page & (page - 1)) != 0)
+        return false;
+    if (c->msl_ms > 600000 || c->delack_us > 500000 || c->ecn > TERN_ECN_OFF || c->unclaimed_rst > TERN_RST_NO)
+        return false;
+    if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
+        return false;
+    if (c->port_low > c->port_high && c->port_high != 0)
+        return false;
+    if (c->recv_buffer > 1u << 30 || c->send_buffer > 1u << 30)
+        return false;
+    return c->trace == NULL || (c->trace_records != 0 && (c->trace_records & (c->trace_records - 1)) == 0);
+}
+
+static uint64_t or_default(uint64_t value, uint64_t dflt) { return value != 0 ? value : dflt; }
+
+static void fill_settings(struct settings *s, const tern_config *c)
+{
+    s->msl_us = (uint32_t)or_default(c->msl_ms, 30000) * 1000u;
+    s->rto_min_us = (uint32_t)or_default(c->rto_min_us, 200000);
+    s->rto_max_us = (uint32_t)or_default(c->rto_max_us, 120000000);
+    s->delack_us = (uint32_t)or_default(c->delack_us, 40000);
+    s->syn_retries_us = or_default(c->syn_retries_ms, 180000) * 1000;
+    s->retries_us = or_default(c->retries_ms, 924600) * 1000;
+    s->fin_wait2_us = or_default(c->fin_wait2_ms, 60000) * 1000;
+    s->synack_retries = (uint32_t)or_default(c->synack_retries, 5);
+    s->send_buffer = (uint32_t)or_default(c->send_buffer, 262144);
+    s->recv_buffer = (uint32_t)or_default(c->recv_buffer, 1048576);
+    s->port_low = (uint16_t)or_default(c->port_low, 32768);
+    s->port_high = (uint16_t)or_default(c->port_high, 60999);
+    s->ttl = (uint8_t)or_default(c->ttl, 64);
+    s->ecn = c->ecn;
+    s->timestamps = !c->no_timestamps;
+    s->wscale = !c->no_wscale;
+    s->sack = !c->no_sack;
+    s->rst_unclaimed = c->unclaimed_rst == TERN_RST_YES;
+}
+
+static void fill_pools(struct world *w)
+{
+    pool_init(&w->tcbs, POOL_TCB, ROUND16(sizeof(struct tcb)));
+    pool_init(&w->halfopens, POOL_HALFOPEN, ROUND16(sizeof(struct halfopen)));
+    pool_init(&w->timewaits, POOL_TIMEWAIT, ROUND16(sizeof(struct timewait)));
+    pool_init(&w->listener_pool, POOL_LISTENER, ROUND16(sizeof(struct listener)));
+    pool_init(&w->sendrecs, POOL_SENDREC, ROUND16(sizeof(struct sendrec)));
+    pool_init(&w->ranges, POOL_RANGE, ROUND16(sizeof(struct range)));
+}
+
+static void fill_keys(struct world *w, const uint8_t seed[32])
+{
+    w->key_isn = sipkey_derive(seed, KEY_ISN);
+    w->key_port = sipkey_derive(seed, KEY_PORT);
+    w->key_table = sipkey_derive(seed, KEY_TABLE);
+    w->key_stamp = sipkey_derive(seed, KEY_STAMP);
+    rng_init(&w->rng, seed, KEY_RNG);
+    w->ip.id = (uint16_t)rng_u64(&w->rng);
+    w->port_next = (uint32_t)rng_u64(&w->rng);
+}
+
+/* Room for the handle before the arena, which must begin at a multiple of 16. */
+static size_t handle_size(void) { return ROUND16(sizeof(struct tern)); }
+
+size_t tern_min_size(const tern_config *cfg)
+{
+    uint32_t page = page_size(cfg != NULL ? cfg : &defaults);
+    size_t fixed = arena_fixed_size(64ull * page, page, ROUND16(sizeof(struct world)));
+    return handle_size() + fixed + 48ull * page;
+}
+
+int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
+{
+    if (cfg == NULL)
+        cfg = &defaults;
+    if (!config_valid(cfg) || out == NULL || memory == NULL || ((uintptr_t)memory & 15) != 0)
+        return -TERN_EINVAL;
+    if (size < tern_min_size(cfg))
+        return -TERN_ENOMEM;
+    struct tern *t = memory;
+    memset(t, 0, sizeof *t);
+    t->a = (struct arena *)((uint8_t *)memory + handle_size());
+    void *world;
+    if (!arena_init(t->a, size - handle_size(), cfg->budget, page_size(cfg), ROUND16(sizeof(struct world)), &world))
+        return -TERN_ENOMEM;
+    t->w = world;
+    fill_settings(&t->w->set, cfg);
+    fill_keys(t->w, cfg->seed);
+    fill_pools(t->w);
+    wheel_init(&t->w->wheel, 0);
+    trace_init(&t->trace, cfg->trace, cfg->trace_records);
+    if (!htab_init(t->a, &t->w->conns) || !htab_init(t->a, &t->w->listeners))
+        return -TERN_ENOMEM;
+    *out = t;
+    return 0;
+}
+
+void tern_destroy(tern *t)
+{
+    if (t == NULL)
+        return;
+    t->a = NULL; /* all state lies in the block; a later use of this handle faults at once */
+    t->w = NULL;
+}
+
+int tern_link_add(tern *t, const tern_link_info *info) { return ip_link_add(&t->w->ip, info); }
+
+int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len) { return ip_addr_add(&t->w->ip, link, ip, prefix_len); }
+
+int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len)
+{
+    return ip_route_add(&t->w->ip, link, dst, prefix_len);
+}
+
+const char *tern_version(void) { return "0.1.0"; }

@@ -1,0 +1,23 @@
+/* events.c - the program asks what happened. */
+#include "tcp/tcp.h"
+
+static void take(struct tern *t, tern_event *out)
+{
+    struct conn_head *h = head_at(t, t->w->event_head);
+    struct face *f = face_of(h);
+    out->handle.v = (uint64_t)h->gen << 32 | self(t, h);
+    out->data = f->data;
+    out->bits = f->bits;
+    f->bits = 0;
+    face_unlist(t, h, f);
+}
+
+int tern_events(tern *t, tern_event *out, int max)
+{
+    int n = 0;
+    while (n < max && t->w->event_head != 0)
+        take(t, &out[n++]);
+    return n;
+}
+
+int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost) { return trace_take(&t->trace, out, max, lost); }

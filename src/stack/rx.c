@@ -1,0 +1,121 @@
+/* rx.c - a batch comes in: IP is parsed once, ICMP is answered or handed to TCP, segments go to tcp_input.
+ *
+ * Nothing is sent here. What is not ours goes back to the program as unclaimed, untouched.
+ */
+#include "stack/stack.h"
+#include "tcp/tcp.h"
+
+static enum tern_cause rx_tcp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip)
+{
+    struct segment s;
+    if (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst))
+        return TERN_C_NOT_UNICAST; /* RFC 9293 MUST-57 */
+    if (!ip_valid_peer(&t->w->ip, &ip->src))
+        return TERN_C_IP_SOURCE_INVALID; /* MUST-63 */
+    enum tern_cause cause = tcp_parse(ip, !(p->flags & TERN_RX_CSUM_OK), &s);
+    if (cause != TERN_CAUSE_NONE)
+        return cause;
+    s.link = p->link;
+    s.gso_size = p->gso_size;
+    return tcp_input(t, &s);
+}
+
+static enum tern_cause rx_icmp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip)
+{
+    struct icmp_msg m;
+    enum tern_cause cause = icmp_parse(ip, &m);
+    if (cause != TERN_CAUSE_NONE)
+        return cause;
+    if (m.is_error)
+        return tcp_icmp(t, &m);
+    bool echo = m.version == 4 ? m.type == ICMP_ECHO : m.type == ICMP6_ECHO;
+    if (!echo || !ip_is_ours(&t->w->ip, &ip->dst))
+        return TERN_C_ICMP_UNUSED;
+    if (!ip_echo_queue(t->a, &t->w->ip, ip, &m, p->link))
+        return TERN_C_REPLIES_FULL;
+    t->w->stats.echo_replies++;
+    return TERN_CAUSE_NONE;
+}
+
+/* To one of our addresses, or to a group that TCP must refuse by itself. */
+static bool for_us(struct tern *t, const struct ip_hdr *ip)
+{
+    if (ip_is_ours(&t->w->ip, &ip->dst))
+        return true;
+    return ip->proto == PROTO_TCP && (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst));
+}
+
+/* A whole packet, reassembled or not. `unclaimed` is set when it is not ours. */
+static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip, bool *unclaimed)
+{
+    bool icmp = ip->proto == (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6);
+    if (ip->proto == PROTO_TCP)
+        return rx_tcp(t, p, ip);
+    if (icmp)
+        return rx_icmp(t, p, ip);
+    *unclaimed = true;
+    return TERN_CAUSE_NONE;
+}
+
+static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip, bool *unclaimed)
+{
+    struct frag_packet whole = {0};
+    struct ip_hdr inner;
+    enum tern_cause cause = frag_add(t->a, &t->w->ip.frag, t->w->now, ip, p->data, p->link, &whole);
+    if (cause != TERN_CAUSE_NONE || whole.data == NULL)
+        return cause;
+    t->w->stats.reassembled++;
+    tern_rx_packet q = *p;
+    q.flags = 0; /* nobody has verified the whole */
+    cause = ip_parse(whole.data, whole.len, &inner);
+    if (cause == TERN_CAUSE_NONE)
+        cause = rx_whole(t, &q, &inner, unclaimed);
+    return cause;
+}
+
+static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, bool *unclaimed)
+{
+    struct ip_hdr ip;
+    if (p->link == 0 || p->link > t->w->ip.n_links)
+        return TERN_C_IP_MALFORMED;
+    enum tern_cause cause = ip_parse(p->data, p->len, &ip);
+    if (cause != TERN_CAUSE_NONE)
+        return cause;
+    if (!for_us(t, &ip)) {
+        *unclaimed = true;
+        return TERN_CAUSE_NONE;
+    }
+    if (ip.source_route)
+        return TERN_C_IP_SOURCE_ROUTE;
+    if (ip.fragment)
+        return rx_fragment(t, p, &ip, unclaimed);
+    return rx_whole(t, p, &ip, unclaimed);
+}
+
+static void judge(struct tern *t, tern_rx_packet *p)
+{
+    bool unclaimed = false;
+    enum tern_cause cause = rx_one(t, p, &unclaimed);
+    p->cause = (uint16_t)cause;
+    p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
+    t->w->stats.rx_packets++;
+    t->w->stats.rx_bytes += p->len;
+    if (unclaimed)
+        t->w->stats.rx_unclaimed++;
+    if (p->verdict == TERN_DROPPED) {
+        t->w->stats.rx_dropped++;
+        t->w->stats.dropped[cause]++;
+    }
+}
+
+int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
+{
+    int taken = 0;
+    stack_clock(t, now);
+    for (int i = 0; i < n; i++) {
+        judge(t, &pkts[i]);
+        taken += pkts[i].verdict == TERN_TAKEN;
+    }
+    life_end_of_batch(t);
+    return taken;
+}

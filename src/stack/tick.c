@@ -1,0 +1,37 @@
+/* tick.c - time passes: timers that are due fire, each at most once. */
+#include "stack/stack.h"
+#include "tcp/tcp.h"
+
+void stack_clock(struct tern *t, uint64_t now)
+{
+    if (now < t->w->now)
+        t->w->stats.clock_went_back++;
+    else
+        t->w->now = now;
+}
+
+static struct conn_head *head_of(struct wnode *n) { return (struct conn_head *)((uint8_t *)n - offsetof(struct conn_head, timer)); }
+
+void tern_tick(tern *t, uint64_t now)
+{
+    stack_clock(t, now);
+    for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now)) != NULL;)
+        timer_fire(t, head_of(n));
+    uint32_t old = frag_expire(t->a, &t->w->ip.frag, t->w->now);
+    t->w->stats.dropped[TERN_C_FRAGMENT_TIMEOUT] += old;
+    life_end_of_batch(t);
+}
+
+static bool output_waits(const struct tern *t)
+{
+    return t->w->ready_head != 0 || t->w->reply_count > 0 || t->w->ip.echo_count > 0;
+}
+
+uint64_t tern_next_deadline(const tern *t)
+{
+    if (output_waits(t))
+        return 0;
+    return min_u64(wheel_next(&t->w->wheel), frag_next_deadline(&t->w->ip.frag));
+}
+
+uint64_t tern_now(const tern *t) { return t->w->now; }

@@ -1,0 +1,46 @@
+/* tx.c - what is to be sent is taken: stateless answers first, then each connection on the ready list in turn.
+ *
+ * A connection gives a few packets and goes to the end of the list, so that one with much to send does not hold up the others.
+ */
+#include "stack/stack.h"
+#include "tcp/tcp.h"
+
+#define TURN 16 /* packets of one connection in a row */
+
+static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, int max)
+{
+    int n = 0, limit = max < TURN ? max : TURN;
+    while (n < limit && conn_output(t, h, &pkts[n]) > 0)
+        n++;
+    if (n < limit)
+        conn_unready(t, h);
+    else if (h->ready && h->ready_next != 0) {
+        conn_unready(t, h);
+        conn_ready(t, h);
+    }
+    return n;
+}
+
+static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
+{
+    int n = 0;
+    while (n < max && reply_output(t, &pkts[n]))
+        n++;
+    while (n < max && ip_echo_emit(t->a, &t->w->ip, &pkts[n]))
+        n++;
+    return n;
+}
+
+int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
+{
+    stack_clock(t, now);
+    ip_echo_done(t->a, &t->w->ip);
+    int n = tx_stateless(t, pkts, max);
+    while (n < max && t->w->ready_head != 0)
+        n += tx_conn(t, head_at(t, t->w->ready_head), pkts + n, max - n);
+    for (int i = 0; i < n; i++)
+        t->w->stats.tx_bytes += pkts[i].len;
+    t->w->stats.tx_packets += (uint64_t)n;
+    life_end_of_batch(t);
+    return n;
+}

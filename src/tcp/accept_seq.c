@@ -1,0 +1,103 @@
+/* accept_seq.c - the first step: is the segment in the window (RFC 9293 3.10.7.4), is it of this life (PAWS, RFC 7323 5), and the
+ * challenge ACK for what an attacker could have guessed (RFC 5961).
+ */
+#include "tcp/tcp.h"
+
+#define PAWS_IDLE_US (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5: TS.Recent is void after 24 days */
+#define CHALLENGES 10                             /* RFC 5961 7, for each connection: so many ... */
+#define CHALLENGE_US 5000000u                     /* ... in so long. No counter is shared (CVE-2016-5696) */
+
+/* RFC 7323 5.3 R1: older than the last one of this connection? */
+bool accept_paws(const struct tcb *c, const struct segment *s, uint64_t now)
+{
+    if (!c->opt.ts || !s->opt.ts)
+        return true;
+    if ((int32_t)(s->opt.ts_val - c->ts.recent) >= 0)
+        return true;
+    return now - c->ts.recent_us > PAWS_IDLE_US;
+}
+
+bool challenge_allowed(uint16_t *count, uint64_t *since, uint64_t now)
+{
+    if (*count == 0 || now - *since >= CHALLENGE_US) {
+        *since = now;
+        *count = 0;
+    }
+    if (*count >= CHALLENGES)
+        return false;
+    ++*count;
+    return true;
+}
+
+/* Answer with an ACK, but not for ever: two ends that disagree would answer each other without end. */
+void challenge(struct tern *t, struct tcb *c, enum tern_cause why)
+{
+    if (!challenge_allowed(&c->ack.challenges, &c->ack.challenge_us, t->w->now)) {
+        t->w->stats.challenge_limited++;
+        return;
+    }
+    if (why == TERN_C_SEND_CHALLENGE) {
+        t->w->stats.challenge_acks++;
+        c->sum.challenge_acks++;
+    }
+    recv_ack_now(t, c, why);
+}
+
+/* The table of 3.10.7.4 first, in its four rows. */
+static bool in_window(const struct rcv *r, const struct segment *s)
+{
+    uint32_t len = seg_len(s), wnd = rcv_wnd(r);
+    if (len == 0)
+        return wnd == 0 ? seq_eq(s->seq, r->nxt) : seq_in(s->seq, r->nxt, wnd);
+    if (wnd == 0)
+        return false;
+    return seq_in(s->seq, r->nxt, wnd) || seq_in(seq_add(s->seq, len - 1), r->nxt, wnd);
+}
+
+/* RFC 9293 A.2: a repeated FIN, a keepalive or a crossing window probe ends exactly at RCV.NXT, or starts there while our window is
+ * shut. It fails the test, yet its ACK is news that must not be lost. */
+static bool ack_counts(const struct rcv *r, const struct segment *s)
+{
+    if (s->flags & F_SYN)
+        return false;
+    if (rcv_wnd(r) == 0 && seq_eq(s->seq, r->nxt))
+        return true;
+    return seq_eq(seq_add(s->seq, max_u32(seg_len(s), 1)), r->nxt);
+}
+
+static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict)
+{
+    *verdict = SEQ_OUT;
+    if (s->flags & F_RST)
+        return TERN_C_SEQ_RST;
+    if (s->flags & F_SYN) {
+        challenge(t, c, TERN_C_SEND_CHALLENGE); /* the fourth step gives the same answer */
+        return TERN_C_SYN_CHALLENGE;
+    }
+    if ((s->flags & F_ACK) && ack_counts(&c->rcv, s))
+        *verdict = SEQ_OLD_ACK;
+    if (seg_len(s) == 0)
+        challenge(t, c, TERN_C_SEND_ACK_OLD);
+    else
+        recv_ack_now(t, c, TERN_C_SEND_ACK_OLD); /* the peer repeats data: it needs the answer, always */
+    if (rcv_wnd(&c->rcv) == 0 && seq_eq(s->seq, c->rcv.nxt))
+        return TERN_C_WINDOW_PROBE;
+    return seq_lt(s->seq, c->rcv.nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND;
+}
+
+enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict)
+{
+    *verdict = SEQ_OUT;
+    if (!(s->flags & F_RST)) {
+        if (c->opt.ts && !s->opt.ts && !(s->flags & F_SYN))
+            return TERN_C_TS_MISSING; /* RFC 7323 3.2: dropped in silence */
+        if (!accept_paws(c, s, t->w->now)) {
+            recv_ack_now(t, c, TERN_C_SEND_ACK_OLD); /* RFC 7323 5.3 R1 */
+            return TERN_C_PAWS;
+        }
+    }
+    if (!in_window(&c->rcv, s))
+        return out_of_window(t, c, s, verdict);
+    *verdict = SEQ_OK;
+    return TERN_CAUSE_NONE;
+}

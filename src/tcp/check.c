@@ -1,0 +1,108 @@
+/* check.c - the numbered invariants of tcb.h, run after every verb in tests and simulation. A broken one traps. */
+#include "tcp/tcp.h"
+
+static void check_sendlist(struct tern *t, struct tcb *c)
+{
+    uint32_t bytes = 0, sacked = 0, lost = 0, retx = 0, count = 0;
+    seq_t expect = c->snd.una;
+    for (ref_t r = c->list.head; r != 0;) {
+        struct sendrec *s = at(t->a, r);
+        ASSERT(s->len > 0 && seq_eq(s->start, expect)); /* 2 */
+        ASSERT(!(s->flags & SR_SACKED) || s->flags == SR_SACKED);
+        ASSERT(!(s->flags & SR_RETX) || (s->flags & SR_LOST));
+        expect = seq_add(s->start, s->len);
+        bytes += s->len;
+        sacked += s->flags & SR_SACKED ? s->len : 0;
+        lost += s->flags & SR_LOST ? s->len : 0;
+        retx += s->flags & SR_RETX ? s->len : 0;
+        count++;
+        r = s->next;
+    }
+    ASSERT(bytes == c->list.bytes && sacked == c->list.sacked && lost == c->list.lost && retx == c->list.retx);
+    ASSERT(count == c->list.count);
+    if (c->h.state != TERN_CLOSED && c->h.state != TERN_TIME_WAIT)
+        ASSERT(seq_eq(expect, c->snd.nxt));
+}
+
+static void check_snd(const struct tcb *c)
+{
+    const struct snd *s = &c->snd;
+    if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
+        return;
+    ASSERT(seq_le(s->una, s->nxt)); /* 1 */
+    seq_t first = seq_eq(s->una, s->iss) ? seq_add(s->iss, 1) : s->una;
+    if (!s->fin_acked)
+        ASSERT(s->q.pos == first.v);
+    ASSERT(!s->fin_sent || s->fin_queued); /* 7 */
+    ASSERT(!s->fin_acked || s->fin_sent);
+    ASSERT(s->q.len <= s->buffer || s->q.len == 0);
+}
+
+static void check_rcv(struct tern *t, const struct tcb *c)
+{
+    const struct rcv *r = &c->rcv;
+    if (c->h.state < TERN_SYN_RCVD)
+        return;
+    if (c->face.held || c->listener != 0)
+        ASSERT(r->q.pos + r->q.len + r->fin_rcvd == r->nxt.v); /* 3 */
+    ASSERT(seq_le(r->nxt, r->adv));                            /* 4 */
+    seq_t above = r->nxt;
+    uint32_t bytes = 0, count = 0;
+    for (ref_t g = r->ooo; g != 0;) {
+        const struct range *range = at(t->a, g);
+        ASSERT(range->q.len > 0 && seq_gt(seq(range->q.pos), above));
+        above = seq(range->q.pos + range->q.len);
+        bytes += range->q.len;
+        count++;
+        g = range->next;
+    }
+    ASSERT(bytes == r->ooo_bytes && count == r->ooo_count);
+}
+
+static void check_timers(struct tern *t, const struct tcb *c)
+{
+    if (c->h.state == TERN_CLOSED || c->h.ready)
+        return; /* output will set them */
+    bool flying = c->list.count > 0;
+    ASSERT(!flying || c->tm.rexmit != TERN_TIMER_NONE); /* 6 */
+    uint64_t deadline = c->tm.rexmit != TERN_TIMER_NONE ? c->tm.rexmit_us : c->tm.life_us;
+    if (deadline != 0) /* 5 */
+        ASSERT(wheel_armed(&c->h.timer) && wheel_when(&t->w->wheel, &c->h.timer) <= max_u64(deadline, t->w->now));
+}
+
+static void check_state(const struct tcb *c)
+{
+    switch (c->h.state) { /* 8 */
+    case TERN_CLOSE_WAIT:
+    case TERN_CLOSING:
+    case TERN_LAST_ACK:
+    case TERN_TIME_WAIT:
+        ASSERT(c->rcv.fin_rcvd);
+        break;
+    case TERN_SYN_SENT:
+    case TERN_SYN_RCVD:
+    case TERN_ESTABLISHED:
+    case TERN_FIN_WAIT_1:
+    case TERN_FIN_WAIT_2:
+        ASSERT(!c->rcv.fin_rcvd);
+        break;
+    default:
+        break;
+    }
+}
+
+void tcp_check(struct tern *t, struct tcb *c)
+{
+    check_sendlist(t, c);
+    check_snd(c);
+    check_rcv(t, c);
+    check_timers(t, c);
+    check_state(c);
+}
+
+void tcp_check_all(struct tern *t)
+{
+    for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
+        if (!tcb_at(t, r)->dying)
+            tcp_check(t, tcb_at(t, r));
+}

@@ -1,0 +1,77 @@
+/* icmp.c - ICMP about our segments (RFC 9293 3.9.2.2): matched by the embedded header (MUST-54), believed only for a segment in flight
+ * (RFC 5927 4.1), and never the end of a synchronized connection.
+ *
+ * RFC 9293 SHLD-26 would abort on unreachable codes 2 to 4. RFC 5927 5.2 and Linux treat them as soft in synchronized states, because
+ * anybody can forge ICMP; so do we. In SYN_SENT and SYN_RCVD they end the attempt. Code 4 is path MTU, never an abort.
+ */
+#include "tcp/tcp.h"
+
+enum meaning { MEANS_NOTHING, MEANS_SOFT, MEANS_HARD, MEANS_MTU };
+
+static enum meaning meaning4(const struct icmp_msg *m)
+{
+    if (m->type == ICMP_TIME || m->type == ICMP_PARAM)
+        return MEANS_SOFT;
+    if (m->type != ICMP_UNREACH)
+        return MEANS_NOTHING; /* Source Quench too (MUST-55) */
+    if (m->code == 4)
+        return MEANS_MTU;
+    return m->code == 2 || m->code == 3 ? MEANS_HARD : MEANS_SOFT;
+}
+
+static enum meaning meaning6(const struct icmp_msg *m)
+{
+    if (m->type == ICMP6_TOO_BIG)
+        return MEANS_MTU;
+    if (m->type == ICMP6_TIME || m->type == ICMP6_PARAM)
+        return MEANS_SOFT;
+    if (m->type != ICMP6_UNREACH)
+        return MEANS_NOTHING;
+    return m->code == 1 || m->code == 4 ? MEANS_HARD : MEANS_SOFT;
+}
+
+/* RFC 1191, RFC 8201, with RFC 5927 7.2's care: it may only shrink, and not below what every path carries. What was in flight and is
+ * now too large is sent again in smaller pieces. */
+static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp_msg *m)
+{
+    bool v4 = m->version == 4;
+    uint32_t mtu = v4 ? m->rest & 0xffff : m->rest;
+    uint32_t floor = v4 ? 552 : 1280, hdr = v4 ? 40 : 60;
+    mtu = max_u32(mtu, floor);
+    if (mtu - hdr >= c->snd.mtu_mss)
+        return TERN_C_ICMP_UNUSED;
+    c->snd.mtu_mss = mtu - hdr;
+    c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
+    if (synchronized(c))
+        sendlist_mark_all_lost(t, &c->list, false);
+    c->rec.force = true;
+    conn_ready(t, &c->h);
+    return TERN_CAUSE_NONE;
+}
+
+static enum tern_cause about_tcb(struct tern *t, struct tcb *c, const struct icmp_msg *m, enum meaning means)
+{
+    if (!seq_ge(m->in_seq, c->snd.una) || !seq_lt(m->in_seq, c->snd.nxt))
+        return TERN_C_ICMP_SEQ;
+    t->w->stats.icmp_errors_in++;
+    trace_conn(t, &c->h, TERN_TRACE_ICMP, TERN_CAUSE_NONE, m->type, m->code, 0);
+    if (means == MEANS_MTU)
+        return path_mtu(t, c, m);
+    face_soft_error(t, c, -TERN_EHOSTUNREACH, m->type, m->code);
+    if (means == MEANS_HARD && !synchronized(c))
+        tcb_end(t, c, TERN_C_ICMP_HARD, -TERN_EHOSTUNREACH);
+    return TERN_CAUSE_NONE;
+}
+
+enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m)
+{
+    enum meaning means = m->version == 4 ? meaning4(m) : meaning6(m);
+    if (means == MEANS_NOTHING || !m->has_tcp)
+        return TERN_C_ICMP_UNUSED;
+    struct conn_head *h = demux_find(t, &m->in_src, m->in_src_port, &m->in_dst, m->in_dst_port);
+    if (h == NULL || h->kind != REC_TCB || h->state == TERN_CLOSED)
+        return TERN_C_ICMP_UNUSED; /* half-open and TIME_WAIT records live on their own timers */
+    enum tern_cause cause = about_tcb(t, (struct tcb *)h, m, means);
+    timer_rearm(t, (struct tcb *)h);
+    return cause;
+}

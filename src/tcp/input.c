@@ -1,0 +1,258 @@
+/* input.c - SEGMENT ARRIVES (RFC 9293 3.10.7): the front door, and 3.10.7.4 as an ordered list.
+ *
+ *   tcp_input ─▶ which record? ─▶ none: in_closed.c        3.10.7.1
+ *                                 listener: in_listen.c    3.10.7.2
+ *                                 half-open: halfopen.c    3.10.7.4 for SYN_RCVD of a listener
+ *                                 SYN_SENT: in_synsent.c   3.10.7.3
+ *                                 TIME_WAIT: timewait.c    3.10.7.4 for TIME_WAIT
+ *                                 else: in_synchronized    3.10.7.4, below
+ *
+ * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what is owed, output.c
+ * sends it.
+ */
+#include "tcp/tcp.h"
+
+/* Second: RST, by RFC 5961 3.2. Its place counts, not its length (SHLD-2), and a shut window does not matter (MUST-66). */
+static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!seq_eq(s->seq, c->rcv.nxt)) {
+        challenge(t, c, TERN_C_SEND_CHALLENGE);
+        return TERN_C_RST_CHALLENGE;
+    }
+    t->w->stats.resets_in++;
+    if (c->h.state == TERN_SYN_RCVD)
+        tcb_end(t, c, TERN_C_REFUSED_SYN_RCVD, -TERN_ECONNREFUSED);
+    else
+        tcb_end(t, c, TERN_C_RESET, -TERN_ECONNRESET);
+    return TERN_CAUSE_NONE;
+}
+
+/* Fifth, in SYN_RCVD: the ACK of our SYN opens the connection; any other draws a RST (3.5.2 group 2), also one that RFC 5961
+ * would answer by an ACK: only a RST ends an old connection that the peer may still hold. */
+static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!seq_gt(s->ack, c->snd.una) || seq_gt(s->ack, c->snd.nxt)) {
+        reply_rst(t, s, TERN_C_SYN_RCVD_BAD_ACK);
+        return TERN_C_SYN_RCVD_BAD_ACK;
+    }
+    state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
+    c->snd.wnd = (uint32_t)s->wnd << c->opt.snd_wscale;
+    c->snd.max_wnd = max_u32(c->snd.max_wnd, c->snd.wnd);
+    c->snd.wl1 = s->seq;
+    c->snd.wl2 = s->ack;
+    face_raise(t, &c->h, &c->face, TERN_CONNECTED | TERN_WRITABLE);
+    timer_keepalive(t, c);
+    return TERN_CAUSE_NONE;
+}
+
+/* Fifth, what the ACK of our FIN means. FIN_WAIT_1 is decided after the eighth step, so that with FIN and ACK in one segment the
+ * state changes once. Returns false when the connection is over. */
+static bool fin_acked_step(struct tern *t, struct tcb *c)
+{
+    if (!our_fin_acked(c))
+        return true;
+    switch (c->h.state) {
+    case TERN_CLOSING:
+        tcb_time_wait(t, c, TERN_C_CLOSING_ACKED);
+        return true;
+    case TERN_LAST_ACK:
+        tcb_end(t, c, TERN_C_LAST_ACKED, 0);
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* After the eighth: our FIN is acknowledged and the peer's has not come. */
+static void decide_fin_wait(struct tern *t, struct tcb *c)
+{
+    if (c->h.state == TERN_FIN_WAIT_1 && our_fin_acked(c))
+        tcb_fin_wait_2(t, c);
+}
+
+static bool takes_text(const struct tcb *c)
+{
+    return c->h.state == TERN_ESTABLISHED || c->h.state == TERN_FIN_WAIT_1 || c->h.state == TERN_FIN_WAIT_2;
+}
+
+/* Eighth: FIN, once it is next. */
+static void check_fin(struct tern *t, struct tcb *c)
+{
+    c->rcv.nxt = seq_add(c->rcv.nxt, 1);
+    c->rcv.adv = seq_max(c->rcv.adv, c->rcv.nxt);
+    c->rcv.fin_rcvd = true;
+    c->rcv.fin_us = t->w->now;
+    recv_ack_now(t, c, TERN_C_SEND_ACK_FIN);
+    face_raise(t, &c->h, &c->face, TERN_READABLE | TERN_PEER_CLOSED);
+    switch (c->h.state) {
+    case TERN_ESTABLISHED:
+        state_change(t, &c->h, TERN_C_FIN_RCVD, TERN_CLOSE_WAIT);
+        break;
+    case TERN_FIN_WAIT_1:
+        if (our_fin_acked(c))
+            tcb_time_wait(t, c, TERN_C_FIN_AND_ACK);
+        else
+            state_change(t, &c->h, TERN_C_FIN_CROSSED, TERN_CLOSING);
+        break;
+    case TERN_FIN_WAIT_2:
+        tcb_time_wait(t, c, TERN_C_FIN_LAST);
+        break;
+    default:
+        ASSERT(false); /* takes_text admits no other state */
+    }
+}
+
+/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. */
+static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!c->opt.ts || !s->opt.ts || seq_gt(s->seq, c->ts.last_ack_sent))
+        return;
+    if ((int32_t)(s->opt.ts_val - c->ts.recent) < 0 && t->w->now - c->ts.recent_us < 1000000ull * 86400 * 24)
+        return;
+    c->ts.recent = s->opt.ts_val;
+    c->ts.recent_us = t->w->now;
+}
+
+/* RFC 3168 6.1.3: CE is echoed until the peer says CWR. */
+static void note_ecn(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!c->opt.ecn)
+        return;
+    if (s->flags & F_CWR)
+        c->ack.ece = 0;
+    if ((s->tos & 3) != ECN_CE || s->len == 0)
+        return;
+    t->w->stats.ecn_ce_in++;
+    if (c->ack.ece == 0)
+        recv_ack_now(t, c, TERN_C_SEND_ACK_NOW);
+    c->ack.ece = 1;
+}
+
+/* The sixth to the eighth step; also the end of 3.10.7.3 when a SYN+ACK carries more. */
+enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!takes_text(c)) { /* CLOSE_WAIT and later: URG and text are ignored, a FIN is acknowledged and changes nothing */
+        if (s->flags & F_FIN)
+            recv_ack_now(t, c, TERN_C_SEND_ACK_FIN);
+        return s->len > 0 ? TERN_C_TEXT_IGNORED : TERN_CAUSE_NONE;
+    }
+    /* sixth: URG */
+    if (s->flags & F_URG)
+        recv_urgent(t, c, s);
+    /* seventh: text */
+    enum tern_cause cause = TERN_CAUSE_NONE;
+    if (s->len > 0 || (s->flags & F_FIN))
+        cause = recv_text(t, c, s);
+    /* eighth: FIN */
+    if (recv_fin_reached(c) && c->h.state != TERN_CLOSED)
+        check_fin(t, c);
+    return cause;
+}
+
+/* RFC 9293 A.2, figure 7: the answer to our SYN in a simultaneous open begins at IRS, below RCV.NXT; its ACK counts. */
+static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
+{
+    return c->h.state == TERN_SYN_RCVD && (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) &&
+           seq_eq(s->seq, c->rcv.irs) && seq_gt(s->ack, c->snd.una) && seq_le(s->ack, c->snd.nxt);
+}
+
+/* A segment that only its ACK is taken of. */
+static void ack_alone(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (c->h.state == TERN_SYN_RCVD || seq_gt(s->ack, c->snd.nxt) || seq_lt(s->ack, c->snd.una))
+        return;
+    ack_segment(t, c, s);
+    if (s->flags & F_URG && takes_text(c))
+        recv_urgent(t, c, s); /* MUST-66: also while our window is shut */
+    if (fin_acked_step(t, c))
+        decide_fin_wait(t, c);
+}
+
+enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    enum seq_verdict verdict;
+    enum tern_cause cause;
+    if (answers_crossing_syn(c, s)) {
+        recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
+        cause = ack_in_syn_rcvd(t, c, s);
+        ack_segment(t, c, s);
+        return cause;
+    }
+    /* first: sequence number (and PAWS) */
+    cause = accept_seq(t, c, s, &verdict);
+    if (verdict == SEQ_OLD_ACK)
+        ack_alone(t, c, s);
+    /* a RST is judged by its place alone, so that data in it, or a shut window, does not save the connection */
+    if (verdict != SEQ_OK && !((s->flags & F_RST) && seq_eq(s->seq, c->rcv.nxt)))
+        return cause;
+    /* second: RST */
+    if (s->flags & F_RST)
+        return check_rst(t, c, s);
+    /* third: security and compartment: none here (RFC 9293 A.1.2) */
+    /* fourth: SYN (RFC 5961 4.2): challenged wherever it lies */
+    if (s->flags & F_SYN) {
+        challenge(t, c, TERN_C_SEND_CHALLENGE);
+        return TERN_C_SYN_CHALLENGE;
+    }
+    /* fifth: ACK */
+    if (!(s->flags & F_ACK))
+        return TERN_C_NO_ACK_BIT;
+    if (c->h.state == TERN_SYN_RCVD && (cause = ack_in_syn_rcvd(t, c, s)) != TERN_CAUSE_NONE)
+        return cause;
+    note_stamp(t, c, s);
+    note_ecn(t, c, s);
+    cause = ack_segment(t, c, s);
+    if (cause != TERN_CAUSE_NONE)
+        return cause;
+    if (!fin_acked_step(t, c) || (c->h.state == TERN_CLOSING && !our_fin_acked(c)))
+        return TERN_CAUSE_NONE;
+    /* sixth: URG; seventh: text; eighth: FIN */
+    cause = in_text_and_fin(t, c, s);
+    decide_fin_wait(t, c);
+    return cause;
+}
+
+/* What every segment of a live connection tells. */
+static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    c->sum.segs_in++;
+    c->last_rx_us = t->w->now;
+    c->ttl_in = s->ttl;
+    c->tos_in = s->tos;
+    timer_keepalive(t, c);
+}
+
+static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    enum tern_cause cause;
+    note_arrival(t, c, s);
+    if (c->h.state == TERN_SYN_SENT)
+        cause = in_synsent(t, c, s);
+    else if (c->h.state == TERN_TIME_WAIT)
+        cause = in_timewait(t, &c->h, s);
+    else
+        cause = in_synchronized(t, c, s);
+    timer_rearm(t, c);
+    return cause;
+}
+
+enum tern_cause tcp_input(struct tern *t, const struct segment *s)
+{
+    struct conn_head *h = demux_find(t, &s->dst, s->dst_port, &s->src, s->src_port);
+    trace_segment(t, h, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
+    t->w->stats.segs_in++;
+    enum tern_cause cause;
+    if (h == NULL) {
+        struct listener *l = demux_listener(t, &s->dst, s->dst_port);
+        cause = l != NULL ? in_listen(t, l, s) : in_closed(t, s);
+    } else if (h->kind == REC_TCB) {
+        cause = in_tcb(t, (struct tcb *)h, s);
+    } else if (h->kind == REC_HALFOPEN) {
+        cause = in_halfopen(t, (struct halfopen *)h, s);
+    } else {
+        cause = in_timewait(t, h, s);
+    }
+    if (cause != TERN_CAUSE_NONE)
+        trace_segment(t, h, TERN_TRACE_DROP, s, cause, 0);
+    return cause;
+}

@@ -1,0 +1,296 @@
+/* life.c - how records come into being, change their kind, and go.
+ *
+ * Nothing is freed while a segment or a call is being worked on: what died waits in a list for the end of the batch. A control
+ * block is freed when it is CLOSED, nobody holds it, and its last RST has left. In TIME_WAIT, once released and with nothing
+ * unread, it is exchanged for the small record.
+ */
+#include "tcp/tcp.h"
+
+const struct settings *settings(const struct tern *t) { return &t->w->set; }
+
+void options_default(const struct tern *t, struct options *o)
+{
+    const struct settings *s = settings(t);
+    memset(o, 0, sizeof *o);
+    o->keep_idle_ms = 7200000; /* RFC 9293 MUST-28 */
+    o->keep_intvl_ms = 75000;
+    o->keep_cnt = 9;
+    o->send_buffer = s->send_buffer;
+    o->recv_buffer = s->recv_buffer;
+    o->ttl = s->ttl;
+    o->ecn = s->ecn;
+    o->reports = true;
+}
+
+void conn_ready(struct tern *t, struct conn_head *h)
+{
+    struct world *w = t->w;
+    if (h->ready)
+        return;
+    ref_t me = self(t, h);
+    h->ready = true;
+    h->ready_next = 0;
+    h->ready_prev = w->ready_tail;
+    if (w->ready_tail != 0)
+        head_at(t, w->ready_tail)->ready_next = me;
+    else
+        w->ready_head = me;
+    w->ready_tail = me;
+}
+
+void conn_unready(struct tern *t, struct conn_head *h)
+{
+    struct world *w = t->w;
+    if (!h->ready)
+        return;
+    if (h->ready_prev != 0)
+        head_at(t, h->ready_prev)->ready_next = h->ready_next;
+    else
+        w->ready_head = h->ready_next;
+    if (h->ready_next != 0)
+        head_at(t, h->ready_next)->ready_prev = h->ready_prev;
+    else
+        w->ready_tail = h->ready_prev;
+    h->ready = false;
+    h->ready_next = h->ready_prev = 0;
+}
+
+/* Later deadlines do not move the wheel: when it fires too early the record is looked at again (lazy re-arming). */
+void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
+{
+    struct wheel *wheel = &t->w->wheel;
+    if (deadline == 0)
+        wheel_cancel(t->a, wheel, &h->timer);
+    else if (!wheel_armed(&h->timer) || deadline < wheel_when(wheel, &h->timer))
+        wheel_set(t->a, wheel, &h->timer, deadline);
+}
+
+static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
+{
+    struct conn_head *h = &c->h;
+    h->kind = REC_TCB;
+    h->link = link;
+    h->local = local->ip;
+    h->remote = remote->ip;
+    h->local_port = local->port;
+    h->remote_port = remote->port;
+    h->opened_us = h->since_us = t->w->now;
+    h->tos = (uint8_t)(c->set.dscp << 2);
+    h->ttl = c->set.ttl;
+}
+
+/* A control block in CLOSED, in no table. NULL: no memory. */
+struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                    const struct options *set)
+{
+    ref_t me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
+    if (me == 0)
+        return NULL;
+    struct tcb *c = tcb_at(t, me);
+    c->set = *set;
+    fill_head(t, c, local, remote, link);
+    c->rcv.buffer = set->recv_buffer;
+    c->snd.buffer = set->send_buffer;
+    c->snd.mtu_mss = ip_mss(&t->w->ip, link, &remote->ip);
+    c->snd.mss = c->snd.mtu_mss;
+    c->ack.quick = 8;
+    c->ack.quick_us = t->w->now;
+    c->ts.offset = stamp_offset(t, &local->ip, &remote->ip);
+    rtt_init(&c->rtt, settings(t));
+    cc_init(&c->cc, 0, c->snd.mss);
+    c->snd.limited = true;
+    return c;
+}
+
+/* What the half-open record knows moves to the control block, which is then in SYN_RCVD too. */
+void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
+{
+    state_inherit(&h->h, &c->h);
+    c->h.conn = h->h.conn;
+    c->passive = true;
+    c->opt = h->opt;
+    c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
+    cc_init(&c->cc, 0, c->snd.mss);
+    c->snd.iss = c->snd.una = h->iss;
+    c->snd.nxt = seq_add(h->iss, 1);
+    c->snd.small = h->iss;
+    c->snd.max_wnd = h->wnd;
+    chunkq_init(&c->snd.q, c->snd.nxt.v);
+    sendlist_init(&c->list, h->iss);
+    struct sendrec *syn = sendlist_add(t, &c->list, h->iss, 1, 0);
+    if (syn != NULL) {
+        syn->sent_us = h->sent_us;
+        syn->times = h->tries;
+    }
+    c->rcv.irs = h->irs;
+    c->rcv.nxt = seq_add(h->irs, 1);
+    c->rcv.adv = seq_add(c->rcv.nxt, h->rcv_wnd);
+    chunkq_init(&c->rcv.q, c->rcv.nxt.v);
+    c->ack.last = c->rcv.nxt;
+    c->ts.recent = h->ts_recent;
+    c->ts.recent_us = t->w->now;
+    c->ts.last_ack_sent = c->rcv.nxt;
+    c->h.opened_us = h->h.opened_us;
+}
+
+static void put_on_dying(struct tern *t, struct tcb *c)
+{
+    if (c->dying)
+        return;
+    c->dying = true;
+    c->aq_next = t->w->dying_head;
+    t->w->dying_head = self(t, c);
+}
+
+static void drop_send(struct tern *t, struct tcb *c)
+{
+    sendlist_clear(t, &c->list);
+    chunkq_clear(t->a, &c->snd.q);
+}
+
+static void stop_timers(struct tern *t, struct tcb *c)
+{
+    uint8_t life = c->tm.life;
+    uint64_t life_us = c->tm.life_us;
+    memset(&c->tm, 0, sizeof c->tm);
+    c->tm.life = life;
+    c->tm.life_us = life_us;
+    c->ack.delack_us = 0;
+    (void)t;
+}
+
+/* The connection is over. What was received stays readable while somebody holds it. */
+void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
+{
+    state_change(t, &c->h, cause, TERN_CLOSED);
+    if (c->h.parked)
+        c->h.parked = false;
+    else
+        demux_remove(t, &c->h);
+    c->tm.life = TERN_TIMER_NONE;
+    c->tm.life_us = 0;
+    stop_timers(t, c);
+    conn_timer(t, &c->h, 0);
+    drop_send(t, c);
+    reasm_clear(t, &c->rcv);
+    c->ack.now_cause = 0;
+    c->ack.dup_owed = 0;
+    c->face.error = error;
+    if (c->rst_cause != 0)
+        conn_ready(t, &c->h);
+    if (c->listener != 0)
+        listener_left(t, c);
+    face_raise(t, &c->h, &c->face, TERN_ENDED | TERN_READABLE | TERN_WRITABLE);
+    if (!c->face.held && c->listener == 0)
+        put_on_dying(t, c);
+}
+
+/* RFC 9293 3.10.7.4: start the time-wait timer, turn off the others. */
+void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause)
+{
+    state_change(t, &c->h, cause, TERN_TIME_WAIT);
+    stop_timers(t, c);
+    drop_send(t, c);
+    c->tm.life = TERN_TIMER_TIME_WAIT;
+    c->tm.life_us = t->w->now + 2ull * settings(t)->msl_us;
+    if (!c->face.held && c->listener == 0)
+        put_on_dying(t, c);
+}
+
+/* Our FIN is acknowledged. With a program behind it this may last; an orphan is given a time. */
+void tcb_fin_wait_2(struct tern *t, struct tcb *c)
+{
+    state_change(t, &c->h, TERN_C_FIN_ACKED, TERN_FIN_WAIT_2);
+    if (c->face.orphan) {
+        c->tm.life = TERN_TIMER_FIN_WAIT_2;
+        c->tm.life_us = t->w->now + settings(t)->fin_wait2_us;
+    }
+}
+
+/* The program lets go. */
+void tcb_release(struct tern *t, struct tcb *c)
+{
+    c->face.held = false;
+    c->face.orphan = true;
+    face_unlist(t, &c->h, &c->face);
+    chunkq_clear(t->a, &c->rcv.q);
+    if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
+        put_on_dying(t, c);
+    if (c->h.state == TERN_FIN_WAIT_2) {
+        c->tm.life = TERN_TIMER_FIN_WAIT_2;
+        c->tm.life_us = t->w->now + settings(t)->fin_wait2_us;
+        timer_rearm(t, c);
+    }
+}
+
+static void tcb_free(struct tern *t, struct tcb *c)
+{
+    trace_conn(t, &c->h, TERN_TRACE_RELEASED, c->h.cause, 0, 0, 0);
+    conn_unready(t, &c->h);
+    conn_timer(t, &c->h, 0);
+    face_unlist(t, &c->h, &c->face);
+    drop_send(t, c);
+    reasm_clear(t, &c->rcv);
+    chunkq_clear(t->a, &c->rcv.q);
+    pool_put(t->a, &t->w->tcbs, self(t, c));
+}
+
+static void fill_timewait(const struct tcb *c, struct timewait *w)
+{
+    uint32_t gen = w->h.gen;
+    w->h = c->h;
+    w->h.gen = gen;
+    w->h.kind = REC_TIMEWAIT;
+    w->h.ready = false;
+    w->h.ready_next = w->h.ready_prev = 0;
+    memset(&w->h.timer, 0, sizeof w->h.timer);
+    w->snd_nxt = c->snd.nxt;
+    w->rcv_nxt = c->rcv.nxt;
+    w->rcv_wnd = rcv_wnd(&c->rcv);
+    w->rcv_wscale = c->opt.rcv_wscale;
+    w->ts = c->opt.ts;
+    w->ts_recent = c->ts.recent;
+    w->ts_offset = c->ts.offset;
+    w->due_us = c->tm.life_us;
+    w->ack = c->ack.now_cause != 0;
+    w->ack_cause = c->ack.now_cause;
+}
+
+/* The last ACK may still be owed: the small record sends it. Parked ones wait until they are found again. */
+void tcb_to_timewait_record(struct tern *t, struct tcb *c)
+{
+    ref_t me = c->h.parked ? 0 : pool_get(t->a, &t->w->timewaits, MEM_CONTROL);
+    if (me == 0)
+        return; /* it stays what it is: larger, but right */
+    struct timewait *w = at(t->a, me);
+    fill_timewait(c, w);
+    demux_replace(t, &c->h, &w->h);
+    conn_timer(t, &w->h, w->due_us);
+    if (w->ack)
+        conn_ready(t, &w->h);
+    tcb_free(t, c);
+}
+
+void life_end_of_batch(struct tern *t)
+{
+    ref_t r = t->w->dying_head;
+    t->w->dying_head = 0;
+    while (r != 0) {
+        struct tcb *c = tcb_at(t, r);
+        r = c->aq_next;
+        c->dying = false;
+        c->aq_next = 0;
+        if (c->h.state == TERN_TIME_WAIT)
+            tcb_to_timewait_record(t, c);
+        else if (c->rst_cause == 0)
+            tcb_free(t, c);
+        /* else: output sends the RST and puts it here again */
+    }
+}
+
+void tcb_rst_sent(struct tern *t, struct tcb *c)
+{
+    c->rst_cause = 0;
+    if (!c->face.held && c->listener == 0)
+        put_on_dying(t, c);
+}

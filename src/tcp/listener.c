@@ -1,0 +1,63 @@
+/* listener.c - a listener's accept queue, and its end. */
+#include "tcp/tcp.h"
+
+void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c)
+{
+    ref_t me = self(t, c);
+    c->listener = self(t, l);
+    c->aq_next = 0;
+    c->aq_prev = l->aq_tail;
+    if (l->aq_tail != 0)
+        tcb_at(t, l->aq_tail)->aq_next = me;
+    else
+        l->aq_head = me;
+    l->aq_tail = me;
+    l->aq_count++;
+    face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
+}
+
+/* The oldest, taken off the queue; NULL when it is empty. */
+struct tcb *listener_dequeue(struct tern *t, struct listener *l)
+{
+    if (l->aq_head == 0)
+        return NULL;
+    struct tcb *c = tcb_at(t, l->aq_head);
+    l->aq_head = c->aq_next;
+    if (c->aq_next != 0)
+        tcb_at(t, c->aq_next)->aq_prev = 0;
+    else
+        l->aq_tail = 0;
+    l->aq_count--;
+    c->listener = 0;
+    c->aq_next = c->aq_prev = 0;
+    return c;
+}
+
+/* A connection ended while it waits for accept. It stays in the queue, so that the program learns of it. */
+void listener_left(struct tern *t, struct tcb *c)
+{
+    listener_at(t, c->listener)->left_unaccepted++;
+    t->w->stats.left_unaccepted++;
+}
+
+/* RFC 9293 3.10.4, 3.10.5 for LISTEN: nobody is left to own its children; they are reset. */
+void listener_end(struct tern *t, struct listener *l)
+{
+    while (l->half_head != 0) {
+        struct halfopen *h = at(t->a, l->half_head);
+        reply_rst_for(t, &h->h, seq_add(h->iss, 1));
+        halfopen_end(t, h, TERN_C_LISTENER_GONE);
+    }
+    for (struct tcb *c; (c = listener_dequeue(t, l)) != NULL;) {
+        if (c->h.state != TERN_CLOSED && c->h.state != TERN_TIME_WAIT) {
+            c->rst_cause = TERN_C_SEND_RST_ABORT;
+            tcb_end(t, c, TERN_C_LISTENER_GONE, -TERN_ECONNABORTED);
+        }
+        tcb_release(t, c);
+    }
+    state_change(t, &l->h, TERN_C_CLOSE_LISTEN, TERN_CLOSED);
+    trace_conn(t, &l->h, TERN_TRACE_RELEASED, TERN_C_CLOSE_LISTEN, 0, 0, 0);
+    face_unlist(t, &l->h, &l->face);
+    demux_listener_remove(t, l);
+    pool_put(t->a, &t->w->listener_pool, self(t, l));
+}

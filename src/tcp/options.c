@@ -1,0 +1,54 @@
+/* options.c - what the two ends agree on at the handshake: results, not bytes (the codec is wire/). */
+#include "tcp/tcp.h"
+
+#define MSS_DEFAULT_4 536u  /* RFC 9293 MUST-15 */
+#define MSS_DEFAULT_6 1220u
+
+/* The smallest shift with which the whole buffer can be offered (RFC 7323 2.3: at most 14). */
+uint8_t options_wscale(uint32_t buffer)
+{
+    uint8_t shift = 0;
+    while (shift < 14 && (buffer >> shift) > 65535)
+        shift++;
+    return shift;
+}
+
+/* Options of a SYN or SYN+ACK. wscale WSCALE_NONE and ts false: not offered. */
+void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale, bool sack,
+                   struct tcp_opts *out)
+{
+    (void)t;
+    memset(out, 0, sizeof *out);
+    out->mss = (uint16_t)min_u32(mss, 65535);
+    out->ts = ts;
+    out->ts_val = ts_val;
+    out->ts_ecr = ts_ecr;
+    out->wscale = wscale;
+    out->sack_ok = sack;
+}
+
+/* What holds after the peer's SYN. `our_wscale` WSCALE_NONE: we did not offer scaling. An option is agreed when both sides
+ * named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
+void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out)
+{
+    const struct settings *set = settings(t);
+    memset(out, 0, sizeof *out);
+    out->mss = s->opt.mss;
+    if (out->mss == 0)
+        out->mss = (uint16_t)(tern_ip_is4(&s->src) ? MSS_DEFAULT_4 : MSS_DEFAULT_6);
+    out->wscale = s->opt.wscale != WSCALE_NONE && our_wscale != WSCALE_NONE;
+    out->snd_wscale = out->wscale ? s->opt.wscale : 0;
+    out->rcv_wscale = out->wscale ? our_wscale : 0;
+    out->ts = s->opt.ts && set->timestamps;
+    out->sack = s->opt.sack_ok && set->sack;
+}
+
+/* Eff.snd.MSS (RFC 9293 MUST-16): the smaller of the peer's MSS and the path, less the options every segment carries. */
+uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg)
+{
+    uint32_t mss = min_u32(opt->mss, mtu_mss);
+    if (max_seg != 0)
+        mss = min_u32(mss, max_seg);
+    mss = max_u32(mss, 64); /* a peer that offers nearly nothing gets no division by zero */
+    return mss - (opt->ts ? 12 : 0);
+}

@@ -1,0 +1,163 @@
+/* recovery.c - what a loss is and what follows: fast retransmit with SACK (RFC 6675), without (RFC 5681, NewReno RFC 6582), after
+ * a timeout (RFC 6298, 5681 3.1), on an ECN echo (RFC 3168 6.1.2).
+ *
+ *            3 duplicate ACKs, or IsLost(SND.UNA)            all up to RecoveryPoint acknowledged
+ *    OPEN ──────────────────────────────────────▶ RECOVERY ────────────────────────────────▶ OPEN
+ *      └──────────────── timeout ────────────────────┴──────────▶ LOSS ───────────────────────▶ OPEN
+ *
+ * What may be sent is decided in output.c from one number, pipe < cwnd (RFC 6675 4), in every phase. Without SACK, duplicate ACKs are
+ * counted as bytes that have left the network, which is what inflating cwnd does in RFC 5681 3.2 and gives RFC 3042's limited
+ * transmit too.
+ */
+#include "tcp/tcp.h"
+
+#define DUP_THRESH 3
+
+static void trace_cwnd(struct tern *t, struct tcb *c, enum tern_cause why)
+{
+    trace_conn(t, &c->h, TERN_TRACE_CWND, why, c->cc.cwnd, c->cc.ssthresh, sendlist_pipe(&c->list, c->rec.reno_sacked));
+}
+
+static void leave(struct tern *t, struct tcb *c)
+{
+    struct recovery *r = &c->rec;
+    if (r->phase == PHASE_RECOVERY) /* RFC 6582 3.2 step 3 (1): no burst at the end */
+        c->cc.cwnd = min_u32(c->cc.ssthresh, max_u32(flight(&c->snd), c->snd.mss) + c->snd.mss);
+    r->phase = PHASE_OPEN;
+    r->dupacks = 0;
+    r->reno_sacked = 0;
+    r->rescue = r->force = false;
+    trace_cwnd(t, c, TERN_C_RECOVERED);
+}
+
+static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
+{
+    struct recovery *r = &c->rec;
+    uint32_t mss = c->snd.mss;
+    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), mss);
+    c->cc.cwnd = c->cc.ssthresh;
+    r->phase = PHASE_RECOVERY;
+    r->point = c->snd.nxt;
+    r->rescue = false;
+    r->force = true;
+    sendlist_mark_head_lost(t, &c->list); /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
+    trace_conn(t, &c->h, TERN_TRACE_LOSS, why, c->snd.una.v, 0, 0);
+    trace_cwnd(t, c, why);
+    if (c->opt.ecn)
+        c->snd.cwr = true; /* RFC 3168 6.1.2: told also when the cause was a loss */
+}
+
+/* Duplicate ACKs while nothing else is going on. */
+static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate)
+{
+    struct recovery *r = &c->rec;
+    if (a->bytes > 0) {
+        r->dupacks = 0;
+        r->reno_sacked = 0;
+    }
+    if ((duplicate || sacked_now > 0) && r->dupacks < 255)
+        r->dupacks++;
+    if (c->opt.sack) {
+        uint32_t lost = sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+        if (lost > 0 || (r->dupacks >= DUP_THRESH && c->list.sacked > 0))
+            enter(t, c, lost > 0 ? TERN_C_LOSS_SACK : TERN_C_LOSS_DUPACK);
+        return;
+    }
+    if (!duplicate)
+        return;
+    r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
+    if (r->dupacks >= DUP_THRESH)
+        enter(t, c, TERN_C_LOSS_DUPACK);
+}
+
+static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a, bool duplicate)
+{
+    struct recovery *r = &c->rec;
+    if (a->bytes > 0 && seq_ge(c->snd.una, r->point)) {
+        leave(t, c);
+        return;
+    }
+    if (c->opt.sack) {
+        sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+        return;
+    }
+    if (a->bytes > 0) { /* RFC 6582 3.2 step 3 (2): a partial ACK shows the next hole */
+        r->reno_sacked -= min_u32(r->reno_sacked, a->bytes > c->snd.mss ? a->bytes - c->snd.mss : 0);
+        r->force = true;
+        sendlist_mark_head_lost(t, &c->list);
+        trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_PARTIAL, c->snd.una.v, 0, 0);
+    } else if (duplicate) {
+        r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
+    }
+}
+
+/* The window grows only when it was what held us back (RFC 7661 4.3 in spirit; RFC 5681 speaks of a sender that has data). */
+static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
+{
+    if (!c->snd.limited || bytes == 0)
+        return;
+    uint32_t before = c->cc.cwnd;
+    cc_table[c->cc.algo]->acked(&c->cc, bytes, c->snd.mss, t->w->now);
+    if (c->cc.cwnd > c->snd.max_wnd * 2ull + 2ull * c->snd.mss)
+        c->cc.cwnd = max_u32(before, (uint32_t)min_u64(c->snd.max_wnd * 2ull + 2ull * c->snd.mss, UINT32_MAX));
+    if (c->cc.cwnd != before)
+        trace_cwnd(t, c, TERN_CAUSE_NONE);
+}
+
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate)
+{
+    if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
+        c->rec.cwr_valid = false;
+    switch ((enum recovery_phase)c->rec.phase) {
+    case PHASE_OPEN:
+        open_phase(t, c, a, sacked_now, duplicate);
+        if (c->rec.phase == PHASE_OPEN)
+            grow(t, c, a->bytes);
+        break;
+    case PHASE_RECOVERY:
+        recovery_phase(t, c, a, duplicate);
+        break;
+    case PHASE_LOSS:
+        grow(t, c, a->bytes);
+        if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
+            leave(t, c);
+        else if (c->opt.sack)
+            sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+        break;
+    }
+}
+
+/* RFC 6298 5.4 to 5.6; RFC 5681 3.1: half the flight once, then one segment. */
+void recovery_on_timeout(struct tern *t, struct tcb *c)
+{
+    struct recovery *r = &c->rec;
+    bool again = r->phase == PHASE_LOSS && c->tm.retries > 0;
+    bool head_sacked = c->list.head != 0 && (((struct sendrec *)at(t->a, c->list.head))->flags & SR_SACKED) != 0;
+    if (!again)
+        c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
+    c->cc.cwnd = c->snd.mss;
+    r->phase = PHASE_LOSS;
+    r->point = c->snd.nxt;
+    r->dupacks = 0;
+    r->reno_sacked = 0;
+    c->snd.limited = true;
+    /* RFC 2018 8: a peer that took its SACKs back is believed after a second timeout, or when it wants a SACKed segment again */
+    sendlist_mark_all_lost(t, &c->list, again || head_sacked);
+    trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_TIMEOUT, c->snd.una.v, 0, 0);
+    trace_cwnd(t, c, TERN_C_LOSS_TIMEOUT);
+}
+
+/* RFC 3168 6.1.2: as for a loss, without one; once for each window of data. */
+void recovery_on_ecn(struct tern *t, struct tcb *c)
+{
+    struct recovery *r = &c->rec;
+    if (r->phase != PHASE_OPEN || r->cwr_valid)
+        return;
+    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
+    c->cc.cwnd = c->cc.ssthresh;
+    r->cwr_point = c->snd.nxt;
+    r->cwr_valid = true;
+    c->snd.cwr = true;
+    t->w->stats.ecn_echo_in++;
+    trace_cwnd(t, c, TERN_C_ECN_ECHO);
+}

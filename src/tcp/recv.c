@@ -1,0 +1,138 @@
+/* recv.c - the sixth and seventh step: urgent data, text, and when to acknowledge it (RFC 9293 3.8.5, 3.8.6.3; RFC 5681 4.2).
+ *
+ * Input only notes what is owed; output.c sends one acknowledgment for all of a batch (MUST-58, MUST-59):
+ *   - now:      out of order, a gap filled, two full segments, FIN, quick acknowledgment, a changed CE mark
+ *   - delayed:  else, within delack_us, or on the next data
+ */
+#include "tcp/tcp.h"
+
+#define QUICK_SEGMENTS 8 /* acknowledged at once at the start: the peer's slow start grows by our ACKs */
+
+void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
+{
+    if (c->ack.now_cause == 0 || why != TERN_C_SEND_ACK_NOW)
+        c->ack.now_cause = (uint16_t)why;
+    conn_ready(t, &c->h);
+}
+
+/* RFC 9293 MUST-32, MUST-62: the pointer names the first byte behind the urgent data. */
+void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    struct rcv *r = &c->rcv;
+    seq_t up = seq_add(s->seq, s->up);
+    seq_t read = seq(r->q.pos);
+    if (!seq_gt(up, read) || (r->urgent && !seq_gt(up, r->up)))
+        return;
+    r->up = up;
+    r->urgent = true;
+    face_raise(t, &c->h, &c->face, TERN_URGENT);
+}
+
+/* An out-of-order segment: a duplicate ACK at once (RFC 5681 4.2); each its own while the peer cannot be told by SACK. */
+static void owe_duplicate(struct tern *t, struct tcb *c)
+{
+    c->sum.ooo_in++;
+    if (!c->opt.sack)
+        c->ack.dup_owed++;
+    recv_ack_now(t, c, TERN_C_SEND_ACK_DUP);
+}
+
+/* Delayed or not (RFC 9293 SHLD-18, SHLD-19; RFC 5681 4.2). */
+static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint32_t got, bool filled)
+{
+    struct acker *k = &c->ack;
+    uint64_t now = t->w->now;
+    uint32_t seg = s->gso_size != 0 ? s->gso_size : s->len;
+    k->seg = max_u32(k->seg, min_u32(seg, 65535));
+    k->bytes += got;
+    if (now - k->quick_us > rtt_timeout(&c->rtt, settings(t)))
+        k->quick = QUICK_SEGMENTS; /* after idle the peer starts slowly again */
+    k->quick_us = now;
+    if (filled)
+        recv_ack_now(t, c, TERN_C_SEND_ACK_FILL);
+    else if (k->quick > 0 || c->set.quickack || k->bytes >= 2 * k->seg)
+        recv_ack_now(t, c, TERN_C_SEND_ACK_NOW);
+    else if (k->delack_us == 0)
+        k->delack_us = now + settings(t)->delack_us;
+    if (k->quick > 0)
+        k->quick--;
+}
+
+/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory; what does not fit is not acknowledged. */
+static uint32_t append(struct tern *t, struct tcb *c, const uint8_t *data, uint32_t len)
+{
+    struct rcv *r = &c->rcv;
+    uint32_t got = chunkq_append(t->a, &r->q, data, len, r->q.len == 0 ? MEM_CONTROL : MEM_DATA);
+    r->nxt = seq_add(r->nxt, got);
+    t->w->stats.copied_bytes += got;
+    return got;
+}
+
+static void deliver(struct tern *t, struct tcb *c, uint32_t bytes)
+{
+    c->sum.received += bytes;
+    trace_conn(t, &c->h, TERN_TRACE_DELIVER, TERN_CAUSE_NONE, bytes, c->rcv.q.len, 0);
+    face_raise(t, &c->h, &c->face, TERN_READABLE);
+}
+
+static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segment *s, const uint8_t *data, uint32_t len)
+{
+    bool gap = c->rcv.ooo != 0;
+    uint32_t got = append(t, c, data, len);
+    uint32_t pulled = got == len && gap ? reasm_pull(t, &c->rcv) : 0;
+    if (got + pulled > 0) {
+        owe_ack(t, c, s, got + pulled, gap);
+        deliver(t, c, got + pulled);
+    }
+    return got == len ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
+}
+
+/* SHLD-3, RFC 2525 2.17: nobody will read this any more. */
+static enum tern_cause after_close(struct tern *t, struct tcb *c)
+{
+    c->rst_cause = TERN_C_SEND_RST_ABORT;
+    tcb_end(t, c, TERN_C_DATA_AFTER_CLOSE, -TERN_ECONNRESET);
+    return TERN_C_DATA_AFTER_CLOSE;
+}
+
+/* The new part of the segment's text: from RCV.NXT or above to the right edge. */
+enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    struct rcv *r = &c->rcv;
+    seq_t text = seq_add(s->seq, (s->flags & F_SYN) != 0); /* text begins behind a SYN */
+    seq_t start = seq_max(text, r->nxt);
+    seq_t end = seq_min(seq_add(text, s->len), r->adv);
+    seq_t fin = seq_add(text, s->len);
+    if ((s->flags & F_FIN) && seq_ge(fin, r->nxt) && seq_lt(fin, r->adv)) {
+        r->fin_ooo = true; /* wherever it stands; the eighth step sees whether it is next */
+        r->fin = fin;
+    }
+    if (!seq_lt(start, end)) {
+        if ((s->flags & F_FIN) && seq_gt(fin, r->nxt))
+            owe_duplicate(t, c);
+        return TERN_CAUSE_NONE;
+    }
+    if (c->face.orphan)
+        return after_close(t, c);
+    const uint8_t *data = s->data + seq_span(text, start);
+    uint32_t len = seq_span(start, end);
+    if (seq_eq(start, r->nxt))
+        return in_order(t, c, s, data, len);
+    enum tern_cause cause = reasm_add(t, r, start, data, len);
+    owe_duplicate(t, c);
+    return cause;
+}
+
+bool recv_fin_reached(const struct tcb *c)
+{
+    return c->rcv.fin_ooo && !c->rcv.fin_rcvd && seq_eq(c->rcv.fin, c->rcv.nxt);
+}
+
+/* The program has taken bytes. */
+void recv_read(struct tern *t, struct tcb *c)
+{
+    if (c->rcv.urgent && seq_le(c->rcv.up, seq(c->rcv.q.pos)))
+        c->rcv.urgent = false;
+    if (!c->rcv.fin_rcvd && c->h.state >= TERN_ESTABLISHED && window_update_due(t, c))
+        recv_ack_now(t, c, TERN_C_SEND_WINDOW_UPDATE);
+}

@@ -1,0 +1,44 @@
+/* rtt.c - round-trip time and retransmission timeout (RFC 6298). Knows no connection.
+ *
+ * Kept in plain microseconds: SRTT and RTTVAR lose less than 1 us to rounding, which is below the clock's meaning.
+ */
+#include "tcp/tcp.h"
+
+#define RTO_INITIAL_US 1000000u /* RFC 6298 2.1 */
+
+void rtt_init(struct rtt *r, const struct settings *set)
+{
+    memset(r, 0, sizeof *r);
+    r->rto_us = max_u32(RTO_INITIAL_US, set->rto_min_us);
+}
+
+/* RFC 6298 2.2, 2.3. Callers keep Karn's rule (section 3): no sample from a segment that was repeated. */
+void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
+{
+    if (us == 0)
+        us = 1;
+    if (r->min_us == 0 || us < r->min_us)
+        r->min_us = us;
+    if (r->srtt_us == 0) {
+        r->srtt_us = us;
+        r->rttvar_us = us / 2;
+    } else {
+        uint32_t delta = r->srtt_us > us ? r->srtt_us - us : us - r->srtt_us;
+        r->rttvar_us = (uint32_t)((3ull * r->rttvar_us + delta) / 4);
+        r->srtt_us = (uint32_t)((7ull * r->srtt_us + us) / 8);
+    }
+    if (r->srtt_us == 0)
+        r->srtt_us = 1;
+    /* RTO = SRTT + max(G, 4 * RTTVAR). The floor is put under the variance too, as Linux does: a path whose RTT is steady
+     * would else have RTO = SRTT, and every delayed ACK of the peer would look like a loss. */
+    uint64_t var = max_u64(4ull * r->rttvar_us, set->rto_min_us);
+    r->rto_us = (uint32_t)min_u64((uint64_t)r->srtt_us + var, set->rto_max_us);
+    r->backoff = 0;
+}
+
+/* With back-off (RFC 6298 5.5), bounded by 2.5. */
+uint32_t rtt_timeout(const struct rtt *r, const struct settings *set)
+{
+    uint64_t v = (uint64_t)r->rto_us << (r->backoff < 16 ? r->backoff : 16);
+    return (uint32_t)min_u64(v, set->rto_max_us);
+}

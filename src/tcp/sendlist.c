@@ -1,0 +1,353 @@
+/* sendlist.c - what is in flight: one record for each sending, in order of sequence and in order of time.
+ *
+ *   by sequence   head ─▶ [una....) ─▶ [....) ─▶ [SACKED) ─▶ [....nxt) ◀─ tail
+ *   by time       thead ─▶ oldest sending  ...  latest sending ◀─ ttail
+ *
+ * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split when a SACK or a
+ * retransmission needs part of it. A retransmission moves its record to the end of the time order.
+ *
+ * Invariants: (1) records are neighbours without gap and cover SND.UNA..SND.NXT; (2) bytes, sacked, lost, retx are the sums of the
+ * lengths of all records, of those with SACKED, LOST, RETX; (3) SACKED excludes LOST and RETX; RETX is set only on records that
+ * were LOST; (4) lost_next is at or below the lowest record that is LOST and not RETX.
+ *
+ * No walk is longer than what the event newly concerns: searches start from the last place, judging starts at the top.
+ */
+#include "tcp/tcp.h"
+
+static struct sendrec *rec(struct tern *t, ref_t r) { return r == 0 ? NULL : at(t->a, r); }
+static seq_t rec_end(const struct sendrec *r) { return seq_add(r->start, r->len); }
+
+static void time_append(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    ref_t me = self(t, r);
+    r->tnext = 0;
+    r->tprev = l->ttail;
+    if (l->ttail != 0)
+        rec(t, l->ttail)->tnext = me;
+    else
+        l->thead = me;
+    l->ttail = me;
+}
+
+static void time_remove(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    if (r->tprev != 0)
+        rec(t, r->tprev)->tnext = r->tnext;
+    else
+        l->thead = r->tnext;
+    if (r->tnext != 0)
+        rec(t, r->tnext)->tprev = r->tprev;
+    else
+        l->ttail = r->tprev;
+}
+
+/* Put `n` behind `r` in both orders. */
+static void insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *n)
+{
+    ref_t me = self(t, n), before = self(t, r);
+    n->prev = before;
+    n->next = r->next;
+    if (r->next != 0)
+        rec(t, r->next)->prev = me;
+    else
+        l->tail = me;
+    r->next = me;
+    n->tprev = before;
+    n->tnext = r->tnext;
+    if (r->tnext != 0)
+        rec(t, r->tnext)->tprev = me;
+    else
+        l->ttail = me;
+    r->tnext = me;
+    l->count++;
+}
+
+static void sums(struct sendlist *l, const struct sendrec *r, uint32_t len, bool add)
+{
+    uint32_t n = add ? len : 0u - len;
+    l->bytes += n;
+    if (r->flags & SR_SACKED)
+        l->sacked += n;
+    if (r->flags & SR_LOST)
+        l->lost += n;
+    if (r->flags & SR_RETX)
+        l->retx += n;
+}
+
+void sendlist_init(struct sendlist *l, seq_t iss)
+{
+    memset(l, 0, sizeof *l);
+    l->lost_below = iss;
+}
+
+struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk)
+{
+    ref_t me = pool_get(t->a, &t->w->sendrecs, MEM_CONTROL);
+    if (me == 0)
+        return NULL;
+    struct sendrec *r = rec(t, me);
+    r->start = start;
+    r->len = len;
+    r->chunk = chunk;
+    r->sent_us = t->w->now;
+    r->times = 1;
+    r->prev = l->tail;
+    if (l->tail != 0)
+        rec(t, l->tail)->next = me;
+    else
+        l->head = me;
+    l->tail = me;
+    time_append(t, l, r);
+    l->count++;
+    sums(l, r, len, true);
+    return r;
+}
+
+/* Make two of one: r keeps the first `len` numbers, the rest is returned. NULL: no memory. */
+struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len)
+{
+    ref_t me = pool_get(t->a, &t->w->sendrecs, MEM_CONTROL);
+    if (me == 0)
+        return NULL;
+    struct sendrec *n = rec(t, me);
+    uint32_t gen = n->gen;
+    *n = *r;
+    n->gen = gen;
+    n->start = seq_add(r->start, len);
+    n->len = r->len - len;
+    r->len = len;
+    insert_behind(t, l, r, n);
+    if (l->high == self(t, r))
+        l->high = me;
+    return n;
+}
+
+static void forget(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    ref_t me = self(t, r);
+    if (l->hint == me)
+        l->hint = r->next;
+    if (l->high == me)
+        l->high = 0;
+    if (l->lost_next == me)
+        l->lost_next = r->next;
+}
+
+/* Take the first record out. */
+static void remove_head(struct tern *t, struct sendlist *l)
+{
+    struct sendrec *r = rec(t, l->head);
+    sums(l, r, r->len, false);
+    forget(t, l, r);
+    time_remove(t, l, r);
+    l->head = r->next;
+    if (r->next != 0)
+        rec(t, r->next)->prev = 0;
+    else
+        l->tail = 0;
+    l->count--;
+    pool_put(t->a, &t->w->sendrecs, self(t, r));
+}
+
+static void account(const struct sendrec *r, uint32_t len, struct acked *out)
+{
+    out->bytes += len;
+    if (!(r->flags & SR_SACKED))
+        out->delivered += len;
+    if (r->times > 1)
+        out->any_retx = true;
+    else if (!(r->flags & SR_SACKED) && out->rtt_sent_us == 0)
+        out->rtt_sent_us = r->sent_us;
+}
+
+/* All below `una` has arrived. */
+void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out)
+{
+    l->lost_below = seq_max(l->lost_below, una); /* never further behind than what is compared with it */
+    while (l->head != 0) {
+        struct sendrec *r = rec(t, l->head);
+        if (seq_ge(r->start, una))
+            return;
+        if (seq_le(rec_end(r), una)) {
+            account(r, r->len, out);
+            remove_head(t, l);
+            continue;
+        }
+        uint32_t n = seq_span(r->start, una);
+        account(r, n, out);
+        sums(l, r, n, false);
+        r->start = una;
+        r->len -= n;
+        return;
+    }
+}
+
+/* The record that holds s, or NULL. Starts where the last search ended. */
+struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s)
+{
+    struct sendrec *r = rec(t, l->hint != 0 ? l->hint : l->head);
+    while (r != NULL && seq_lt(s, r->start))
+        r = rec(t, r->prev);
+    while (r != NULL && seq_ge(s, rec_end(r)))
+        r = rec(t, r->next);
+    if (r == NULL)
+        return NULL;
+    l->hint = self(t, r);
+    return r;
+}
+
+/* Note that a record has arrived, though not in order. */
+static void mark_sacked(struct tern *t, struct sendlist *l, struct sendrec *r, struct acked *out)
+{
+    if (r->times == 1)
+        out->rtt_sent_us = r->sent_us; /* the latest of them: it triggered this SACK */
+    out->delivered += r->len;
+    sums(l, r, r->len, false);
+    r->flags = SR_SACKED;
+    sums(l, r, r->len, true);
+    if (l->high == 0 || seq_gt(r->start, rec(t, l->high)->start))
+        l->high = self(t, r);
+}
+
+/* RFC 6675 Update(): the peer holds left..right. Returns the bytes that are news. */
+uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out)
+{
+    uint32_t news = 0;
+    struct sendrec *r = sendlist_find(t, l, left);
+    while (r != NULL && seq_lt(r->start, right)) {
+        if (!(r->flags & SR_SACKED)) {
+            if (seq_lt(r->start, left) && (r = sendlist_split(t, l, r, seq_span(r->start, left))) == NULL)
+                return news;
+            if (seq_gt(rec_end(r), right) && sendlist_split(t, l, r, seq_span(r->start, right)) == NULL)
+                return news;
+            news += r->len;
+            mark_sacked(t, l, r, out);
+        }
+        l->hint = self(t, r);
+        r = rec(t, r->next);
+    }
+    return news;
+}
+
+static void mark_lost(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    sums(l, r, r->len, false);
+    r->flags = (uint8_t)((r->flags | SR_LOST) & ~SR_RETX);
+    sums(l, r, r->len, true);
+    if (l->lost_next == 0 || seq_lt(r->start, rec(t, l->lost_next)->start))
+        l->lost_next = self(t, r);
+}
+
+/* Everything below `r` that is not SACKed and was not judged before is lost. */
+static uint32_t judge_below(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    uint32_t lost = 0;
+    seq_t judged = r->start;
+    for (r = rec(t, r->prev); r != NULL; r = rec(t, r->prev)) {
+        if (seq_le(rec_end(r), l->lost_below))
+            break;
+        if (!(r->flags & (SR_SACKED | SR_LOST))) {
+            mark_lost(t, l, r);
+            lost += r->len;
+        }
+    }
+    l->lost_below = judged;
+    return lost;
+}
+
+/* RFC 6675 IsLost(): three SACKed runs above, or more than two segments' bytes SACKed above. Counts from the highest SACK down
+ * and stops as soon as either holds. Returns the bytes newly taken for lost. */
+uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss)
+{
+    uint32_t runs = 0, bytes = 0;
+    bool in_run = false;
+    for (struct sendrec *r = rec(t, l->high); r != NULL; r = rec(t, r->prev)) {
+        if (!(r->flags & SR_SACKED)) {
+            in_run = false;
+            continue;
+        }
+        runs += !in_run;
+        in_run = true;
+        bytes += r->len;
+        if (runs >= 3 || bytes > 2 * mss)
+            return judge_below(t, l, r);
+    }
+    return 0;
+}
+
+void sendlist_mark_head_lost(struct tern *t, struct sendlist *l)
+{
+    struct sendrec *r = rec(t, l->head);
+    if (r != NULL && !(r->flags & SR_SACKED))
+        mark_lost(t, l, r);
+}
+
+/* After a timeout (RFC 6298 5.4). `forget_sacks`: the receiver may have reneged (RFC 2018 8). */
+void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks)
+{
+    for (struct sendrec *r = rec(t, l->head); r != NULL; r = rec(t, r->next)) {
+        if (forget_sacks && (r->flags & SR_SACKED)) {
+            sums(l, r, r->len, false);
+            r->flags = 0;
+            sums(l, r, r->len, true);
+        }
+        if (!(r->flags & SR_SACKED))
+            mark_lost(t, l, r);
+    }
+    if (forget_sacks)
+        l->high = 0;
+    if (l->tail != 0)
+        l->lost_below = rec_end(rec(t, l->tail));
+}
+
+/* The lowest record that is lost and not under way again. */
+struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
+{
+    struct sendrec *r = rec(t, l->lost_next);
+    while (r != NULL && (r->flags & (SR_LOST | SR_RETX)) != SR_LOST)
+        r = rec(t, r->next);
+    l->lost_next = r == NULL ? 0 : self(t, r);
+    return r;
+}
+
+/* It was sent once more. */
+void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    if ((r->flags & SR_LOST) && !(r->flags & SR_RETX)) {
+        l->retx += r->len;
+        r->flags |= SR_RETX;
+    }
+    r->sent_us = t->w->now;
+    if (r->times < 255)
+        r->times++;
+    time_remove(t, l, r);
+    time_append(t, l, r);
+}
+
+void sendlist_clear(struct tern *t, struct sendlist *l)
+{
+    while (l->head != 0)
+        remove_head(t, l);
+}
+
+/* RFC 6675 SetPipe(): what is still in the network. Without SACK, duplicate ACKs say how much has left it (RFC 5681 3.2). */
+uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
+{
+    uint32_t out = l->sacked + l->lost + reno_sacked;
+    uint32_t left = l->bytes > out ? l->bytes - out : 0;
+    return left + l->retx;
+}
+
+/* RFC 6675 NextSeg (3): the lowest record below the highest SACK that is neither SACKed nor taken for lost; it is taken for lost. */
+struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l)
+{
+    struct sendrec *high = rec(t, l->high);
+    if (high == NULL)
+        return NULL;
+    for (struct sendrec *r = rec(t, l->head); r != high && r != NULL; r = rec(t, r->next))
+        if (!(r->flags & (SR_SACKED | SR_LOST))) {
+            mark_lost(t, l, r);
+            return r;
+        }
+    return NULL;
+}

@@ -1,0 +1,63 @@
+/* state.c - the one door through which every change of state goes.
+ *
+ * Nobody else writes `state`. The door asserts that the edge is legal (state.def), keeps the reason and the time on the
+ * record and in its history, and traces it. What follows from a change (timers, events, buffers) is done by who asked for it.
+ */
+#include "tcp/tcp.h"
+
+struct edge {
+    uint16_t cause;
+    uint8_t from, to;
+};
+
+static const struct edge edges[] = {
+#define EDGE(cause, from, to) {TERN_C_##cause, TERN_##from, TERN_##to},
+#include "tcp/state.def"
+#undef EDGE
+};
+
+bool state_edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
+{
+    for (size_t i = 0; i < ARRAY_LEN(edges); i++)
+        if (edges[i].cause == cause && edges[i].from == from && edges[i].to == to)
+            return true;
+    return false;
+}
+
+static void remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t to, uint64_t now)
+{
+    memmove(&c->history[1], &c->history[0], sizeof c->history - sizeof c->history[0]);
+    c->history[0].cause = (uint16_t)cause;
+    c->history[0].from = from;
+    c->history[0].to = to;
+    c->history[0].t_us = now;
+}
+
+void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to)
+{
+    uint8_t from = h->state;
+    ASSERT(state_edge_legal(cause, from, to));
+    if (h->kind == REC_TCB)
+        remember((struct tcb *)h, cause, from, (uint8_t)to, t->w->now);
+    h->state = (uint8_t)to;
+    h->cause = (uint16_t)cause;
+    h->since_us = t->w->now;
+    if (to == TERN_ESTABLISHED)
+        t->w->stats.established++;
+    tern_trace_record *r = trace_next(&t->trace);
+    if (r == NULL)
+        return;
+    trace_fill(t, h, r, TERN_TRACE_STATE, cause);
+    r->state = from;
+    r->state_to = (uint8_t)to;
+}
+
+/* One record takes over from another in the same state (half-open to control block): no edge is taken. */
+void state_inherit(const struct conn_head *from, struct conn_head *to)
+{
+    to->state = from->state;
+    to->cause = from->cause;
+    to->since_us = from->since_us;
+    if (to->kind == REC_TCB)
+        remember((struct tcb *)to, from->cause, TERN_CLOSED, from->state, from->since_us);
+}

@@ -1,0 +1,336 @@
+/* tcb.h - the records of TCP: what a connection is at each stage of its life.
+ *
+ *   SYN arrives          handshake ends            both FINs done, handle released
+ *   ┌──────────┐         ┌──────────────┐          ┌──────────┐
+ *   │ halfopen │ ──────▶ │     tcb      │ ───────▶ │ timewait │ ──▶ gone
+ *   └──────────┘         └──────────────┘          └──────────┘
+ *
+ * Three records, because a half-open connection, an open one and one in TIME_WAIT need very different amounts of memory.
+ * All begin with the same head, so that one table finds any of them by addresses and ports. A connection that this
+ * program opens is a tcb from its SYN on. While the program holds the handle, a connection in TIME_WAIT stays a tcb.
+ *
+ * The control block is made of groups, one for each mechanism; a mechanism's file gets its own group and nothing else. Only
+ * input.c and output.c see the whole.
+ *
+ * Invariants (checked by check.c after every verb in tests):
+ *   1. snd.una <= snd.nxt; snd.q holds the bytes from una on (behind an unacknowledged SYN: from iss + 1 on).
+ *   2. the send list covers una..nxt without gap or overlap; its sums (sacked, lost, retx) are those of its records.
+ *   3. rcv.q ends at rcv.nxt (before a received FIN); out-of-order ranges lie above rcv.nxt, sorted, apart from each other.
+ *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
+ *   5. a timer's deadline is in the wheel at the latest when it is due.
+ *   6. RETRANSMIT is armed exactly when something is in flight, PERSIST when something waits for a closed window, never both.
+ *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
+ *   8. states with a received FIN: CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT (and CLOSED); others have none.
+ */
+#ifndef TCP_TCB_H
+#define TCP_TCB_H
+
+#include "base/chunkq.h"
+#include "base/seq.h"
+#include "base/wheel.h"
+#include "wire/wire.h"
+#include <tern/socket.h>
+
+enum rec_kind { REC_LISTENER = 1, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
+
+/* The head of every record. 112 bytes. */
+struct conn_head {
+    uint32_t gen;          /* the pool's */
+    ref_t ready_next;      /* list of records with something to send (second word: free while not live) */
+    ref_t ready_prev;
+    uint8_t kind;          /* enum rec_kind */
+    uint8_t state;         /* enum tern_state; written by state.c alone */
+    uint8_t link;          /* where it sends */
+    bool ready;            /* on the ready list */
+    struct wnode timer;    /* its one place in the wheel: the earliest of its deadlines, or earlier */
+    tern_ip local, remote;
+    uint16_t local_port, remote_port;
+    uint32_t hash;         /* of the 4-tuple */
+    uint64_t conn;         /* number in the trace */
+    uint64_t opened_us;
+    uint64_t since_us;     /* when the present state was entered */
+    uint16_t cause;        /* of the last state change */
+    uint8_t tos;           /* Diffserv << 2 */
+    uint8_t ttl;
+    bool parked;           /* in TIME_WAIT, out of the table: a half-open successor is being tried (RFC 9293 3.6.1) */
+    uint8_t pad[3];
+};
+
+/* What was agreed at the handshake. */
+struct agreed {
+    uint16_t mss;          /* the peer's MSS option, or the default (RFC 9293 MUST-15) */
+    uint8_t snd_wscale;    /* shift of windows that the peer sends; 0..14 */
+    uint8_t rcv_wscale;    /* shift of windows that we send */
+    bool wscale, ts, sack, ecn;
+};
+
+/* A connection between the peer's SYN and its ACK of our SYN+ACK, made by a listener. */
+struct halfopen {
+    struct conn_head h;
+    ref_t listener;
+    ref_t next, prev;      /* all of the listener, oldest first */
+    ref_t parked;          /* the record in TIME_WAIT that waits behind this one; 0 = none (RFC 9293 3.6.1) */
+    uint32_t parked_gen;
+    seq_t iss, irs;
+    uint32_t ts_recent;    /* the peer's timestamp */
+    uint32_t ts_offset;    /* ours */
+    uint32_t rcv_wnd;      /* offered in the SYN+ACK, bytes */
+    uint16_t wnd;          /* of the SYN */
+    struct agreed opt;
+    uint8_t tries;         /* SYN+ACKs sent */
+    bool send;             /* a SYN+ACK is due */
+    bool challenge;        /* an ACK is due */
+    uint8_t why;           /* 0; 1 = repeated by timer */
+    uint64_t due_us;       /* next repetition */
+    uint64_t sent_us;      /* the first SYN+ACK; for the round trip */
+};
+
+/* A connection in TIME_WAIT whose handle is released. */
+struct timewait {
+    struct conn_head h;
+    seq_t snd_nxt, rcv_nxt;
+    uint32_t rcv_wnd;
+    uint32_t ts_recent;
+    uint32_t ts_offset;
+    uint8_t rcv_wscale;
+    bool ts;
+    bool ack;              /* an ACK is due */
+    uint16_t ack_cause;
+    uint16_t challenges;   /* in the present second */
+    uint64_t challenge_us;
+    uint64_t due_us;       /* 2 MSL over */
+};
+
+/* A run of bytes that arrived above rcv.nxt. */
+struct range {
+    uint32_t gen;
+    ref_t next;            /* higher; on the free list: next free */
+    ref_t prev;
+    uint32_t stamp;        /* order of last change: the newest is reported first (RFC 2018 4) */
+    struct chunkq q;       /* pos = first sequence number */
+    uint32_t pad[3];
+};
+
+/* Receiving. */
+struct rcv {
+    seq_t irs, nxt;
+    seq_t adv;             /* right edge of the window that was offered; RCV.WND = adv - nxt */
+    seq_t up;              /* RCV.UP; valid while urgent */
+    uint32_t buffer;       /* limit of unread bytes, and of the window */
+    struct chunkq q;       /* in order, unread */
+    ref_t ooo, ooo_tail;   /* ranges above nxt, lowest first */
+    uint32_t ooo_bytes, ooo_pages, ooo_count;
+    uint32_t stamp;        /* for range.stamp */
+    seq_t fin;             /* sequence number of a FIN that came out of order; valid while fin_ooo */
+    uint64_t fin_us;       /* when the FIN was received */
+    bool fin_ooo, fin_rcvd;
+    bool eof_read;         /* the program has been told the end */
+    bool urgent;           /* urgent bytes unread */
+};
+
+/* When to acknowledge. */
+struct acker {
+    seq_t last;            /* RCV.NXT in the last ACK sent */
+    uint32_t bytes;        /* received since, in order */
+    uint32_t seg;          /* largest segment received: an estimate of the peer's MSS */
+    uint32_t dup_owed;     /* duplicate ACKs due */
+    uint64_t delack_us;    /* deadline; 0 = none */
+    uint64_t quick_us;     /* last time data came: quick acknowledgment restarts after idle */
+    uint16_t now_cause;    /* an ACK is due now, and why; 0 = none */
+    uint8_t quick;         /* segments to acknowledge at once (start of a connection) */
+    uint8_t ece;           /* echo congestion: ECE on ACKs until CWR (RFC 3168 6.1.3) */
+    uint16_t challenges;   /* sent in the present interval (RFC 5961 7) */
+    uint64_t challenge_us; /* start of the interval */
+};
+
+/* Timestamps (RFC 7323). */
+struct stamps {
+    uint32_t recent;       /* TS.Recent */
+    uint32_t offset;       /* ours: keyed by addresses */
+    uint64_t recent_us;    /* when it was set (24 days limit) */
+    seq_t last_ack_sent;   /* Last.ACK.sent */
+};
+
+/* Sending. */
+struct snd {
+    seq_t iss, una, nxt;
+    seq_t wl1, wl2;        /* SND.WL1, SND.WL2 */
+    seq_t up;              /* SND.UP: behind the last urgent byte; valid while urgent */
+    seq_t small;           /* behind the last small segment sent (Minshall) */
+    uint32_t wnd, max_wnd; /* SND.WND, MAX.SND.WND, bytes */
+    uint32_t mss;          /* largest payload with the options we send */
+    uint32_t mtu_mss;      /* upper bound by the path's MTU, for a header without options */
+    uint32_t buffer;       /* limit of queued bytes */
+    struct chunkq q;       /* unacknowledged and unsent */
+    bool fin_queued, fin_sent, fin_acked;
+    bool urgent;
+    bool more;             /* TERN_MORE: hold a small segment */
+    bool blocked;          /* a send found no room: WRITABLE when there is */
+    bool cwr;              /* CWR on the next new data (RFC 3168 6.1.2) */
+    bool limited;          /* the congestion window, not the program, held output back */
+    uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none */
+    uint64_t last_us;      /* last data sent (restart after idle) */
+};
+
+/* Segments in flight, in order of sequence and of time (sendlist.c). */
+struct sendrec {
+    uint32_t gen;
+    ref_t next, prev;      /* by sequence; next is the free link */
+    ref_t tnext, tprev;    /* by time of the last sending, oldest first */
+    seq_t start;
+    uint32_t len;          /* sequence numbers, SYN and FIN included */
+    ref_t chunk;           /* hint: where its first byte lies */
+    uint64_t sent_us;      /* last sending */
+    uint8_t flags;         /* REC_... below */
+    uint8_t times;         /* sent */
+    uint16_t pad;
+    uint32_t pad2;
+    uint64_t delivered;    /* of the connection at sending; for rate samples */
+    uint64_t delivered_us;
+};
+
+enum { SR_SACKED = 1, SR_LOST = 2, SR_RETX = 4 /* a retransmission of it is in flight */ };
+
+struct sendlist {
+    ref_t head, tail, thead, ttail;
+    ref_t hint;            /* where the last search ended */
+    ref_t high;            /* the highest SACKed record; 0 = none */
+    ref_t lost_next;       /* lowest lost record not yet sent again; 0 = none */
+    uint32_t count;
+    uint32_t bytes, sacked, lost, retx; /* sums of len: all, SACKed, LOST, RETX */
+    seq_t lost_below;      /* all below that are not SACKed have been judged */
+};
+
+/* Round trip and timeout (RFC 6298). */
+struct rtt {
+    uint32_t srtt_us, rttvar_us; /* 0 = no sample yet */
+    uint32_t rto_us;       /* without back-off */
+    uint32_t min_us;       /* smallest sample; 0 = none */
+    uint8_t backoff;       /* doublings */
+};
+
+/* Congestion control: state common to all, and room for what one keeps (cc.h). */
+struct cc {
+    uint32_t cwnd, ssthresh; /* bytes */
+    uint32_t acked;        /* bytes acknowledged since the last step of congestion avoidance */
+    uint8_t algo;          /* index into the table of controls */
+    uint64_t priv[8];
+};
+
+/* Loss recovery. */
+enum recovery_phase { PHASE_OPEN, PHASE_RECOVERY, PHASE_LOSS };
+
+struct recovery {
+    uint8_t phase;
+    uint8_t dupacks;       /* duplicate ACKs in a row (no SACK), or with news by SACK */
+    bool rescue;           /* RFC 6675 NextSeg (4) used in this recovery */
+    bool force;            /* the next retransmission does not ask pipe (RFC 6675 5 (4.3), RFC 6582 3.2) */
+    seq_t point;           /* RecoveryPoint: snd.nxt when it began */
+    seq_t cwr_point;       /* ECN: no second reduction before this is acknowledged */
+    bool cwr_valid;
+    uint32_t reno_sacked;  /* without SACK: bytes that duplicate ACKs say have left the network */
+    uint64_t delivered;    /* bytes delivered in all */
+    uint64_t delivered_us;
+};
+
+/* Deadlines; 0 = disarmed. Those that exclude each other are one tagged field. */
+struct timers {
+    uint64_t rexmit_us;    /* by rexmit: */
+    uint8_t rexmit;        /* TERN_TIMER_NONE, _RETRANSMIT, _PERSIST */
+    uint8_t life;          /* TERN_TIMER_NONE, _FIN_WAIT_2, _TIME_WAIT */
+    bool probe;            /* a window probe is due */
+    bool keep_probe;       /* a keepalive probe is due */
+    bool judged;           /* the user timeout has come once; one more retransmission before the verdict */
+    uint8_t probes;        /* unanswered window probes: back-off */
+    uint8_t keep_probes;   /* unanswered keepalive probes */
+    uint8_t retries;       /* retransmission timeouts in a row */
+    uint64_t life_us;
+    uint64_t keep_us;
+    uint64_t pace_us;      /* output said "not before" */
+    uint64_t stuck_us;     /* since when data waits without progress; 0 = it does not */
+};
+
+struct options {
+    uint32_t keep_idle_ms, keep_intvl_ms, user_timeout_ms;
+    uint32_t send_buffer, recv_buffer;
+    uint16_t max_seg;
+    uint8_t keep_cnt;
+    uint8_t ecn;
+    uint8_t dscp, ttl;
+    bool nodelay, quickack, keepalive, linger0, reports;
+};
+
+struct totals {
+    uint64_t sent, acked, received, retransmitted;
+    uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks, dsacks;
+};
+
+/* What the program sees: events, and who holds the record. */
+struct face {
+    ref_t next, prev;      /* event list */
+    bool listed;
+    bool held;             /* the program has the handle */
+    bool orphan;           /* the program released it */
+    uint32_t bits;         /* TERN_READABLE, ... not yet reported */
+    uint64_t data;
+    int32_t error;         /* negative TERN_E..., once it has ended */
+    int32_t soft_error;
+    uint8_t icmp_type, icmp_code;
+};
+
+struct tcb {
+    struct conn_head h;
+    struct face face;
+    struct agreed opt;
+    struct options set;
+    struct rcv rcv;
+    struct acker ack;
+    struct stamps ts;
+    struct snd snd;
+    struct sendlist list;
+    struct rtt rtt;
+    struct cc cc;
+    struct recovery rec;
+    struct timers tm;
+    struct totals sum;
+    ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
+    ref_t aq_next, aq_prev;
+    uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
+    bool passive;          /* reached SYN_RCVD from a listener (MUST-11); kept for the trace */
+    bool dying;            /* to be freed at the end of the batch */
+    uint64_t last_rx_us, last_tx_us;
+    uint8_t ttl_in, tos_in;
+    struct {
+        uint16_t cause;
+        uint8_t from, to;
+        uint64_t t_us;
+    } history[TERN_HISTORY];
+};
+
+struct listener {
+    struct conn_head h;    /* local address (zero: any) and port; state LISTEN or CLOSED */
+    struct face face;
+    struct options set;
+    ref_t half_head, half_tail;
+    ref_t aq_head, aq_tail;
+    uint32_t backlog, half_count, aq_count;
+    uint64_t refused_full, left_unaccepted;
+};
+
+/* RCV.WND */
+static inline uint32_t rcv_wnd(const struct rcv *r) { return seq_span(r->nxt, r->adv); }
+
+/* FlightSize of RFC 5681: sent and not cumulatively acknowledged. */
+static inline uint32_t flight(const struct snd *s) { return seq_span(s->una, s->nxt); }
+
+/* Sequence number behind all queued bytes: where the FIN goes. */
+static inline seq_t snd_end(const struct snd *s) { return seq(s->q.pos + s->q.len); }
+
+/* Bytes queued and not yet sent. */
+static inline uint32_t snd_unsent(const struct snd *s)
+{
+    seq_t end = snd_end(s);
+    return seq_gt(end, s->nxt) ? seq_span(s->nxt, end) : 0;
+}
+
+#endif

@@ -1,0 +1,204 @@
+/* tcp.h - what the files of this room offer each other and the rooms above.
+ *
+ * Grouped by file. Everything takes the stack first, the record second; `now` is t->w->now, set once by each verb.
+ */
+#ifndef TCP_TCP_H
+#define TCP_TCP_H
+
+#include "tcp/world.h"
+
+/* demux.c: 4-tuple to record. */
+uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+bool demux_insert(struct tern *t, struct conn_head *h); /* computes h->hash; false: no memory */
+void demux_remove(struct tern *t, struct conn_head *h);
+void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to);
+struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port);
+struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port);
+bool demux_listener_insert(struct tern *t, struct listener *l);
+void demux_listener_remove(struct tern *t, struct listener *l);
+
+/* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must know. */
+void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
+static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
+void state_inherit(const struct conn_head *from, struct conn_head *to);
+bool state_edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to);
+
+/* sendlist.c, for RFC 6675 NextSeg (3) */
+struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l);
+
+/* life.c: records are made and unmade. */
+struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                    const struct options *set);
+void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c);
+void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
+void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
+void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
+void tcb_fin_wait_2(struct tern *t, struct tcb *c);
+void tcb_to_timewait_record(struct tern *t, struct tcb *c); /* released and in TIME_WAIT: to the small record */
+void tcb_rst_sent(struct tern *t, struct tcb *c);
+void life_end_of_batch(struct tern *t);           /* frees what died */
+void conn_ready(struct tern *t, struct conn_head *h);
+void conn_unready(struct tern *t, struct conn_head *h);
+void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
+const struct settings *settings(const struct tern *t);
+void options_default(const struct tern *t, struct options *o);
+uint32_t recv_space(const struct tcb *c);
+
+/* face.c: readiness. */
+void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
+void face_unlist(struct tern *t, struct conn_head *h, struct face *f);
+struct face *face_of(struct conn_head *h); /* NULL for records without one */
+void face_soft_error(struct tern *t, struct tcb *c, int error, uint8_t icmp_type, uint8_t icmp_code);
+
+/* input.c and its parts. Each returns why the segment was refused, or TERN_CAUSE_NONE. */
+enum tern_cause tcp_input(struct tern *t, const struct segment *s);
+enum tern_cause in_closed(struct tern *t, const struct segment *s);
+enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segment *s);
+enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s);
+enum tern_cause in_synsent(struct tern *t, struct tcb *c, const struct segment *s);
+enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct segment *s);
+enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segment *s);
+enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s); /* steps six to eight */
+
+/* halfopen.c */
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, struct conn_head *parked);
+void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
+void halfopen_timer(struct tern *t, struct halfopen *h);
+bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out);
+
+/* listener.c */
+void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c);
+struct tcb *listener_dequeue(struct tern *t, struct listener *l);
+void listener_left(struct tern *t, struct tcb *c);
+void listener_end(struct tern *t, struct listener *l);
+
+/* timewait.c */
+void time_wait_gives_way(struct tern *t, struct conn_head *h);
+void timewait_timer(struct tern *t, struct timewait *w);
+void timewait_end(struct tern *t, struct timewait *w, enum tern_cause cause);
+bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out);
+
+/* accept_seq.c: step one, and RFC 5961. */
+enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
+enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
+bool accept_paws(const struct tcb *c, const struct segment *s, uint64_t now);
+void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
+bool challenge_allowed(uint16_t *count, uint64_t *since, uint64_t now);
+
+/* ack.c: step five. */
+enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s);
+void ack_window(struct tern *t, struct tcb *c, const struct segment *s);
+bool our_fin_acked(const struct tcb *c);
+
+/* recv.c: steps seven and eight, and when to acknowledge. */
+enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s);
+bool recv_fin_reached(const struct tcb *c);
+void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why);
+void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s);
+void recv_read(struct tern *t, struct tcb *c); /* the program has read: the window may open */
+
+/* reasm.c: ranges above RCV.NXT. */
+enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len);
+uint32_t reasm_pull(struct tern *t, struct rcv *r); /* what follows RCV.NXT now is moved to the queue; bytes */
+void reasm_clear(struct tern *t, struct rcv *r);
+uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);
+
+/* sendlist.c */
+struct acked {
+    uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
+    uint32_t delivered;   /* of these and of new SACKs, not SACKed before */
+    uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
+    bool any_retx;        /* one of them had been repeated */
+};
+void sendlist_init(struct sendlist *l, seq_t iss);
+struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk);
+void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
+uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out);
+uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
+void sendlist_mark_head_lost(struct tern *t, struct sendlist *l);
+void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
+struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
+struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s);
+struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
+void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r);
+void sendlist_clear(struct tern *t, struct sendlist *l);
+uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
+
+/* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate);
+void recovery_on_timeout(struct tern *t, struct tcb *c);
+void recovery_on_ecn(struct tern *t, struct tcb *c);
+
+/* cc.c */
+struct cc_ops {
+    const char *name;
+    void (*init)(struct cc *cc, uint32_t mss);
+    void (*acked)(struct cc *cc, uint32_t bytes, uint32_t mss, uint64_t now);
+    uint32_t (*loss)(struct cc *cc, uint32_t in_flight, uint32_t mss); /* new ssthresh */
+};
+extern const struct cc_ops *const cc_table[];
+void cc_init(struct cc *cc, uint8_t algo, uint32_t mss);
+uint32_t cc_initial_window(uint32_t mss);
+
+/* rtt.c */
+void rtt_init(struct rtt *r, const struct settings *set);
+void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
+uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
+
+/* timer.c */
+void timer_rearm(struct tern *t, struct tcb *c);
+void timer_fire(struct tern *t, struct conn_head *h);
+void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
+void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */
+void timer_keepalive(struct tern *t, struct tcb *c); /* something came in, or the option changed */
+void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: retransmit, persist or none */
+
+/* window.c */
+uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
+uint32_t window_could(const struct tern *t, const struct tcb *c);
+bool window_update_due(struct tern *t, struct tcb *c);
+uint16_t window_field(uint32_t wnd, uint8_t shift);
+
+/* nagle.c */
+bool nagle_holds(const struct tcb *c, uint32_t len, bool last);
+
+/* output.c */
+int conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);
+void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out);
+void segment_from_head(const struct conn_head *h, struct segment *s);
+
+/* reply.c */
+bool reply_output(struct tern *t, tern_tx_packet *out);
+void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause); /* by RFC 9293 3.5.2 group 1 */
+void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq);
+
+/* isn.c */
+seq_t isn_make(struct tern *t, const struct conn_head *h);
+uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote);
+uint32_t stamp_now(const struct tern *t, uint32_t offset);
+int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out);
+
+/* options.c */
+void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale, bool sack,
+                   struct tcp_opts *out);
+void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);
+uint8_t options_wscale(uint32_t buffer);
+uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
+
+/* icmp.c */
+enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m);
+
+/* trace.c */
+void trace_fill(struct tern *t, const struct conn_head *h, tern_trace_record *r, enum tern_trace_kind kind,
+                enum tern_cause cause);
+void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, const struct segment *s,
+                   enum tern_cause cause, uint64_t a);
+void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause, uint64_t a,
+                uint64_t b, uint64_t c);
+
+/* check.c */
+void tcp_check(struct tern *t, struct tcb *c);
+void tcp_check_all(struct tern *t);
+
+#endif

@@ -1,0 +1,253 @@
+/* timer.c - the timers of a connection: retransmission or window probe (one tagged deadline), delayed ACK, keepalive, user
+ * timeout, FIN_WAIT_2 and TIME_WAIT, pacing. Each is a deadline on the record; the wheel holds the earliest.
+ *
+ * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most once, and the user
+ * timeout and keepalive have asked the peer before they judge it.
+ */
+#include "tcp/tcp.h"
+
+#define R1_RETRIES 3 /* RFC 9293 SHLD-10: from here on the program is told */
+
+static bool in_flight(const struct tcb *c) { return c->list.count > 0; }
+
+static bool waits_to_send(const struct tcb *c)
+{
+    return synchronized(c) && (snd_unsent(&c->snd) > 0 || (c->snd.fin_queued && !c->snd.fin_sent));
+}
+
+static uint64_t user_limit_us(const struct tern *t, const struct tcb *c)
+{
+    if (c->set.user_timeout_ms == UINT32_MAX)
+        return UINT64_MAX / 2; /* MUST-21: never */
+    return c->set.user_timeout_ms != 0 ? c->set.user_timeout_ms * 1000ull : settings(t)->retries_us;
+}
+
+static void earlier(uint64_t *min, uint64_t deadline)
+{
+    if (deadline != 0 && (*min == 0 || deadline < *min))
+        *min = deadline;
+}
+
+/* The user timeout has a deadline of its own when it comes before the next retransmission. */
+static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
+{
+    if (c->tm.stuck_us == 0 || c->set.user_timeout_ms == 0 || c->set.user_timeout_ms == UINT32_MAX)
+        return 0;
+    return max_u64(c->tm.stuck_us + user_limit_us(t, c), c->tm.judged ? c->tm.rexmit_us : 0);
+}
+
+void timer_rearm(struct tern *t, struct tcb *c)
+{
+    if (c->h.state == TERN_CLOSED)
+        return;
+    uint64_t min = 0;
+    if (c->tm.rexmit != TERN_TIMER_NONE)
+        earlier(&min, c->tm.rexmit_us);
+    earlier(&min, c->ack.delack_us);
+    earlier(&min, c->tm.keep_us);
+    earlier(&min, c->tm.life_us);
+    earlier(&min, c->tm.pace_us);
+    earlier(&min, user_deadline(t, c));
+    conn_timer(t, &c->h, min);
+}
+
+static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)
+{
+    c->tm.rexmit = kind;
+    c->tm.rexmit_us = kind == TERN_TIMER_NONE ? 0 : t->w->now + in_us;
+    trace_conn(t, &c->h, TERN_TRACE_TIMER_SET, TERN_CAUSE_NONE, kind, c->tm.rexmit_us, 0);
+}
+
+/* RFC 9293 SHLD-29, SHLD-30: the first probe after one RTO, then twice as long each time. */
+static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
+{
+    uint64_t us = (uint64_t)rtt_timeout(&c->rtt, settings(t)) << (c->tm.probes < 16 ? c->tm.probes : 16);
+    return min_u64(us, settings(t)->rto_max_us);
+}
+
+/* Which of the two is needed now? A shut window is probed, whether or not something is in flight (MUST-35, SHLD-17). */
+void timer_window(struct tern *t, struct tcb *c)
+{
+    bool shut = c->snd.wnd == 0 && synchronized(c);
+    uint8_t want = TERN_TIMER_NONE;
+    if (in_flight(c))
+        want = shut ? TERN_TIMER_PERSIST : TERN_TIMER_RETRANSMIT;
+    else if (shut && waits_to_send(c))
+        want = TERN_TIMER_PERSIST;
+    if (c->tm.rexmit == TERN_TIMER_PERSIST && want == TERN_TIMER_PERSIST)
+        c->tm.stuck_us = t->w->now; /* MUST-37: a peer that answers is alive, however long its window is shut */
+    if (want == c->tm.rexmit)
+        return;
+    if (c->tm.rexmit == TERN_TIMER_PERSIST) { /* it has opened: what the probe left behind is sent at once */
+        c->tm.probes = 0;
+        c->tm.probe = false;
+        if (want == TERN_TIMER_RETRANSMIT)
+            sendlist_mark_head_lost(t, &c->list);
+        conn_ready(t, &c->h);
+    }
+    if (want != TERN_TIMER_NONE && c->tm.stuck_us == 0)
+        c->tm.stuck_us = t->w->now;
+    arm(t, c, want, want == TERN_TIMER_PERSIST ? probe_interval(t, c) : rtt_timeout(&c->rtt, settings(t)));
+}
+
+/* RFC 6298 5.1 */
+void timer_sent(struct tern *t, struct tcb *c)
+{
+    if (c->tm.stuck_us == 0)
+        c->tm.stuck_us = t->w->now;
+    if (c->tm.rexmit == TERN_TIMER_NONE && in_flight(c))
+        arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
+}
+
+/* RFC 6298 5.2, 5.3 */
+void timer_progress(struct tern *t, struct tcb *c)
+{
+    c->tm.retries = 0;
+    c->tm.judged = false;
+    c->tm.stuck_us = in_flight(c) || waits_to_send(c) ? t->w->now : 0;
+    if (c->tm.rexmit == TERN_TIMER_PERSIST)
+        return; /* timer_window decides */
+    if (in_flight(c))
+        arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
+    else if (c->tm.rexmit != TERN_TIMER_NONE)
+        arm(t, c, TERN_TIMER_NONE, 0);
+}
+
+/* RFC 9293 3.8.4. Any segment of the peer starts the interval anew (MUST-26). */
+void timer_keepalive(struct tern *t, struct tcb *c)
+{
+    c->tm.keep_probes = 0;
+    c->tm.keep_probe = false;
+    bool on = c->set.keepalive && synchronized(c) && c->h.state != TERN_TIME_WAIT;
+    c->tm.keep_us = on ? t->w->now + c->set.keep_idle_ms * 1000ull : 0;
+}
+
+static void give_up(struct tern *t, struct tcb *c, enum tern_cause cause)
+{
+    int error = c->face.soft_error == -TERN_EHOSTUNREACH ? -TERN_EHOSTUNREACH : -TERN_ETIMEDOUT;
+    if (synchronized(c)) {
+        c->rst_cause = TERN_C_SEND_RST_ABORT;
+    }
+    tcb_end(t, c, cause, error);
+}
+
+/* Has it lasted too long (R2)? A verdict needs an unanswered retransmission, also after a jump of the clock. */
+static bool exhausted(struct tern *t, struct tcb *c)
+{
+    uint64_t now = t->w->now;
+    bool opening = !synchronized(c);
+    uint64_t limit = opening && c->set.user_timeout_ms == 0 ? settings(t)->syn_retries_us : user_limit_us(t, c);
+    if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged)
+        return false;
+    if (c->set.user_timeout_ms != 0)
+        give_up(t, c, TERN_C_USER_TIMEOUT);
+    else
+        give_up(t, c, opening ? TERN_C_SYN_RETRIES_USED_UP : TERN_C_RETRIES_USED_UP);
+    return true;
+}
+
+/* RFC 6298 5.4 to 5.6; RFC 9293 3.8.3 */
+static void retransmit(struct tern *t, struct tcb *c)
+{
+    struct timers *m = &c->tm;
+    c->sum.timeouts++;
+    t->w->stats.timeouts++;
+    recovery_on_timeout(t, c);
+    if (m->retries < 255)
+        m->retries++;
+    m->judged = true;
+    if (c->rtt.backoff < 255)
+        c->rtt.backoff++;
+    if (m->retries == R1_RETRIES)
+        face_soft_error(t, c, -TERN_ETIMEDOUT, 0, 0);
+    arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
+    conn_ready(t, &c->h);
+}
+
+static void persist(struct tern *t, struct tcb *c)
+{
+    struct timers *m = &c->tm;
+    m->probe = true;
+    m->judged = true;
+    if (m->probes < 255)
+        m->probes++;
+    arm(t, c, TERN_TIMER_PERSIST, probe_interval(t, c));
+    conn_ready(t, &c->h);
+}
+
+static void rexmit_fired(struct tern *t, struct tcb *c)
+{
+    trace_conn(t, &c->h, TERN_TRACE_TIMER_FIRED, TERN_CAUSE_NONE, c->tm.rexmit, c->tm.retries, 0);
+    if (exhausted(t, c))
+        return;
+    if (c->tm.rexmit == TERN_TIMER_PERSIST)
+        persist(t, c);
+    else
+        retransmit(t, c);
+}
+
+static void keepalive_fired(struct tern *t, struct tcb *c)
+{
+    struct timers *m = &c->tm;
+    if (in_flight(c) || waits_to_send(c)) { /* MUST-26: retransmission finds out by itself */
+        m->keep_us = t->w->now + c->set.keep_idle_ms * 1000ull;
+        return;
+    }
+    if (m->keep_probes >= c->set.keep_cnt) { /* MUST-29 */
+        give_up(t, c, TERN_C_KEEPALIVE_FAILED);
+        return;
+    }
+    trace_conn(t, &c->h, TERN_TRACE_TIMER_FIRED, TERN_CAUSE_NONE, TERN_TIMER_KEEPALIVE, m->keep_probes, 0);
+    m->keep_probes++;
+    m->keep_probe = true;
+    m->keep_us = t->w->now + c->set.keep_intvl_ms * 1000ull;
+    conn_ready(t, &c->h);
+}
+
+static void life_fired(struct tern *t, struct tcb *c)
+{
+    if (c->tm.life == TERN_TIMER_TIME_WAIT) {
+        tcb_end(t, c, TERN_C_TIME_WAIT_OVER, 0);
+        return;
+    }
+    t->w->stats.fin_wait2_timeouts++;
+    tcb_end(t, c, TERN_C_FIN_WAIT_2_TIMEOUT, -TERN_ETIMEDOUT);
+}
+
+static bool due(uint64_t deadline, uint64_t now) { return deadline != 0 && deadline <= now; }
+
+static void tcb_timer(struct tern *t, struct tcb *c)
+{
+    uint64_t now = t->w->now;
+    if (due(c->tm.life_us, now)) {
+        life_fired(t, c);
+        return;
+    }
+    if (c->tm.rexmit != TERN_TIMER_NONE && due(c->tm.rexmit_us, now))
+        rexmit_fired(t, c);
+    else if (due(user_deadline(t, c), now) && !exhausted(t, c))
+        rexmit_fired(t, c);
+    if (c->h.state == TERN_CLOSED)
+        return;
+    if (due(c->ack.delack_us, now)) {
+        c->ack.delack_us = 0;
+        recv_ack_now(t, c, TERN_C_SEND_ACK_DELAYED);
+    }
+    if (due(c->tm.pace_us, now)) {
+        c->tm.pace_us = 0;
+        conn_ready(t, &c->h);
+    }
+    if (due(c->tm.keep_us, now))
+        keepalive_fired(t, c);
+    timer_rearm(t, c);
+}
+
+void timer_fire(struct tern *t, struct conn_head *h)
+{
+    if (h->kind == REC_TCB)
+        tcb_timer(t, (struct tcb *)h);
+    else if (h->kind == REC_HALFOPEN)
+        halfopen_timer(t, (struct halfopen *)h);
+    else
+        timewait_timer(t, (struct timewait *)h);
+}

@@ -1,0 +1,67 @@
+/* window.c - the window that we offer (RFC 9293 3.8.6): never shrinks, and opens in worthwhile steps.
+ *
+ *   RCV.NXT          RCV.ADV = RCV.NXT + RCV.WND
+ *     │◀── offered ────▶│◀─ held back until worth it ─▶│
+ *     └── what fits: buffer - unread ──────────────────┘
+ */
+#include "tcp/tcp.h"
+
+/* Largest window that the header can say. */
+static uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
+
+/* What the program has not read leaves room for; less when the stack runs short of pages. */
+uint32_t recv_space(const struct tcb *c)
+{
+    uint32_t used = c->rcv.q.len;
+    return used < c->rcv.buffer ? c->rcv.buffer - used : 0;
+}
+
+uint32_t window_could(const struct tern *t, const struct tcb *c)
+{
+    uint64_t room = (uint64_t)arena_room(t->a, MEM_DATA) << t->a->page_shift;
+    uint32_t space = recv_space(c);
+    if (room / 2 < space)
+        space = (uint32_t)(room / 2);
+    return min_u32(space, window_max(c)) & ~((1u << c->opt.rcv_wscale) - 1);
+}
+
+/* RFC 9293 3.8.6.2.2 (MUST-39): move the right edge by at least min(half the buffer, MSS). */
+static bool worthwhile(const struct tcb *c, uint32_t gain)
+{
+    return gain >= min_u32(c->rcv.buffer / 2, max_u32(c->ack.seg, c->snd.mss));
+}
+
+uint32_t window_offer(struct tern *t, struct tcb *c)
+{
+    uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
+    if (could > offered && worthwhile(c, could - offered))
+        c->rcv.adv = seq_add(c->rcv.nxt, could);
+    uint32_t wnd = rcv_wnd(&c->rcv);
+    uint32_t said = (uint32_t)window_field(wnd, c->opt.rcv_wscale) << c->opt.rcv_wscale;
+    /* Scaling rounds down; what was offered before is not taken back (SHLD-14): round up to what the field can say. */
+    if (said < wnd && wnd < window_max(c)) {
+        said += 1u << c->opt.rcv_wscale;
+        c->rcv.adv = seq_add(c->rcv.nxt, said);
+    }
+    return said;
+}
+
+/* The program has read: is it worth telling the peer? At once when the window was shut or a good part of it opens
+ * (FIELD: "reader drains a full window at once"). */
+bool window_update_due(struct tern *t, struct tcb *c)
+{
+    uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
+    if (could <= offered)
+        return false;
+    uint32_t gain = could - offered;
+    if (!worthwhile(c, gain))
+        return false;
+    /* Shut or nearly shut: any worthwhile step. Else when the edge moves by two segments and a quarter of the buffer. */
+    return offered < 2 * max_u32(c->ack.seg, c->snd.mss) || gain >= c->rcv.buffer / 4;
+}
+
+uint16_t window_field(uint32_t wnd, uint8_t shift)
+{
+    uint32_t v = wnd >> shift;
+    return (uint16_t)min_u32(v, 65535);
+}

@@ -1,0 +1,77 @@
+/* world.h - all state of a stack, as the protocol's rooms see it.
+ *
+ * `struct tern` is the handle that the caller holds: it has the pointers (arena, trace ring) and lies before the arena.
+ * `struct world` lies in the arena, holds no pointer, and is everything else.
+ */
+#ifndef TCP_WORLD_H
+#define TCP_WORLD_H
+
+#include "base/arena.h"
+#include "base/htab.h"
+#include "base/rand.h"
+#include "base/trace.h"
+#include "base/wheel.h"
+#include "ip/ip.h"
+#include "tcp/tcb.h"
+#include <tern/event.h>
+#include <tern/socket.h>
+#include <tern/stats.h>
+
+/* Purposes of keys drawn from the seed. */
+enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
+
+#define REPLIES 256
+
+/* A stateless answer waiting for tern_tx: a RST for no connection, or an ACK for a record that cannot keep one. */
+struct reply {
+    tern_ip src, dst;
+    uint16_t src_port, dst_port;
+    seq_t seq, ack;
+    uint8_t flags, link;
+    uint16_t cause;
+};
+
+/* Configuration after checking: every field has its value. */
+struct settings {
+    uint32_t msl_us, rto_min_us, rto_max_us, delack_us;
+    uint64_t syn_retries_us, retries_us, fin_wait2_us;
+    uint32_t synack_retries;
+    uint32_t send_buffer, recv_buffer;
+    uint16_t port_low, port_high;
+    uint8_t ttl, ecn;
+    bool timestamps, wscale, sack, rst_unclaimed;
+};
+
+struct world {
+    struct settings set;
+    struct sipkey key_isn, key_port, key_table, key_stamp;
+    struct rng rng;
+    uint64_t now;
+    uint64_t next_conn;
+    struct ip_state ip;
+    struct wheel wheel;
+    struct htab conns;        /* 4-tuple to halfopen, tcb, timewait */
+    struct htab listeners;    /* local port to listener */
+    struct pool tcbs, halfopens, timewaits, listener_pool, sendrecs, ranges;
+    ref_t ready_head, ready_tail;
+    ref_t event_head, event_tail;
+    ref_t dying_head;         /* tcbs to be freed at the end of the batch, by aq_next */
+    struct reply replies[REPLIES];
+    uint32_t reply_head, reply_count;
+    uint32_t port_next;       /* counter of RFC 6056 algorithm 3 */
+    tern_stats stats;
+};
+
+struct tern {
+    struct arena *a;
+    struct world *w;
+    struct trace_ring trace;
+    uint64_t pad;
+};
+
+static inline struct tcb *tcb_at(struct tern *t, ref_t r) { return at(t->a, r); }
+static inline struct conn_head *head_at(struct tern *t, ref_t r) { return at(t->a, r); }
+static inline struct listener *listener_at(struct tern *t, ref_t r) { return at(t->a, r); }
+static inline ref_t self(struct tern *t, const void *record) { return ref_of(t->a, record); }
+
+#endif
