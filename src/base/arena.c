@@ -24,12 +24,13 @@
 
 #define MAX_SIZE ((uint64_t)1 << 36) /* what 32-bit references in grains reach */
 #define LINE     64u                 /* the fixed part begins on a cache line */
+#define MAP_AT   ((sizeof(struct arena) + GRAIN - 1) / GRAIN * GRAIN)
 
 static inline uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
 static uint64_t map_end(uint64_t size, uint32_t page_size)
 {
-    return round_up(sizeof(struct arena) + min_u64(size, MAX_SIZE) / page_size, LINE);
+    return round_up(MAP_AT + min_u64(size, MAX_SIZE) / page_size, LINE);
 }
 
 size_t arena_fixed_size(uint64_t size, uint32_t page_size, size_t fixed)
@@ -59,7 +60,7 @@ bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_s
     *a = (struct arena){
         .size = size,
         .page_shift = (uint32_t)__builtin_ctz(page_size),
-        .map = sizeof(struct arena) / GRAIN,
+        .map = MAP_AT / GRAIN,
         .pages_max = pages,
         .pages_used = (uint32_t)first,
         .reserve = reserve,
