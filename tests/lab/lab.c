@@ -207,12 +207,11 @@ static void all_dead(struct lab *l)
     tern_live v = lab_live(l);
     if (v.listeners || v.halfopen || v.tcbs || v.timewait || v.chunks || v.sendrecs || v.ranges || v.timers ||
         v.fragments || v.replies)
-        lab_fail(
-            l,
-            "alive at the end: %u listeners, %u half-open, %u tcbs, %u TIME_WAIT, %u chunks, %u send "
-            "records, %u ranges, %u timers, %u fragments, %u replies",
-            v.listeners, v.halfopen, v.tcbs, v.timewait, v.chunks, v.sendrecs, v.ranges, v.timers,
-            v.fragments, v.replies);
+        lab_fail(l,
+                 "alive at the end: %u listeners, %u half-open, %u tcbs, %u TIME_WAIT, %u chunks, %u send "
+                 "records, %u ranges, %u timers, %u fragments, %u replies",
+                 v.listeners, v.halfopen, v.tcbs, v.timewait, v.chunks, v.sendrecs, v.ranges, v.timers,
+                 v.fragments, v.replies);
     if (tern_next_deadline(l->t) != LAB_NEVER)
         lab_fail(l, "nothing is alive and yet a deadline is named");
 }
@@ -262,7 +261,7 @@ static uint32_t isn_now(const struct lab *l, int flow, bool active)
 /* RFC 6528: the ISN grows by one every 4 us. So any ISN can be had by waiting for it. */
 void lab_tune(struct lab *l, int flow, bool active)
 {
-    if (l->tuned || !l->variant || !l->variant->has_iss)
+    if (l->tuned || !l->variant || !l->variant->has_iss || !ip_eq(&l->flow[flow].local.ip, &l->ip))
         return;
     l->tuned = true;
     uint32_t ahead = l->variant->iss - isn_now(l, flow, active);

@@ -1,0 +1,252 @@
+/* Selective acknowledgment: what tern reports (RFC 2018), and what it does with reports (RFC 6675). */
+#include "lab/lab.h"
+
+/* --- sent --- */
+
+/* RFC 2018 4: the first block holds the segment that came last, the others repeat what was reported last;
+ * four fit. */
+static void newest_block_first(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK");
+    TALK(l, "< PA 201:301(100) ack 1\n"
+            "> A 1 ack 1 <sack 201:301>\n"
+            "< PA 401:501(100) ack 1\n"
+            "> A 1 ack 1 <sack 401:501 201:301>\n"
+            "< PA 601:701(100) ack 1\n"
+            "> A 1 ack 1 <sack 601:701 401:501 201:301>\n"
+            "< PA 801:901(100) ack 1\n"
+            "> A 1 ack 1 <sack 801:901 601:701 401:501 201:301>\n"
+            "< PA 1001:1101(100) ack 1\n"
+            "> A 1 ack 1 <sack 1001:1101 801:901 601:701 401:501>\n"
+            "< PA 301:401(100) ack 1\n"
+            "> A 1 ack 1 <sack 201:501 1001:1101 801:901 601:701>\n"
+            "? recv_ooo 600");
+    lab_end(l);
+}
+
+/* Filling the first hole: acknowledged at once (RFC 5681 4.2), the rest is still reported. */
+static void filling_holes(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK");
+    TALK(l, "< PA 201:301(100) ack 1\n"
+            "> A 1 ack 1 <sack 201:301>\n"
+            "< PA 401:501(100) ack 1\n"
+            "> A 1 ack 1 <sack 401:501 201:301>\n"
+            "< PA 1:201(200) ack 1\n"
+            "> A 1 ack 301 <sack 401:501>\n"
+            "< PA 301:401(100) ack 1\n"
+            "> A 1 ack 501 <>\n"
+            "recv 1000 -> 500");
+    lab_end(l);
+}
+
+/* With timestamps only three blocks fit (RFC 2018 3). */
+static void three_blocks_beside_timestamps(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK,ts");
+    TALK(l, "< PA 201:301(100) ack 1\n"
+            "> A 1 ack 1 <ts,sack 201:301>\n"
+            "< PA 401:501(100) ack 1\n"
+            "> A 1 ack 1 <ts,sack 401:501 201:301>\n"
+            "< PA 601:701(100) ack 1\n"
+            "> A 1 ack 1 <ts,sack 601:701 401:501 201:301>\n"
+            "< PA 801:901(100) ack 1\n"
+            "> A 1 ack 1 <ts,sack 801:901 601:701 401:501>");
+    lab_end(l);
+}
+
+/* Data that tern sends meanwhile carries the report too, and no segment grows beyond the MTU by it. */
+static void blocks_on_data(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK");
+    TALK(l, "< PA 201:301(100) ack 1\n"
+            "> A 1 ack 1 <sack 201:301>\n"
+            "send 3000");
+    const struct lab_out *o;
+    uint32_t sent = 0;
+    while ((o = lab_next(l)) != NULL) {
+        sent += o->seg.len;
+        assert_int_equal(o->seg.opt.n_sack, 1);
+    }
+    assert_int_equal(sent, 3000);
+    lab_end(l);
+}
+
+/* Not agreed: not sent, and each out-of-order segment draws a duplicate ACK of its own, also within a batch
+ * (RFC 5681 4.2). */
+static void without_sack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "<+ PA 201:301(100) ack 1\n"
+            "<+ PA 301:401(100) ack 1\n"
+            "< PA 501:601(100) ack 1\n"
+            "> A 1 ack 1 <>\n"
+            "> A 1 ack 1 <>\n"
+            "> A 1 ack 1 <>\n"
+            "> none");
+    lab_end(l);
+}
+
+/* --- used --- */
+
+static struct lab *ten_in_flight(void **state, const char *opts, size_t queued)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, opts);
+    TALKF(l, "send %zu", queued);
+    for (int i = 0; i < 10; i++)
+        TALKF(l, "> A %d:%d(1000) ack 1", 1 + i * 1000, 1001 + i * 1000);
+    TALK(l, "> none");
+    return l;
+}
+
+/* RFC 6675 5 (1): three segments above the hole. */
+static void one_hole(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1 <sack 1001:2001>\n"
+            "< A 1 ack 1 <sack 1001:3001>\n"
+            "> none\n"
+            "< A 1 ack 1 <sack 1001:4001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? ssthresh 5000\n"
+            "< A 1 ack 10001\n"
+            "? cwnd 5000\n"
+            "? timeouts 0\n"
+            "+100s > none");
+    lab_end(l);
+}
+
+/* RFC 6675 5 (2): one ACK that shows more than two segments above the hole is enough (other ACKs were lost).
+ */
+static void one_ack_is_enough(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1 <sack 1001:4001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? fast_retransmits 1");
+    lab_end(l);
+}
+
+/* RFC 6675 5, C: what is sent is ruled by the pipe; holes first, then new data. Segments 1 and 3 are lost. */
+static void two_holes(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 20000);
+    TALK(l, "< A 1 ack 1 <sack 1001:2001>\n"
+            "> A 10001:11001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 3001:4001 1001:2001>\n"
+            "> A 11001:12001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 3001:5001 1001:2001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? ssthresh 5000\n"
+            "< A 1 ack 1 <sack 3001:6001 1001:2001>\n"
+            "< A 1 ack 1 <sack 3001:7001 1001:2001>\n"
+            "< A 1 ack 1 <sack 3001:8001 1001:2001>\n"
+            "> none\n"
+            "< A 1 ack 1 <sack 3001:9001 1001:2001>\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 3001:10001 1001:2001>\n"
+            "> A 12001:13001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 3001:11001 1001:2001>\n"
+            "> A 13001:14001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 3001:12001 1001:2001>\n"
+            "> A 14001:15001(1000) ack 1\n"
+            "< A 1 ack 2001 <sack 3001:12001>\n"
+            "> A 15001:16001(1000) ack 1\n"
+            "< A 1 ack 12001\n"
+            "> A 16001:17001(1000) ack 1\n"
+            "> none\n"
+            "? cwnd 5000\n"
+            "? retransmits 2\n"
+            "? timeouts 0");
+    lab_end(l);
+}
+
+/* What was SACKed is not sent again. */
+static void sacked_is_not_repeated(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1 <sack 1001:10001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "+100s > none\n"
+            "? retransmits 1");
+    lab_end(l);
+}
+
+/* RFC 2018 8: after a timeout the reports count for nothing, because the receiver may have dropped what it
+ * had. */
+static void reneging(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1 <sack 1001:10001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "+any > A 1:1001(1000) ack 1\n"
+            "? timeouts 1\n"
+            "< A 1 ack 1001\n"
+            "> A 1001:2001(1000) ack 1");
+    lab_forget(l);
+    TALK(l, "< A 1 ack 10001\n"
+            "+100s > none");
+    lab_end(l);
+}
+
+/* Blocks that cannot be: beyond what was sent, below what was acknowledged, backward, empty. Nothing happens.
+ */
+static void impossible_blocks(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1001\n"
+            "< A 1 ack 1001 <sack 20001:30001>\n"
+            "< A 1 ack 1001 <sack -9000:-5000>\n"
+            "< A 1 ack 1001 <sack 5001:3001>\n"
+            "< A 1 ack 1001 <sack 5001:5001>\n"
+            "< A 1 ack 1001 <sack 9001:20001>\n"
+            "< A 1 ack 1001 <sack -1000000000:1000000000>\n"
+            "> none\n"
+            "? fast_retransmits 0\n"
+            "< A 1 ack 10001\n"
+            "? retransmits 0\n"
+            "+100s > none");
+    lab_end(l);
+}
+
+/* Blocks that were not agreed are not looked at. */
+static void blocks_not_agreed(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000", 10000);
+    TALK(l, "< A 1 ack 1 <sack 1001:10001>\n"
+            "> none\n"
+            "? sack 0");
+    lab_end(l);
+}
+
+/* RFC 2883: a first block that was acknowledged already reports a duplicate; it is no new loss. */
+static void duplicate_sack(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 5001\n"
+            "< A 1 ack 5001 <sack 1001:2001>\n"
+            "< A 1 ack 5001 <sack 2001:3001>\n"
+            "< A 1 ack 5001 <sack 3001:4001>\n"
+            "> none\n"
+            "? fast_retransmits 0");
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(newest_block_first), LAB_TEST(filling_holes),     LAB_TEST(three_blocks_beside_timestamps),
+        LAB_TEST(blocks_on_data),     LAB_TEST(without_sack),      LAB_TEST(one_hole),
+        LAB_TEST(one_ack_is_enough),  LAB_TEST(two_holes),         LAB_TEST(sacked_is_not_repeated),
+        LAB_TEST(reneging),           LAB_TEST(impossible_blocks), LAB_TEST(blocks_not_agreed),
+        LAB_TEST(duplicate_sack),
+    };
+    return LAB_MAIN(tests);
+}
