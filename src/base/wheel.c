@@ -125,7 +125,7 @@ static inline bool first_slot(const struct wheel *w, uint32_t *level, uint32_t *
     uint32_t steps = (uint32_t)__builtin_ctzll(ahead);
     *level = k;
     *slot = (here + steps) & 63;
-    *start = steps == 0 ? w->now : ((w->now >> (6 * k)) + steps) << (6 * k);
+    *start = ((w->now >> (6 * k)) + steps) << (6 * k);
     return true;
 }
 

@@ -42,12 +42,12 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
 /* What recv says when nothing is there. */
 static int recv_empty(struct tcb *c)
 {
-    if (c->rcv.fin_rcvd) {
-        c->rcv.eof_read = true;
+    if (c->h.state == TERN_CLOSED && c->face.error != 0)
+        return c->face.error;
+    if (c->rcv.fin_rcvd || c->h.state == TERN_CLOSED) {
+        c->rcv.eof_read = c->rcv.fin_rcvd;
         return 0;
     }
-    if (c->h.state == TERN_CLOSED)
-        return c->face.error;
     return -TERN_EAGAIN;
 }
 

@@ -68,7 +68,6 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
     chunkq_drop_front(t->a, &n->q, bytes);
     c->sum.acked += bytes;
     n->small = seq_max(n->small, ack);
-    timer_progress(t, c);
     if (n->blocked && n->q.len < n->buffer) {
         n->blocked = false;
         face_raise(t, &c->h, &c->face, TERN_WRITABLE);
@@ -97,7 +96,7 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
         return refuse(t, c, TERN_C_ACK_TOO_OLD);
     if (seq_gt(s->ack, n->nxt))
         return refuse(t, c, TERN_C_ACK_UNSENT);
-    uint32_t old_wnd = n->wnd;
+    uint32_t old_wnd = n->wnd, old_flight = flight(n);
     if (seq_ge(s->ack, n->una))
         ack_window(t, c, s);
     struct acked a = {0};
@@ -106,13 +105,15 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
     if (seq_gt(s->ack, n->una)) {
         advance(t, c, s->ack, &a);
         sample_rtt(t, c, s, &a);
+        timer_progress(t, c);
     }
     c->rec.delivered += a.delivered;
     c->rec.delivered_us = t->w->now;
     c->sum.dup_acks_in += duplicate;
     recovery_on_ack(t, c, &a, news, duplicate);
     if ((s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN))
-        recovery_on_ecn(t, c);
+        recovery_on_ecn(t, c, old_flight);
+    timer_answered(t, c);
     timer_window(t, c);
     if (a.bytes > 0 || news > 0 || duplicate)
         conn_ready(t, &c->h);

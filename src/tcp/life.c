@@ -6,6 +6,8 @@
  */
 #include "tcp/tcp.h"
 
+#define QUICK_SEGMENTS 8 /* acknowledged at once at the start: the peer's slow start grows by our ACKs */
+
 const struct settings *settings(const struct tern *t) { return &t->w->set; }
 
 void options_default(const struct tern *t, struct options *o)
@@ -93,8 +95,7 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
     c->snd.buffer = set->send_buffer;
     c->snd.mtu_mss = ip_mss(&t->w->ip, link, &remote->ip);
     c->snd.mss = c->snd.mtu_mss;
-    c->ack.quick = 8;
-    c->ack.quick_us = t->w->now;
+    c->ack.quick = QUICK_SEGMENTS;
     c->ts.offset = stamp_offset(t, &local->ip, &remote->ip);
     rtt_init(&c->rtt, settings(t));
     cc_init(&c->cc, 0, c->snd.mss);

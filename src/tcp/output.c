@@ -46,6 +46,13 @@ static uint32_t cwnd_room(const struct tcb *c)
     return pipe < c->cc.cwnd ? c->cc.cwnd - pipe : 0;
 }
 
+/* Right edge minus SND.NXT; a shrunken window gives none, never a huge number (MUST-34). */
+static uint32_t usable_window(const struct snd *s)
+{
+    uint32_t out = flight(s);
+    return s->wnd > out ? s->wnd - out : 0;
+}
+
 static bool fin_follows(const struct tcb *c, seq_t end)
 {
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && !seq_eq(c->snd.una, c->snd.iss);
@@ -76,9 +83,29 @@ static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_
         sendlist_split(t, &c->list, r, limit);
     *p = (struct plan){.start = r->start, .len = r->len, .again = true, .rec = r, .why = why};
     p->flags = syn ? F_SYN : 0;
+    if (r->len > syn && seq_ge(seq_add(r->start, r->len), snd_end(&c->snd)))
+        p->flags |= F_PSH; /* MUST-61 */
     if (c->snd.fin_sent && seq_gt(seq_add(r->start, r->len), snd_end(&c->snd)))
         p->flags |= F_FIN;
     return true;
+}
+
+/* Only a piece is in flight (what a window probe left behind) and more waits: they leave as one segment (RFC 9293 3.7.4 allows to
+ * repacketize). */
+static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
+{
+    struct snd *n = &c->snd;
+    uint32_t full = full_size(c);
+    if (c->list.count != 1 || r->len >= full || n->fin_sent || !synchronized(c) || seq_eq(n->una, n->iss))
+        return;
+    uint32_t more = min_u32(min_u32(snd_unsent(n), usable_window(n)), full - r->len);
+    bool fin = fin_follows(c, seq_add(n->nxt, more)) && usable_window(n) > more;
+    if (more == 0)
+        return;
+    sendlist_extend(t, &c->list, r, more + fin);
+    n->nxt = seq_add(n->nxt, more + fin);
+    n->fin_sent |= fin;
+    c->sum.sent += more;
 }
 
 /* What was lost (RFC 6675 NextSeg (1)). The first of a recovery does not ask pipe. While the window is shut, probes do this. */
@@ -87,11 +114,12 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
     struct sendrec *r = c->list.lost_next != 0 ? sendlist_lost(t, &c->list) : NULL;
     if (r == NULL || (c->tm.rexmit == TERN_TIMER_PERSIST && synchronized(c)))
         return false;
+    grow_again(t, c, r);
     uint32_t full = full_size(c), room = cwnd_room(c);
     bool syn = !synchronized(c) || seq_eq(c->snd.una, c->snd.iss);
     if (!c->rec.force && !syn && room < min_u32(full, r->len))
         return false;
-    uint32_t limit = c->rec.force ? full : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
+    uint32_t limit = c->rec.force ? full + 1 : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
     c->rec.force = false;
     return plan_again(t, c, r, limit, again_cause(c), p);
 }
@@ -102,13 +130,6 @@ static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
     if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.head == 0)
         return false;
     return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
-}
-
-/* Right edge minus SND.NXT; a shrunken window gives none, never a huge number (MUST-34). */
-static uint32_t usable_window(const struct snd *s)
-{
-    uint32_t out = flight(s);
-    return s->wnd > out ? s->wnd - out : 0;
 }
 
 /* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window), then Nagle. */
@@ -468,6 +489,8 @@ static void sent_new(struct tern *t, struct tcb *c, const struct plan *p, uint32
     if (payload > 0)
         n->last_us = t->w->now;
     n->blocked_us = 0;
+    if (p->why == TERN_C_SEND_LIMITED)
+        c->rec.lead += payload;
     c->sum.sent += payload;
 }
 

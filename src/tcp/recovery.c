@@ -21,10 +21,11 @@ static void trace_cwnd(struct tern *t, struct tcb *c, enum tern_cause why)
 static void leave(struct tern *t, struct tcb *c)
 {
     struct recovery *r = &c->rec;
-    if (r->phase == PHASE_RECOVERY) /* RFC 6582 3.2 step 3 (1): no burst at the end */
-        c->cc.cwnd = min_u32(c->cc.ssthresh, max_u32(flight(&c->snd), c->snd.mss) + c->snd.mss);
+    if (r->phase == PHASE_RECOVERY) /* RFC 6582 3.2 step 3, choice (2); RFC 6675 5 */
+        c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_OPEN;
     r->dupacks = 0;
+    r->lead = 0;
     r->reno_sacked = 0;
     r->rescue = r->force = false;
     trace_cwnd(t, c, TERN_C_RECOVERED);
@@ -34,7 +35,8 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
 {
     struct recovery *r = &c->rec;
     uint32_t mss = c->snd.mss;
-    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), mss);
+    uint32_t lead = min_u32(r->lead, flight(&c->snd)); /* limited transmit does not count (RFC 5681 3.2) */
+    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd) - lead, mss);
     c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_RECOVERY;
     r->point = c->snd.nxt;
@@ -54,6 +56,7 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
     if (a->bytes > 0) {
         r->dupacks = 0;
         r->reno_sacked = 0;
+        r->lead = 0;
     }
     if ((duplicate || sacked_now > 0) && r->dupacks < 255)
         r->dupacks++;
@@ -104,10 +107,25 @@ static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
         trace_cwnd(t, c, TERN_CAUSE_NONE);
 }
 
+/* The peer acknowledges up to a segment that it had SACKed, and not that one: it has dropped it (RFC 2018 8, reneging). */
+static bool reneged(struct tern *t, struct tcb *c)
+{
+    return c->list.head != 0 && (((struct sendrec *)at(t->a, c->list.head))->flags & SR_SACKED) != 0;
+}
+
+static void believe_reneging(struct tern *t, struct tcb *c)
+{
+    sendlist_mark_all_lost(t, &c->list, true);
+    if (c->rec.phase == PHASE_OPEN)
+        enter(t, c, TERN_C_LOSS_PARTIAL);
+}
+
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate)
 {
     if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
         c->rec.cwr_valid = false;
+    if (a->bytes > 0 && reneged(t, c))
+        believe_reneging(t, c);
     switch ((enum recovery_phase)c->rec.phase) {
     case PHASE_OPEN:
         open_phase(t, c, a, sacked_now, duplicate);
@@ -132,7 +150,6 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
 {
     struct recovery *r = &c->rec;
     bool again = r->phase == PHASE_LOSS && c->tm.retries > 0;
-    bool head_sacked = c->list.head != 0 && (((struct sendrec *)at(t->a, c->list.head))->flags & SR_SACKED) != 0;
     if (!again)
         c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
     c->cc.cwnd = c->snd.mss;
@@ -141,19 +158,20 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     r->dupacks = 0;
     r->reno_sacked = 0;
     c->snd.limited = true;
-    /* RFC 2018 8: a peer that took its SACKs back is believed after a second timeout, or when it wants a SACKed segment again */
-    sendlist_mark_all_lost(t, &c->list, again || head_sacked);
+    /* RFC 2018 8 would forget all SACKs now; RFC 6675 5.1 lets them stand while taking them back is noticed. A second timeout in a
+     * row is reason enough. */
+    sendlist_mark_all_lost(t, &c->list, again);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_TIMEOUT, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, TERN_C_LOSS_TIMEOUT);
 }
 
 /* RFC 3168 6.1.2: as for a loss, without one; once for each window of data. */
-void recovery_on_ecn(struct tern *t, struct tcb *c)
+void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight)
 {
     struct recovery *r = &c->rec;
     if (r->phase != PHASE_OPEN || r->cwr_valid)
         return;
-    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
+    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, in_flight, c->snd.mss);
     c->cc.cwnd = c->cc.ssthresh;
     r->cwr_point = c->snd.nxt;
     r->cwr_valid = true;

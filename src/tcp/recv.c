@@ -6,8 +6,6 @@
  */
 #include "tcp/tcp.h"
 
-#define QUICK_SEGMENTS 8 /* acknowledged at once at the start: the peer's slow start grows by our ACKs */
-
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
 {
     if (c->ack.now_cause == 0 || why != TERN_C_SEND_ACK_NOW)
@@ -45,9 +43,6 @@ static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint
     uint32_t seg = s->gso_size != 0 ? s->gso_size : s->len;
     k->seg = max_u32(k->seg, min_u32(seg, 65535));
     k->bytes += got;
-    if (now - k->quick_us > rtt_timeout(&c->rtt, settings(t)))
-        k->quick = QUICK_SEGMENTS; /* after idle the peer starts slowly again */
-    k->quick_us = now;
     if (filled)
         recv_ack_now(t, c, TERN_C_SEND_ACK_FILL);
     else if (k->quick > 0 || c->set.quickack || k->bytes >= 2 * k->seg)

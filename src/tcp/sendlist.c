@@ -122,6 +122,14 @@ struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendre
     return n;
 }
 
+/* The last record takes n more numbers along. */
+void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n)
+{
+    ASSERT(l->tail == self(t, r));
+    sums(l, r, n, true);
+    r->len += n;
+}
+
 static void forget(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
     ref_t me = self(t, r);

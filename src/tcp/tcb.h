@@ -135,7 +135,6 @@ struct acker {
     uint32_t seg;          /* largest segment received: an estimate of the peer's MSS */
     uint32_t dup_owed;     /* duplicate ACKs due */
     uint64_t delack_us;    /* deadline; 0 = none */
-    uint64_t quick_us;     /* last time data came: quick acknowledgment restarts after idle */
     uint16_t now_cause;    /* an ACK is due now, and why; 0 = none */
     uint8_t quick;         /* segments to acknowledge at once (start of a connection) */
     uint8_t ece;           /* echo congestion: ECE on ACKs until CWR (RFC 3168 6.1.3) */
@@ -228,6 +227,7 @@ struct recovery {
     seq_t point;           /* RecoveryPoint: snd.nxt when it began */
     seq_t cwr_point;       /* ECN: no second reduction before this is acknowledged */
     bool cwr_valid;
+    uint32_t lead;         /* bytes sent by limited transmit (RFC 3042) */
     uint32_t reno_sacked;  /* without SACK: bytes that duplicate ACKs say have left the network */
     uint64_t delivered;    /* bytes delivered in all */
     uint64_t delivered_us;

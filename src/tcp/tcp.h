@@ -121,6 +121,7 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
+void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r);
 void sendlist_clear(struct tern *t, struct sendlist *l);
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
@@ -128,7 +129,7 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate);
 void recovery_on_timeout(struct tern *t, struct tcb *c);
-void recovery_on_ecn(struct tern *t, struct tcb *c);
+void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight);
 
 /* cc.c */
 struct cc_ops {
@@ -151,6 +152,7 @@ void timer_rearm(struct tern *t, struct tcb *c);
 void timer_fire(struct tern *t, struct conn_head *h);
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
 void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */
+void timer_answered(struct tern *t, struct tcb *c); /* an ACK came while the window is shut */
 void timer_keepalive(struct tern *t, struct tcb *c); /* something came in, or the option changed */
 void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: retransmit, persist or none */
 

@@ -74,8 +74,6 @@ void timer_window(struct tern *t, struct tcb *c)
         want = shut ? TERN_TIMER_PERSIST : TERN_TIMER_RETRANSMIT;
     else if (shut && waits_to_send(c))
         want = TERN_TIMER_PERSIST;
-    if (c->tm.rexmit == TERN_TIMER_PERSIST && want == TERN_TIMER_PERSIST)
-        c->tm.stuck_us = t->w->now; /* MUST-37: a peer that answers is alive, however long its window is shut */
     if (want == c->tm.rexmit)
         return;
     if (c->tm.rexmit == TERN_TIMER_PERSIST) { /* it has opened: what the probe left behind is sent at once */
@@ -88,6 +86,15 @@ void timer_window(struct tern *t, struct tcb *c)
     if (want != TERN_TIMER_NONE && c->tm.stuck_us == 0)
         c->tm.stuck_us = t->w->now;
     arm(t, c, want, want == TERN_TIMER_PERSIST ? probe_interval(t, c) : rtt_timeout(&c->rtt, settings(t)));
+}
+
+/* RFC 9293 MUST-37: a peer that answers probes is alive, however long its window is shut. */
+void timer_answered(struct tern *t, struct tcb *c)
+{
+    if (c->tm.rexmit != TERN_TIMER_PERSIST)
+        return;
+    c->tm.stuck_us = t->w->now;
+    c->tm.judged = false;
 }
 
 /* RFC 6298 5.1 */
