@@ -1,0 +1,218 @@
+/* bench_memory.c - GOALS W1, W1z and W2 in memory: two stacks in one thread, each the other's link.
+ *
+ *     bench-memory [bulk|lives] ...      all rows by default; one JSON object a line
+ *
+ * bulk: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and verified. Beside it the bare
+ * loop (copy in, sum, copy out) over the same W in the same run: what the machine can do at most.
+ * lives: connect, 64 bytes there, 64 back, the client closes, to TIME_WAIT; the virtual clock moves so that few stay in TIME_WAIT.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <tern/event.h>
+#include <tern/socket.h>
+#include <tern/stats.h>
+
+#include "wire/wire.h"
+
+#define MEMORY (256ull << 20)
+#define BATCH 64
+
+struct end {
+    tern *t;
+    int link;
+    tern_ip ip;
+};
+
+struct wire {
+    struct end a, b;
+    uint64_t now;
+    tern_tx_packet tx[BATCH];
+    tern_rx_packet rx[BATCH];
+    uint8_t (*bytes)[66000];
+    bool csum_free;
+};
+
+static double cpu_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void end_init(struct end *e, uint8_t host, uint32_t window, uint32_t gso, bool csum_free)
+{
+    tern_config cfg = {.recv_buffer = window, .send_buffer = 2 * window > 262144 ? 2 * window : 262144};
+    cfg.seed[0] = host;
+    void *mem = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED || tern_create(&e->t, &cfg, mem, MEMORY) < 0)
+        abort();
+    tern_link_info info = {.mtu = 1500, .gso_max = gso, .tx_csum = csum_free};
+    e->link = tern_link_add(e->t, &info);
+    e->ip = tern_ip4(192, 0, 2, host);
+    tern_addr_add(e->t, e->link, &e->ip, 24);
+}
+
+/* One direction: everything that `from` has to send now arrives at `to`. */
+static int carry(struct wire *w, struct end *from, struct end *to)
+{
+    int total = 0;
+    for (int n; (n = tern_tx(from->t, w->now, w->tx, BATCH)) > 0;) {
+        total += n;
+        for (int i = 0; i < n; i++) {
+            const tern_tx_packet *p = &w->tx[i];
+            uint8_t *out = w->bytes[i];
+            uint32_t len = p->hdr_len;
+            memcpy(out, p->hdr, len);
+            for (uint32_t s = 0; s < p->n_slices; len += p->slices[s].len, s++)
+                memcpy(out + len, p->slices[s].data, p->slices[s].len);
+            w->rx[i] = (tern_rx_packet){.data = out, .len = len, .gso_size = p->gso_size, .link = (uint8_t)to->link,
+                                        .flags = w->csum_free ? TERN_RX_CSUM_OK : 0};
+        }
+        tern_rx(to->t, w->now, w->rx, n);
+        if (n < BATCH)
+            break;
+    }
+    return total;
+}
+
+static void settle(struct wire *w)
+{
+    int n;
+    do {
+        n = carry(w, &w->a, &w->b);
+        n += carry(w, &w->b, &w->a);
+    } while (n > 0);
+}
+
+static struct wire *wire_new(uint32_t window, uint32_t gso, bool csum_free)
+{
+    struct wire *w = calloc(1, sizeof *w);
+    w->bytes = malloc(BATCH * sizeof *w->bytes);
+    w->now = 1000000;
+    w->csum_free = csum_free;
+    end_init(&w->a, 1, window, gso, csum_free);
+    end_init(&w->b, 2, window, gso, csum_free);
+    return w;
+}
+
+static tern_handle listen_on(struct wire *w, uint16_t port)
+{
+    tern_handle l;
+    tern_endpoint at = {.port = port};
+    if (tern_listen(w->b.t, &at, 1024, &l) < 0)
+        abort();
+    return l;
+}
+
+static uint8_t in[1 << 16], out[1 << 16];
+
+/* Copy in, checksum, copy out, over W bytes of memory: the physical limit. */
+static double bare_gbit(uint32_t window)
+{
+    uint8_t *ring = malloc(window + 1460);
+    uint64_t total = 0, sum = 0;
+    double start = cpu_seconds(), used;
+    do {
+        for (int k = 0; k < 20000; k++) {
+            uint32_t at = (uint32_t)(total % (window < 1460 ? 1460 : window) / 1460 * 1460);
+            memcpy(ring + at, in, 1460);
+            sum += csum_fold(csum_add(0, ring + at, 1460));
+            memcpy(out, ring + at, 1460);
+            total += 1460;
+        }
+        used = cpu_seconds() - start;
+    } while (used < 0.5);
+    free(ring);
+    return (double)total * 8 / used / 1e9 + (sum == 1 ? 1e-12 : 0);
+}
+
+static void bulk(const char *row, uint32_t window, uint32_t gso, bool csum_free)
+{
+    struct wire *w = wire_new(window, gso, csum_free);
+    tern_handle l = listen_on(w, 9), c, s;
+    tern_endpoint to = {.ip = w->b.ip, .port = 9};
+    tern_connect(w->a.t, NULL, &to, &c);
+    settle(w);
+    if (tern_accept(w->b.t, l, &s) < 0)
+        abort();
+    uint64_t got = 0;
+    double start = cpu_seconds(), used;
+    do {
+        for (int k = 0; k < 2000; k++) {
+            w->now += 20;
+            while (tern_send(w->a.t, c, in, sizeof in < window ? sizeof in : window, 0) > 0)
+                continue;
+            carry(w, &w->a, &w->b);
+            for (long n; (n = tern_recv(w->b.t, s, out, sizeof out)) > 0;)
+                got += (uint64_t)n;
+            carry(w, &w->b, &w->a);
+        }
+        tern_tick(w->a.t, w->now);
+        tern_tick(w->b.t, w->now);
+        used = cpu_seconds() - start;
+    } while (used < 1.0);
+    double gbit = (double)got * 8 / used / 1e9, bare = csum_free ? 0 : bare_gbit(window);
+    printf("{\"row\":\"%s\",\"window\":%u,\"gbit_per_core\":%.1f,\"bare_gbit\":%.1f,\"ratio\":%.2f}\n", row, window, gbit, bare,
+           bare > 0 ? gbit / bare : 0);
+}
+
+static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
+{
+    tern_handle c, s;
+    uint8_t buf[64];
+    if (tern_connect(w->a.t, NULL, to, &c) < 0)
+        abort();
+    carry(w, &w->a, &w->b), carry(w, &w->b, &w->a);
+    tern_send(w->a.t, c, in, 64, 0);
+    carry(w, &w->a, &w->b);
+    if (tern_accept(w->b.t, l, &s) < 0 || tern_recv(w->b.t, s, buf, 64) != 64)
+        abort();
+    tern_send(w->b.t, s, buf, 64, 0);
+    carry(w, &w->b, &w->a);
+    if (tern_recv(w->a.t, c, buf, 64) != 64)
+        abort();
+    tern_close(w->a.t, c);
+    carry(w, &w->a, &w->b);
+    if (tern_recv(w->b.t, s, buf, 64) != 0)
+        abort();
+    tern_close(w->b.t, s);
+    carry(w, &w->b, &w->a), carry(w, &w->a, &w->b);
+}
+
+/* One at a time; after each batch of lives the clock passes 2 MSL. */
+static void lives(void)
+{
+    struct wire *w = wire_new(65536, 0, false);
+    tern_handle l = listen_on(w, 80);
+    tern_endpoint to = {.ip = w->b.ip, .port = 80};
+    uint64_t n = 0;
+    double start = cpu_seconds(), used;
+    do {
+        for (int k = 0; k < 1000; k++, n++) {
+            w->now += 60000; /* about 1,000 in TIME_WAIT */
+            life(w, l, &to);
+            tern_tick(w->a.t, w->now), tern_tick(w->b.t, w->now);
+        }
+        used = cpu_seconds() - start;
+    } while (used < 1.0);
+    printf("{\"row\":\"W2\",\"lives_per_cpu_second\":%.0f,\"ns\":%.0f}\n", (double)n / used, used / (double)n * 1e9);
+}
+
+int main(int argc, char **argv)
+{
+    bool all = argc < 2;
+    for (uint32_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i * 7);
+    if (all || strcmp(argv[1], "bulk") == 0) {
+        const uint32_t segs[] = {8, 64, 700};
+        for (int i = 0; i < 3; i++)
+            bulk("W1", segs[i] * 1460, 0, false);
+        bulk("W1z", 1 << 20, 64240, true);
+    }
+    if (all || strcmp(argv[1], "lives") == 0)
+        lives();
+    return 0;
+}
