@@ -104,6 +104,12 @@ void model_state(struct model *m, struct side *s, enum tern_state to)
     m->timer_us = 0;
 }
 
+void model_back_to_listen(struct model *m, struct side *s)
+{
+    model_state(m, s, TERN_LISTEN);
+    s->state = TERN_CLOSED;
+}
+
 static uint64_t position(uint32_t base, uint64_t near, uint32_t seq)
 {
     int32_t step = (int32_t)(seq - (base + (uint32_t)near));
@@ -167,7 +173,10 @@ void model_time(struct model *m, uint64_t now)
         if (due == NULL || first > now)
             break;
         m->now = first;
-        model_state(m, due, TERN_CLOSED);
+        if (due->state == TERN_SYN_RCVD)
+            model_back_to_listen(m, due);
+        else
+            model_state(m, due, TERN_CLOSED);
     }
     m->now = now;
 }

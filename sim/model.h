@@ -116,6 +116,9 @@ struct side *model_listener(struct model *m, int host, const tern_endpoint *loca
 struct side *model_new(struct model *m, int host, const tern_endpoint *local, const tern_endpoint *remote);
 void model_state(struct model *m, struct side *s, enum tern_state to);
 
+/* A half-open connection of a listener ends: by the standard it returns to LISTEN; here its side is over. */
+void model_back_to_listen(struct model *m, struct side *s);
+
 /* Positions from numbers of the wire: the one nearest to what is expected. */
 uint64_t side_out_pos(const struct side *s, uint32_t seq);
 uint64_t side_in_pos(const struct side *s, uint32_t seq);

@@ -137,9 +137,11 @@ static void reset_by_peer(struct model *m, struct side *s)
         uint64_t since = parked->since_us;
         model_state(m, parked, TERN_TIME_WAIT);
         parked->since_us = since;
-        return;
+    } else if (s->state == TERN_SYN_RCVD && s->passive) {
+        model_back_to_listen(m, s);
+    } else {
+        model_state(m, s, TERN_CLOSED);
     }
-    model_state(m, s, TERN_CLOSED);
 }
 
 static void second_rst(struct model *m, struct side *s, const struct arrival *a)

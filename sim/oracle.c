@@ -2,6 +2,7 @@
 #include "oracle.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TIMER_SLACK_US = 20000 }; /* a stack may let a long timer run a little longer */
@@ -138,5 +139,14 @@ void oracle_judge(const struct world *w, struct verdict *v)
     v->n_complaints = m.n_complaints;
     memcpy(v->complaint, m.complaint, sizeof v->complaint);
     v->ok = m.n_complaints == 0;
+    v->transitions = m.transitions.v;
+    v->n_transitions = m.transitions.n;
+    m.transitions.v = NULL;
     model_free(&m);
+}
+
+void verdict_free(struct verdict *v)
+{
+    free(v->transitions);
+    v->transitions = NULL;
 }

@@ -20,10 +20,13 @@ struct verdict {
     uint32_t states;    /* state changes that agree with the model */
     uint32_t n_complaints;
     char complaint[COMPLAINTS][COMPLAINT_LEN];
+    struct transition *transitions; /* what the model saw */
+    uint32_t n_transitions;
 };
 
 /* Judge the whole log. */
 void oracle_judge(const struct world *w, struct verdict *v);
+void verdict_free(struct verdict *v);
 
 /* A state change as the standard tells it. The stack keeps records: a half-open one is made from nothing while the listener
  * stays. The standard says that LISTEN becomes SYN_RCVD and that a reset half-open connection returns to LISTEN. */

@@ -1,0 +1,100 @@
+/* story.h - what happened between two sides, as a list that every printer reads: ladder, text, JSON, picture.
+ *
+ *     simulated world (two sides, every arrival known) ──▶ struct story ──▶ ladder.c      text, two life lines
+ *     trace of one stack (story_from_trace)            ──▶              ──▶ ladder_svg.c  picture
+ *                                                                       ──▶ trace_text.c  one line an event
+ *                                                                       ──▶ trace_json.c  one object an event
+ *
+ * Items are in the order in which things happened. A segment is there twice where both ends are watched: when it sets out
+ * (STORY_SEGMENT) and when it arrives (STORY_ARRIVAL, which points back). Seen from one stack only, one time is known and
+ * the segment stands there once.
+ */
+#ifndef HOST_STORY_H
+#define HOST_STORY_H
+
+#include <tern/event.h>
+#include <tern/stats.h>
+#include <tern/tern.h>
+
+#define STORY_UNKNOWN UINT64_MAX       /* nobody saw it */
+#define STORY_LOST    (UINT64_MAX - 1) /* it never arrived */
+#define STORY_NOWHERE UINT32_MAX
+
+enum story_kind {
+    STORY_SEGMENT, /* sets out (or, from the trace of one stack, was received) */
+    STORY_ARRIVAL, /* the segment `of` arrives */
+    STORY_STATE,   /* a state change */
+    STORY_NOTE,    /* words */
+};
+
+enum story_side { STORY_LEFT, STORY_RIGHT, STORY_BOTH };
+
+struct story_item {
+    uint64_t t_us;
+    uint64_t arrival_us; /* of a segment: when it arrives, STORY_UNKNOWN or STORY_LOST */
+    uint8_t kind;        /* enum story_kind */
+    uint8_t side;        /* enum story_side: who sends; whose state; whose words */
+    uint8_t flags;       /* of the TCP header */
+    uint8_t from, to;    /* enum tern_state */
+    bool outsider;       /* sent by neither side (forged addresses) */
+    bool again;          /* the segment was sent before */
+    bool copy;           /* a second copy made by the path: arrives, was never sent */
+    bool bulk;           /* one of many of its kind: may be folded away */
+    bool hidden;         /* folded away: `folded` of another item counts it */
+    uint16_t cause;      /* enum tern_cause: why it was sent; the rule of a state change */
+    uint16_t refused;    /* why the receiver dropped the segment; 0 = it did not */
+    uint16_t mss;
+    uint32_t conn;       /* connections of a story are numbered from 0 */
+    uint32_t seq, ack, len, wnd;
+    uint32_t rseq, rack; /* relative to the initial numbers */
+    uint32_t of;         /* STORY_ARRIVAL: index of the segment; STORY_SEGMENT: of its arrival, or STORY_NOWHERE */
+    uint32_t folded;     /* items folded away in front of this one */
+    uint16_t port[2];    /* of the left and the right side */
+    const char *lost_why; /* static words; NULL */
+    char *text;          /* STORY_NOTE; owned */
+};
+
+struct story {
+    char *scenario, *part; /* names; part may be "" */
+    char *title;           /* one line */
+    char *name[2];         /* "A", "B" */
+    char *addr[2];         /* in words; may be "" */
+    uint64_t start_us;     /* printed times count from here */
+    uint32_t conns;
+    bool one_sided;        /* made from the trace of the left side alone */
+    struct story_item *items;
+    uint32_t n, cap;
+};
+
+void story_init(struct story *s, const char *scenario, const char *part, const char *title);
+void story_free(struct story *s);
+
+/* Name a side. */
+void story_name(struct story *s, enum story_side side, const char *name, const char *addr);
+
+/* A new, zeroed item at time t_us; valid until the next is added. */
+struct story_item *story_add(struct story *s, enum story_kind kind, enum story_side side, uint64_t t_us);
+
+/* A remark. */
+void story_note(struct story *s, enum story_side side, uint64_t t_us, const char *text);
+
+/* The story of one connection (trace records of one stack, oldest first; conn 0 = the one that the first record names).
+ * The stack is the left side. */
+void story_from_trace(struct story *s, const tern_trace_record *records, uint32_t n, uint64_t conn);
+
+/* Mark what a reader need not see: of each run of more than `keep` ordinary items all but the first and last few. */
+void story_fold(struct story *s, uint32_t keep);
+
+/* What was folded away in front of item i, in words: "1,398 segments: 1,000,000 bytes from B, 652 acknowledgments". */
+void story_folded_text(const struct story *s, uint32_t i, char *buf, size_t len);
+
+/* "SYN,ACK": flags in the order of their bits, which is what the JSON says. Returns buf. */
+const char *story_flags(uint8_t flags, char buf[40]);
+
+/* "SYN seq 0 len 0": a segment in few words, numbers relative. `wide`: with window and options too. Returns buf. */
+const char *story_segment_text(const struct story *s, const struct story_item *i, char *buf, size_t len);
+
+/* Name of who sent a segment: of the side, or X for an outsider. */
+const char *story_from(const struct story *s, const struct story_item *i);
+
+#endif
