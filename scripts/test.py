@@ -24,11 +24,19 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, 'build', 'test-logs')
 TUN = '/dev/net/tun'
-VALGRIND = ['valgrind', '--quiet', '--error-exitcode=99', '--leak-check=full', '--errors-for-leak-kinds=all']
+VALGRIND = [
+    'valgrind',
+    '--quiet',
+    '--error-exitcode=99',
+    '--leak-check=full',
+    '--errors-for-leak-kinds=definite,possible',
+]
 VALGRIND_SUITES = {'unit', 'conv'}
 FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow by name
 DEMO_SEEDS = {'build': 100, 'build-asan': 5}
 MINUTES = 20  # what the whole run may take on two cores
+LINES_SHOWN = 25  # of a failed command's output
+FAILURES_SHOWN = 8  # of a suite
 SKIP = 77  # exit code of a command that cannot be run here
 
 ENVIRONMENT = {
@@ -128,7 +136,7 @@ def style_commands():
         for path in sorted(glob.glob(os.path.join(ROOT, 'tests', '*', pattern))):
             name, _ = os.path.splitext(os.path.relpath(path, os.path.join(ROOT, 'tests')))
             shell = 'python3' if path.endswith('.py') else 'sh'
-            yield Command('style', name.replace('/', '-'), [shell, path])
+            yield Command('style', name.replace('/', '-').removeprefix('style-'), [shell, path])
 
 
 def compiled_commands():
@@ -264,7 +272,7 @@ def run(command):
                     continue
             code = 124
         RUNNING.discard(process)
-        out.write(late)
+        out.write(late or (f'# exit code {code}\n' if code else ''))
     with open(log, encoding='utf-8', errors='replace') as file:
         text = file.read()
     if code == SKIP:
@@ -275,14 +283,29 @@ def run(command):
     return outcome, time.monotonic() - began, text
 
 
+def telling(lines):
+    """What a failed command's output says about the failure: TAP's failed cases, or the end."""
+    bad = [n for n, line in enumerate(lines) if line.startswith('not ok')]
+    if not bad:
+        report = [n for n, line in enumerate(lines) if re.search(r'ERROR: |runtime error', line)]
+        first = report[0] if report else max(0, len(lines) - LINES_SHOWN)
+        return lines[first : first + LINES_SHOWN]
+    shown = []
+    for n in bad:
+        before = n  # cmocka says why behind a case, tidy before all of them
+        while n == bad[0] and before > 0 and lines[before - 1].startswith('#'):
+            before -= 1
+        behind = n + 1
+        while behind < len(lines) and lines[behind].startswith('#'):
+            behind += 1
+        shown += lines[before:behind]
+    head = [line for line in lines[: bad[0]] if line.startswith('# ') and line not in shown]
+    return (head + shown)[:LINES_SHOWN]
+
+
 def tell_failure(command, text):
-    lines = text.rstrip('\n').split('\n')
-    bad = [
-        n for n, line in enumerate(lines) if re.match(r'not ok|.*(ERROR: |runtime error|FAIL|# .*: )', line)
-    ]
-    first = max(0, min(bad[0] - 2 if bad else len(lines) - 25, len(lines) - 25))
     print(f'--- {command.full_name} failed:')
-    for line in lines[first : first + 40]:
+    for line in telling(text.rstrip('\n').split('\n')):
         print('    ' + line[:300])
     print(f'    (all of it: build/test-logs/{command.full_name.replace("/", "--")}.log)', flush=True)
 
@@ -296,7 +319,8 @@ def run_suite(suite, commands, workers):
             total.add(outcome)
             if outcome.failed:
                 failed.append(command.full_name)
-                tell_failure(command, text)
+                if len(failed) <= FAILURES_SHOWN:
+                    tell_failure(command, text)
     left = end_orphans()
     if left:
         total.failed += 1
@@ -339,8 +363,11 @@ def main():
         total.failed = 1
 
     seconds = time.monotonic() - began + float(os.environ.get('TERN_BUILD_SECONDS', 0))
-    for name in failed:
-        print(f'failed: {name}')
+    for suite in suites:
+        names = [name for name in failed if name.startswith((suite + '/', suite + ':'))]
+        more = f' and {len(names) - FAILURES_SHOWN} more' if len(names) > FAILURES_SHOWN else ''
+        if names:
+            print(f'failed: {" ".join(names[:FAILURES_SHOWN])}{more}')
     over = '' if seconds < MINUTES * 60 else f', over the {MINUTES} minutes that it may take'
     print(f'total time: {int(seconds // 60)} min {int(seconds % 60)} s with the builds{over}')
     print(total, flush=True)

@@ -464,7 +464,7 @@ class Tidy:
         if archive:
             self.objects(archive)
         self.found += self.allow.findings()
-        return sorted(set(self.found))
+        return sorted(set(self.found), key=lambda f: (f[2] == 'columns', f))
 
 
 def main():

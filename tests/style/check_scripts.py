@@ -125,7 +125,9 @@ class Tree:
     def __init__(self, files):
         self.root = tempfile.mkdtemp()
         shutil.copytree(
-            SCRIPTS, os.path.join(self.root, 'scripts'), ignore=shutil.ignore_patterns('tidy.allow', '__*')
+            SCRIPTS,
+            os.path.join(self.root, 'scripts'),
+            ignore=shutil.ignore_patterns('*.sh', '*.allow', '__*'),
         )
         for path, text in files.items():
             where = os.path.join(self.root, path)
