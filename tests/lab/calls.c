@@ -213,6 +213,7 @@ static void reborn(struct lab *l, int flow, long by)
     f->iss_known = f->any_seen = f->edge_known = f->peer_edge_known = f->fin_seen = false;
     f->wrote = f->read = 0;
     f->peer_ts = f->tern_ts = f->peer_ws = f->tern_ws = false;
+    f->old = f->h;
     f->h.v = 0;
     l->tuned = true;
 }

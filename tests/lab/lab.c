@@ -223,6 +223,8 @@ void lab_end(struct lab *l)
     for (int i = 0; i < LAB_FLOWS; i++) {
         if (l->flow[i].h.v)
             tern_abort(l->t, l->flow[i].h);
+        if (l->flow[i].old.v)
+            tern_abort(l->t, l->flow[i].old);
         lab_collect(l);
     }
     if (l->listener.v)
