@@ -29,8 +29,8 @@ int canvas_put(struct canvas *c, int column, enum canvas_style style, const char
     for (; *text && column < CANVAS_COLUMNS; column++) {
         int n = char_bytes(text);
         if (column >= 0) {
-            memcpy(c->cell[column], text, (size_t)n);
-            c->cell[column][n] = 0;
+            bool solid = strncmp(text, CANVAS_SOLID, 2) == 0;
+            snprintf(c->cell[column], sizeof c->cell[column], "%.*s", solid ? 1 : n, solid ? " " : text);
             c->style[column] = (unsigned char)style;
         }
         text += n;

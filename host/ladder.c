@@ -120,10 +120,18 @@ static void words(struct ladder *l, uint8_t side, enum canvas_style style, const
     }
 }
 
+/* The sentence of a cause and its rule; the rule is not broken over two rows. */
 static void cause_words(uint16_t cause, const char *before, char *buf, size_t len)
 {
     enum tern_cause c = (enum tern_cause)cause;
-    snprintf(buf, len, "%s%s [%s]", before, tern_cause_text(c), tern_cause_rule(c));
+    int n = snprintf(buf, len, "%s%s [", before, tern_cause_text(c));
+    for (const char *rule = tern_cause_rule(c); *rule && (size_t)n + 4 < len; rule++) {
+        if (*rule == ' ')
+            n += snprintf(buf + n, len - (size_t)n, CANVAS_SOLID);
+        else
+            buf[n++] = *rule;
+    }
+    snprintf(buf + n, len - (size_t)n, "]");
 }
 
 /* --- segments ---------------------------------------------------------------------------------------------------- */

@@ -163,6 +163,21 @@ static void hide(struct story *s, uint32_t first, uint32_t last)
     s->items[last].folded = last - first;
 }
 
+/* A segment and its arrival are shown or hidden together. */
+static void hide_pairs(struct story *s)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct story_item *arrival = &s->items[i];
+        if (arrival->kind != STORY_ARRIVAL || arrival->of == STORY_NOWHERE)
+            continue;
+        struct story_item *segment = &s->items[arrival->of];
+        if (segment->hidden)
+            arrival->hidden = true;
+        else if (arrival->hidden)
+            segment->of = STORY_NOWHERE;
+    }
+}
+
 void story_fold(struct story *s, uint32_t keep)
 {
     for (uint32_t i = 0; i < s->n;) {
@@ -174,11 +189,7 @@ void story_fold(struct story *s, uint32_t keep)
             hide(s, i + head, end - tail);
         i = end + 1;
     }
-    for (uint32_t i = 0; i < s->n; i++) /* a segment and its arrival are shown or hidden together */
-        if (s->items[i].kind == STORY_ARRIVAL && s->items[s->items[i].of].hidden)
-            s->items[i].hidden = true;
-        else if (s->items[i].kind == STORY_ARRIVAL && s->items[i].hidden)
-            s->items[s->items[i].of].of = STORY_NOWHERE;
+    hide_pairs(s);
 }
 
 /* --- from the trace of one stack --------------------------------------------------------------------------------- */

@@ -110,18 +110,18 @@ void model_back_to_listen(struct model *m, struct side *s)
     s->state = TERN_CLOSED;
 }
 
-static uint64_t position(uint32_t base, uint64_t near, uint32_t seq)
+/* The position nearest to the one that is expected. */
+static int64_t position(uint32_t base, int64_t near, uint32_t seq)
 {
-    int32_t step = (int32_t)(seq - (base + (uint32_t)near));
-    return step < 0 && (uint64_t)-(int64_t)step > near ? 0 : near + (uint64_t)(int64_t)step;
+    return near + (int32_t)(seq - (base + (uint32_t)near));
 }
 
-uint64_t side_out_pos(const struct side *s, uint32_t seq)
+int64_t side_out_pos(const struct side *s, uint32_t seq)
 {
     return position(s->snd.iss, s->snd.nxt, seq);
 }
 
-uint64_t side_in_pos(const struct side *s, uint32_t seq)
+int64_t side_in_pos(const struct side *s, uint32_t seq)
 {
     return position(s->rcv.irs, s->rcv.nxt, seq);
 }

@@ -4,7 +4,8 @@
  * those whose length the configuration fixes (2 MSL, the life of a half-open record and of an orphan in FIN_WAIT_2), no
  * congestion control and no policy about when to send: it only knows what may be sent and what must have been received.
  *
- * Positions are 64-bit: 0 is the SYN, 1 the first byte, and so on, so that nothing here can wrap.
+ * Positions are 64-bit: 0 is the SYN, 1 the first byte, and so on, so that nothing here can wrap; what lies before the SYN
+ * belongs to the past and is negative.
  *
  * Where the standard leaves a choice, the wire decides: a SYN for a listener is a half-open connection once SYN+ACK is sent.
  */
@@ -31,24 +32,24 @@ struct side {
     uint64_t since_us;      /* when `state` was entered (or 2 MSL started anew) */
     struct {
         uint32_t iss;
-        uint64_t una, nxt;  /* positions: oldest unacknowledged; behind the last one sent */
-        uint64_t edge;      /* right edge of the window that the peer offered */
+        int64_t una, nxt;   /* positions: oldest unacknowledged; behind the last one sent */
+        int64_t edge;       /* right edge of the window that the peer offered */
         uint8_t *bytes;     /* what the program gave */
-        uint64_t n, cap;
+        int64_t n, cap;
         uint16_t mss;       /* the peer's option; 0 = none */
         uint8_t shift;
         bool fin_asked, fin_sent, fin_acked;
     } snd;
     struct {
         uint32_t irs;
-        uint64_t nxt;       /* position expected next */
-        uint64_t edge;      /* right edge offered to the peer */
+        int64_t nxt;        /* position expected next */
+        int64_t edge;       /* right edge offered to the peer */
         uint8_t *bytes;     /* what arrived, by position - 1 */
         uint8_t *got;       /* 1 for each byte that arrived */
-        uint64_t cap;
-        uint64_t n;         /* in order */
-        uint64_t n_read;    /* the program has read */
-        uint64_t fin_at;    /* position of the peer's FIN; 0 = not seen */
+        int64_t cap;
+        int64_t n;          /* in order */
+        int64_t n_read;     /* the program has read */
+        int64_t fin_at;     /* position of the peer's FIN; 0 = not seen */
         uint8_t shift;
         bool fin;           /* the FIN was reached */
     } rcv;
@@ -56,7 +57,7 @@ struct side {
     bool ts_asked, wscale_asked; /* in our SYN */
     uint8_t wscale;         /* we offered this shift, + 1 */
     uint32_t ts_recent;     /* RFC 7323 */
-    uint64_t last_ack;      /* position last acknowledged by us */
+    int64_t last_ack;       /* position last acknowledged by us */
     uint32_t synacks;       /* SYN+ACKs sent */
     uint64_t synack_us, synack_gap_us;
     uint32_t next;          /* in its bucket, or NOBODY */
@@ -120,8 +121,8 @@ void model_state(struct model *m, struct side *s, enum tern_state to);
 void model_back_to_listen(struct model *m, struct side *s);
 
 /* Positions from numbers of the wire: the one nearest to what is expected. */
-uint64_t side_out_pos(const struct side *s, uint32_t seq);
-uint64_t side_in_pos(const struct side *s, uint32_t seq);
+int64_t side_out_pos(const struct side *s, uint32_t seq);
+int64_t side_in_pos(const struct side *s, uint32_t seq);
 
 /* Time passes: what ends by its timer alone ends. */
 void model_time(struct model *m, uint64_t now);

@@ -7,15 +7,15 @@
 /* A later one can only come from this: positions of the segment at hand. */
 struct arrival {
     const struct segment *seg;
-    uint64_t seq, end;  /* end = seq + space */
-    uint64_t ack;
+    int64_t seq, end;   /* end = seq + space */
+    int64_t ack;
     bool has_ack;
 };
 
-static uint64_t peer_edge(const struct side *s, const struct arrival *a)
+static int64_t peer_edge(const struct side *s, const struct arrival *a)
 {
     uint8_t shift = a->seg->flags & SYN ? 0 : s->snd.shift;
-    return a->ack + ((uint64_t)a->seg->window << shift);
+    return a->ack + ((int64_t)a->seg->window << shift);
 }
 
 static void agree_options(struct side *s, const struct segment *syn)
@@ -86,7 +86,7 @@ static void in_syn_sent(struct model *m, struct side *s, const struct arrival *a
 /* First: the sequence number. The window is what was offered to the peer. */
 static bool in_window(const struct side *s, const struct arrival *a)
 {
-    uint64_t nxt = s->rcv.nxt, edge = s->rcv.edge;
+    int64_t nxt = s->rcv.nxt, edge = s->rcv.edge;
     if (a->end == a->seq)
         return edge == nxt ? a->seq == nxt : a->seq >= nxt && a->seq < edge;
     return edge > nxt && ((a->seq >= nxt && a->seq < edge) || (a->end > nxt && a->end <= edge));
@@ -166,7 +166,7 @@ static bool fifth_ack(struct model *m, struct side *s, const struct arrival *a)
         return false;
     if (a->ack > s->snd.una)
         s->snd.una = a->ack;
-    uint64_t edge = peer_edge(s, a);
+    int64_t edge = peer_edge(s, a);
     if (edge > s->snd.edge)
         s->snd.edge = edge;
     s->snd.fin_acked = s->snd.fin_sent && s->snd.una == s->snd.n + 2;
@@ -183,14 +183,14 @@ static void fin_was_acked(struct model *m, struct side *s)
         model_state(m, s, TERN_CLOSED);
 }
 
-static void reserve(struct side *s, uint64_t n)
+static void reserve(struct side *s, int64_t n)
 {
     if (n <= s->rcv.cap)
         return;
-    uint64_t cap = n * 2;
-    s->rcv.bytes = realloc(s->rcv.bytes, cap);
-    s->rcv.got = realloc(s->rcv.got, cap);
-    memset(s->rcv.got + s->rcv.cap, 0, cap - s->rcv.cap);
+    int64_t cap = n * 2;
+    s->rcv.bytes = realloc(s->rcv.bytes, (size_t)cap);
+    s->rcv.got = realloc(s->rcv.got, (size_t)cap);
+    memset(s->rcv.got + s->rcv.cap, 0, (size_t)(cap - s->rcv.cap));
     s->rcv.cap = cap;
 }
 
@@ -198,10 +198,10 @@ static void reserve(struct side *s, uint64_t n)
 static void seventh_text(struct side *s, const struct arrival *a)
 {
     const struct segment *seg = a->seg;
-    uint64_t seq = a->seq + ((seg->flags & SYN) != 0);
-    uint64_t end = seq + seg->len < s->rcv.edge ? seq + seg->len : s->rcv.edge;
+    int64_t seq = a->seq + ((seg->flags & SYN) != 0);
+    int64_t end = seq + seg->len < s->rcv.edge ? seq + seg->len : s->rcv.edge;
     reserve(s, end);
-    for (uint64_t p = seq; p < end; p++)
+    for (int64_t p = seq; p < end; p++)
         if (p >= s->rcv.nxt && !s->rcv.got[p - 1]) {
             s->rcv.bytes[p - 1] = seg->data[p - seq];
             s->rcv.got[p - 1] = 1;

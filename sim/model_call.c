@@ -50,7 +50,7 @@ static void sent(struct model *m, const struct call *c, struct side *s)
         model_complain(m, "%s took data after the program had closed", model_host(m, c->host));
     if (s->snd.n + c->len > s->snd.cap) {
         s->snd.cap = (s->snd.n + c->len) * 2;
-        s->snd.bytes = realloc(s->snd.bytes, s->snd.cap);
+        s->snd.bytes = realloc(s->snd.bytes, (size_t)s->snd.cap);
     }
     memcpy(s->snd.bytes + s->snd.n, c->bytes, c->len);
     s->snd.n += c->len;
@@ -60,8 +60,8 @@ static void received_bytes(struct model *m, const struct call *c, struct side *s
 {
     const char *host = model_host(m, c->host);
     if (s->rcv.n_read + c->len > s->rcv.n)
-        model_complain(m, "%s's program read %u bytes where %llu had arrived in order", host, c->len,
-                       (unsigned long long)(s->rcv.n - s->rcv.n_read));
+        model_complain(m, "%s's program read %u bytes where %lld had arrived in order", host, c->len,
+                       (long long)(s->rcv.n - s->rcv.n_read));
     else if (memcmp(s->rcv.bytes + s->rcv.n_read, c->bytes, c->len) != 0)
         model_complain(m, "%s's program read other bytes than arrived", host);
     s->rcv.n_read += c->len;

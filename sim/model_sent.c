@@ -131,14 +131,14 @@ static void check_ack(struct model *m, struct side *s, const struct segment *seg
     }
     s->last_ack = s->rcv.nxt;
     uint8_t shift = seg->flags & SYN ? 0 : s->rcv.shift;
-    uint64_t edge = s->rcv.nxt + ((uint64_t)seg->window << shift);
-    if (edge + (1u << s->rcv.shift) <= s->rcv.edge)
+    int64_t edge = s->rcv.nxt + ((int64_t)seg->window << shift);
+    if (edge + (1 << s->rcv.shift) <= s->rcv.edge)
         complain(m, s, seg, "the window's right edge moves to the left");
     if (edge > s->rcv.edge)
         s->rcv.edge = edge;
 }
 
-static void check_bytes(struct model *m, const struct side *s, const struct segment *seg, uint64_t seq)
+static void check_bytes(struct model *m, const struct side *s, const struct segment *seg, int64_t seq)
 {
     if (seg->len == 0)
         return;
@@ -155,7 +155,7 @@ static void check_bytes(struct model *m, const struct side *s, const struct segm
         complain(m, s, seg, "beyond the peer's window");
 }
 
-static void check_fin(struct model *m, struct side *s, const struct segment *seg, uint64_t seq)
+static void check_fin(struct model *m, struct side *s, const struct segment *seg, int64_t seq)
 {
     if (!(seg->flags & FIN))
         return;
@@ -168,7 +168,7 @@ static void check_fin(struct model *m, struct side *s, const struct segment *seg
 
 static void check_seq(struct model *m, struct side *s, const struct segment *seg)
 {
-    uint64_t seq = side_out_pos(s, seg->seq);
+    int64_t seq = side_out_pos(s, seg->seq);
     bool probe = s->keepalive && seq + 1 == s->snd.nxt && seg->len <= 1 && !(seg->flags & FIN);
     if (probe)
         return;
@@ -176,7 +176,7 @@ static void check_seq(struct model *m, struct side *s, const struct segment *seg
         complain(m, s, seg, "an ACK alone bears the number that comes next");
     check_bytes(m, s, seg, seq);
     check_fin(m, s, seg, seq);
-    uint64_t end = seq + segment_space(seg);
+    int64_t end = seq + segment_space(seg);
     if (s->snd.fin_sent && end > s->snd.n + 2)
         complain(m, s, seg, "beyond the own FIN");
     if (end > s->snd.nxt)

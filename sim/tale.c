@@ -162,7 +162,8 @@ static void tell_state(struct teller *t, const struct state_change *c)
     struct story_item *i = story_add(t->s, STORY_STATE, (enum story_side)c->host, c->t_us);
     const tern_endpoint *a = c->host == A ? &c->local : &c->remote, *b = c->host == A ? &c->remote : &c->local;
     uint32_t conn = c->remote.port ? find(t, a, b) : NOBODY;
-    if (conn == NOBODY && c->remote.port)
+    bool used = conn != NOBODY && t->conv.v[conn].known[c->host];
+    if (c->remote.port && (conn == NOBODY || (to == TERN_SYN_SENT && used)))
         conn = begin(t, a, b, false);
     i->conn = conn;
     i->bulk = conn != NOBODY && t->conv.v[conn].outsider;

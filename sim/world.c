@@ -11,7 +11,7 @@
 enum {
     ARENA_BYTES = 64 << 20,
     RING_RECORDS = 1 << 12,
-    NEAR_US = 150000, /* longer than any delayed ACK, shorter than any retransmission timeout */
+    QUIET_US = 60000, /* longer than any delay and delayed ACK; shorter than what is left of any timeout */
     DELAY_MIN_US = 4000,
     DELAY_MAX_US = 48000,
     IDLE_STEPS = 10000,
@@ -303,10 +303,14 @@ bool world_until(struct world *w, bool (*done)(void *ctx), void *ctx, uint64_t u
 
 void world_settle(struct world *w)
 {
-    flush(w);
-    while (w->under_way.n > 0 || deadline(w) <= w->now + NEAR_US) {
-        if (!world_step(w, NEVER))
+    uint64_t quiet_since = w->now;
+    uint32_t before;
+    do {
+        before = w->log.n;
+        bool moved = world_step(w, quiet_since + QUIET_US);
+        if (w->log.n > before)
+            quiet_since = w->now;
+        else if (!moved)
             return;
-    }
-    flush(w);
+    } while (!w->stuck);
 }

@@ -179,7 +179,7 @@ void world_run(struct world *w, uint64_t us);
  * `done` said last. */
 bool world_until(struct world *w, bool (*done)(void *ctx), void *ctx, uint64_t us);
 
-/* Let things happen until nothing is under way and no timer is near (150 ms). */
+/* Let things happen until nothing has happened for 60 ms (what a fault holds back may still be under way). */
 void world_settle(struct world *w);
 
 /* The host's machine loses all it knew and comes back with another seed. Its ends are gone. */
