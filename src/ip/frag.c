@@ -312,9 +312,9 @@ enum tern_cause frag_add(struct arena *a, struct frag_table *t, uint64_t now, co
                          const uint8_t *packet, uint8_t link, struct frag_packet *out)
 {
     *out = (struct frag_packet){0};
+    frag_expire(a, t, now);
     if (NEVER(!ip->fragment) || !piece_fine(ip))
         return TERN_C_FRAGMENT_MALFORMED;
-    frag_expire(a, t, now);
     struct frag_datagram *d = find(t, ip, link);
     if (d == NULL)
         d = make(a, t, now, ip, link);

@@ -98,7 +98,7 @@ uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n)
 {
     bool odd = false;
     for (uint32_t i = 0; i < n; i++) {
-        sum = odd ? csum_add_odd(sum, slices[i].data, slices[i].len) : csum_add(sum, slices[i].data, slices[i].len);
+        sum = (odd ? csum_add_odd : csum_add)(sum, slices[i].data, slices[i].len);
         odd ^= slices[i].len & 1;
     }
     return sum;

@@ -45,6 +45,22 @@ static void pieces_add_up(void **state)
     }
 }
 
+/* Slices of any lengths, odd and empty ones among them. */
+static void slices_add_up(void **state)
+{
+    (void)state;
+    uint64_t r = 5;
+    uint8_t p[400];
+    rnd_bytes(&r, p, sizeof p);
+    for (int round = 0; round < 2000; round++) {
+        tern_slice slices[12];
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < 12; at += slices[i++].len)
+            slices[i] = (tern_slice){p + at, (uint32_t)(rnd(&r) % 33)};
+        assert_int_equal(csum_fold(csum_slices(0, slices, 12)), slow_csum(p, at, 0));
+    }
+}
+
 /* Every addition carries; 64 KiB of ones, and 10,000 such sums added up. */
 static void carries(void **state)
 {
@@ -94,6 +110,7 @@ int main(void)
         cmocka_unit_test(rfc1071_example),
         cmocka_unit_test(every_length_and_alignment),
         cmocka_unit_test(pieces_add_up),
+        cmocka_unit_test(slices_add_up),
         cmocka_unit_test(carries),
         cmocka_unit_test(no_bit_is_forgotten),
         cmocka_unit_test(pseudo_headers),
