@@ -225,6 +225,7 @@ static void trace_records_are_handed_over(void **state)
     tern_host_on_trace(w.a, count_record, &c);
     open_connection(w, &client, &server);
     transfer(w, client, server, 100000);
+    settle(w.a);
     assert_true(c.n > 100);
     assert_int_equal(tern_trace_take(tern_host_stack(w.a), &r, 1, &missed), 0);
     close_world(w);
