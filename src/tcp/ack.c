@@ -47,6 +47,7 @@ static uint32_t take_sacks(struct tern *t, struct tcb *c, const struct segment *
         seq_t left = s->opt.sack[i].left, right = s->opt.sack[i].right;
         if (i == 0 && seq_lt(left, s->ack)) {
             c->sum.dsacks++;
+            a->dsacked += seq_ge(left, c->undo.marker) && seq_lt(left, right) ? seq_span(left, right) : 0;
             continue;
         }
         if (seq_le(right, left) || seq_le(left, c->snd.una) || seq_gt(right, c->snd.nxt))
@@ -101,16 +102,24 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
         ack_window(t, c, s);
     struct acked a = {0};
     bool duplicate = is_duplicate(c, s, old_wnd);
-    uint32_t news = take_sacks(t, c, s, &a);
-    if (seq_gt(s->ack, n->una)) {
+    bool moved = seq_gt(s->ack, n->una);
+    if (moved)
         advance(t, c, s->ack, &a);
-        sample_rtt(t, c, s, &a);
+    uint32_t news = take_sacks(t, c, s, &a);
+    sample_rtt(t, c, s, &a);
+    rack_update(t, c, s, &a);
+    if (moved)
         timer_progress(t, c);
-    }
     c->rec.delivered += a.delivered;
     c->rec.delivered_us = t->w->now;
     c->sum.dup_acks_in += duplicate;
+    a.eifel = moved && a.any_retx && c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_ecr - c->undo.stamp) < 0;
+    bool repaired = tlp_repaired(c, s, &a, duplicate);
     recovery_on_ack(t, c, &a, news, duplicate);
+    if (repaired)
+        recovery_on_tail_repaired(t, c);
+    if (moved)
+        tlp_schedule(t, c);
     if ((s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN))
         recovery_on_ecn(t, c, old_flight);
     timer_answered(t, c);

@@ -225,10 +225,28 @@ static bool decide_fin(struct tcb *c, struct plan *p)
 /* RFC 6675 NextSeg (3): nothing is lost and nothing new may go, but the peer waits below what it has SACKed. */
 static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (c->rec.phase != PHASE_RECOVERY || !c->opt.sack || cwnd_room(c) < c->snd.mss)
+    if (c->rec.phase != PHASE_RECOVERY || !c->opt.sack || c->rack.reordering || cwnd_room(c) < c->snd.mss)
         return false;
     struct sendrec *r = sendlist_unsacked_below_high(t, &c->list);
     return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
+}
+
+/* RFC 8985 7.3: new data if there is some (cwnd is not asked), else the last segment again. */
+static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (!c->tlp.due)
+        return false;
+    c->tlp.due = false;
+    uint32_t full = full_size(c), new = min_u32(min_u32(snd_unsent(&c->snd), usable_window(&c->snd)), full);
+    if (new > 0 && may_send_data(c)) {
+        *p = (struct plan){.start = c->snd.nxt, .len = new, .why = TERN_C_SEND_TAIL_PROBE};
+        p->flags = new == snd_unsent(&c->snd) ? F_PSH : 0;
+        return true;
+    }
+    struct sendrec *r = c->list.tail != 0 ? at(t->a, c->list.tail) : NULL;
+    if (r != NULL && r->len > full)
+        r = sendlist_split(t, &c->list, r, (r->len - 1) / full * full);
+    return r != NULL && !(r->flags & SR_SACKED) && plan_again(t, c, r, full + 1, TERN_C_SEND_TAIL_PROBE, p);
 }
 
 /* RFC 9293 3.8.6.1: one byte at SND.UNA, sent before or not. Behind all data it is the FIN. */
@@ -287,7 +305,8 @@ static bool decide(struct tern *t, struct tcb *c, struct plan *p)
         *p = wait;
         return true;
     }
-    if (decide_fin(c, p) || decide_below_sacks(t, c, p) || decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p))
+    if (decide_fin(c, p) || decide_below_sacks(t, c, p) || decide_tail_probe(t, c, p) || decide_probe(t, c, p) ||
+        decide_keepalive(c, p) || decide_ack(c, p))
         return true;
     p->not_before = wait.not_before;
     return false;
@@ -466,6 +485,10 @@ static void sent_again(struct tern *t, struct tcb *c, const struct plan *p, uint
         return;
     c->sum.retransmits++;
     c->sum.retransmitted += payload;
+    if (c->undo.resent == 0)
+        c->undo.stamp = stamp_now(t, c->ts.offset);
+    if (p->why != TERN_C_SEND_TAIL_PROBE)
+        c->undo.resent += payload;
     t->w->stats.retransmits++;
     if (p->why == TERN_C_SEND_FAST_RETRANSMIT || p->why == TERN_C_SEND_PARTIAL_RETRANSMIT) {
         c->sum.fast_retransmits++;
@@ -510,8 +533,13 @@ static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
         sent_new(t, c, p, payload, chunk);
     if (c->h.state != TERN_SYN_SENT)
         acked(t, c, p, payload);
-    if (p->len > 0)
-        timer_sent(t, c);
+    if (p->len == 0)
+        return;
+    timer_sent(t, c);
+    if (p->why == TERN_C_SEND_TAIL_PROBE)
+        tlp_sent(t, c, p->again);
+    else
+        tlp_schedule(t, c);
 }
 
 static void emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *out)

@@ -1,5 +1,5 @@
 /* recovery.c - what a loss is and what follows: fast retransmit with SACK (RFC 6675), without (RFC 5681, NewReno RFC 6582), after
- * a timeout (RFC 6298, 5681 3.1), on an ECN echo (RFC 3168 6.1.2).
+ * a timeout (RFC 6298, 5681 3.1), on an ECN echo (RFC 3168 6.1.2). Losses by time are rack.c's.
  *
  *            3 duplicate ACKs, or IsLost(SND.UNA)            all up to RecoveryPoint acknowledged
  *    OPEN ──────────────────────────────────────▶ RECOVERY ────────────────────────────────▶ OPEN
@@ -28,11 +28,37 @@ static void leave(struct tern *t, struct tcb *c)
     r->lead = 0;
     r->reno_sacked = 0;
     r->rescue = r->force = false;
+    rack_recovered(&c->rack);
     trace_cwnd(t, c, TERN_C_RECOVERED);
+}
+
+/* Before the window is reduced. */
+static void remember(struct tcb *c)
+{
+    c->undo = (struct undo){.valid = true, .marker = c->snd.una, .cwnd = c->cc.cwnd, .ssthresh = c->cc.ssthresh};
+}
+
+/* Nothing was lost, the path reorders: every byte that was sent again has been reported as a duplicate (RFC 3708), or the ACK of the
+ * first one echoes a timestamp from before it was sent again (RFC 3522, 4015). Also after recovery has ended. */
+static void try_undo(struct tern *t, struct tcb *c, const struct acked *a)
+{
+    struct undo *u = &c->undo;
+    if (!u->valid || (a->dsacked == 0 && !a->eifel))
+        return;
+    u->dsacked += a->dsacked;
+    if (u->resent == 0 || c->list.lost > c->list.retx || (!a->eifel && u->dsacked < u->resent))
+        return;
+    c->cc.cwnd = max_u32(c->cc.cwnd, u->cwnd);
+    c->cc.ssthresh = max_u32(c->cc.ssthresh, u->ssthresh);
+    u->valid = false;
+    c->rec.phase = PHASE_OPEN;
+    c->rec.dupacks = 0;
+    trace_cwnd(t, c, TERN_C_UNDONE);
 }
 
 static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
 {
+    remember(c);
     struct recovery *r = &c->rec;
     uint32_t mss = c->snd.mss;
     uint32_t lead = min_u32(r->lead, flight(&c->snd)); /* limited transmit does not count (RFC 5681 3.2) */
@@ -42,11 +68,38 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     r->point = c->snd.nxt;
     r->rescue = false;
     r->force = true;
-    sendlist_mark_head_lost(t, &c->list); /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
+    if (why != TERN_C_LOSS_RACK)
+        sendlist_mark_head_lost(t, &c->list); /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
     trace_conn(t, &c->h, TERN_TRACE_LOSS, why, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, why);
     if (c->opt.ecn)
         c->snd.cwr = true; /* RFC 3168 6.1.2: told also when the cause was a loss */
+}
+
+/* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC 8985). A repetition that
+ * is lost again is found by time in either case. */
+static uint32_t judge(struct tern *t, struct tcb *c)
+{
+    uint32_t lost = c->rack.reordering ? 0 : sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+    return lost + rack_detect(t, c);
+}
+
+/* A tail loss probe has repaired a loss that nothing else told of: the window is reduced once (RFC 8985 7.4). */
+void recovery_on_tail_repaired(struct tern *t, struct tcb *c)
+{
+    if (c->rec.phase != PHASE_OPEN)
+        return;
+    c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, max_u32(flight(&c->snd), c->cc.cwnd), c->snd.mss);
+    c->cc.cwnd = c->cc.ssthresh;
+    trace_cwnd(t, c, TERN_C_LOSS_TAIL);
+}
+
+/* RACK's timer found a loss. */
+void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why)
+{
+    if (c->rec.phase == PHASE_OPEN)
+        enter(t, c, why);
+    conn_ready(t, &c->h);
 }
 
 /* Duplicate ACKs while nothing else is going on. */
@@ -61,9 +114,9 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
     if ((duplicate || sacked_now > 0) && r->dupacks < 255)
         r->dupacks++;
     if (c->opt.sack) {
-        uint32_t lost = sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
-        if (lost > 0 || (r->dupacks >= DUP_THRESH && c->list.sacked > 0))
-            enter(t, c, lost > 0 ? TERN_C_LOSS_SACK : TERN_C_LOSS_DUPACK);
+        uint32_t lost = judge(t, c);
+        if (lost > 0 || (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering))
+            enter(t, c, c->rack.reordering ? TERN_C_LOSS_RACK : lost > 0 ? TERN_C_LOSS_SACK : TERN_C_LOSS_DUPACK);
         return;
     }
     if (!duplicate)
@@ -81,7 +134,7 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a,
         return;
     }
     if (c->opt.sack) {
-        sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+        judge(t, c);
         return;
     }
     if (a->bytes > 0) { /* RFC 6582 3.2 step 3 (2): a partial ACK shows the next hole */
@@ -126,6 +179,7 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint3
         c->rec.cwr_valid = false;
     if (a->bytes > 0 && reneged(t, c))
         believe_reneging(t, c);
+    try_undo(t, c, a);
     switch ((enum recovery_phase)c->rec.phase) {
     case PHASE_OPEN:
         open_phase(t, c, a, sacked_now, duplicate);
@@ -140,7 +194,7 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint3
         if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
             leave(t, c);
         else if (c->opt.sack)
-            sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
+            judge(t, c);
         break;
     }
 }
@@ -153,6 +207,7 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     if (!again)
         c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
     c->cc.cwnd = c->snd.mss;
+    c->undo.valid = false;
     r->phase = PHASE_LOSS;
     r->point = c->snd.nxt;
     r->dupacks = 0;

@@ -6,6 +6,8 @@
  * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split when a SACK or a
  * retransmission needs part of it. A retransmission moves its record to the end of the time order.
  *
+ * The order of time holds only what may still be in the network, so that a judge by time (rack.c) meets nothing else.
+ *
  * Invariants: (1) records are neighbours without gap and cover SND.UNA..SND.NXT; (2) bytes, sacked, lost, retx are the sums of the
  * lengths of all records, of those with SACKED, LOST, RETX; (3) SACKED excludes LOST and RETX; RETX is set only on records that
  * were LOST; (4) lost_next is at or below the lowest record that is LOST and not RETX.
@@ -41,7 +43,24 @@ static void time_remove(struct tern *t, struct sendlist *l, struct sendrec *r)
         l->ttail = r->tprev;
 }
 
-/* Put `n` behind `r` in both orders. */
+static bool in_network(const struct sendrec *r)
+{
+    return !(r->flags & SR_SACKED) && (r->flags & (SR_LOST | SR_RETX)) != SR_LOST;
+}
+
+static void time_insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *n)
+{
+    ref_t me = self(t, n);
+    n->tprev = self(t, r);
+    n->tnext = r->tnext;
+    if (r->tnext != 0)
+        rec(t, r->tnext)->tprev = me;
+    else
+        l->ttail = me;
+    r->tnext = me;
+}
+
+/* Put `n` behind `r`, whose second half it is, in both orders. */
 static void insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *n)
 {
     ref_t me = self(t, n), before = self(t, r);
@@ -52,13 +71,8 @@ static void insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r,
     else
         l->tail = me;
     r->next = me;
-    n->tprev = before;
-    n->tnext = r->tnext;
-    if (r->tnext != 0)
-        rec(t, r->tnext)->tprev = me;
-    else
-        l->ttail = me;
-    r->tnext = me;
+    if (in_network(r))
+        time_insert_behind(t, l, r, n);
     l->count++;
 }
 
@@ -77,7 +91,7 @@ static void sums(struct sendlist *l, const struct sendrec *r, uint32_t len, bool
 void sendlist_init(struct sendlist *l, seq_t iss)
 {
     memset(l, 0, sizeof *l);
-    l->lost_below = iss;
+    l->lost_below = l->fack = iss;
 }
 
 struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk)
@@ -147,7 +161,8 @@ static void remove_head(struct tern *t, struct sendlist *l)
     struct sendrec *r = rec(t, l->head);
     sums(l, r, r->len, false);
     forget(t, l, r);
-    time_remove(t, l, r);
+    if (in_network(r))
+        time_remove(t, l, r);
     l->head = r->next;
     if (r->next != 0)
         rec(t, r->next)->prev = 0;
@@ -157,32 +172,51 @@ static void remove_head(struct tern *t, struct sendlist *l)
     pool_put(t->a, &t->w->sendrecs, self(t, r));
 }
 
-static void account(const struct sendrec *r, uint32_t len, struct acked *out)
+/* The latest-sent of what one ACK delivers, in order of sending (RFC 8985 5.2). */
+static void latest(struct delivery *d, uint64_t sent_us, seq_t end)
+{
+    if (d->sent_us == 0 || sent_us > d->sent_us || (sent_us == d->sent_us && seq_gt(end, d->end)))
+        *d = (struct delivery){sent_us, end};
+}
+
+/* A record, or its first part up to `end`, has arrived. */
+static void delivered(struct sendlist *l, const struct sendrec *r, seq_t end, struct acked *out)
+{
+    out->delivered += seq_span(r->start, end);
+    latest(r->times > 1 ? &out->again : &out->once, r->sent_us, end);
+    if (seq_gt(end, l->fack))
+        l->fack = end;
+    else if (seq_lt(end, l->fack) && r->times == 1)
+        out->reordered = true;
+}
+
+static void account(struct sendlist *l, const struct sendrec *r, uint32_t len, struct acked *out)
 {
     out->bytes += len;
-    if (!(r->flags & SR_SACKED))
-        out->delivered += len;
     if (r->times > 1)
         out->any_retx = true;
-    else if (!(r->flags & SR_SACKED) && out->rtt_sent_us == 0)
+    if (r->flags & SR_SACKED)
+        return;
+    delivered(l, r, seq_add(r->start, len), out);
+    if (r->times == 1 && out->rtt_sent_us == 0)
         out->rtt_sent_us = r->sent_us;
 }
 
 /* All below `una` has arrived. */
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out)
 {
-    l->lost_below = seq_max(l->lost_below, una); /* never further behind than what is compared with it */
+    l->lost_below = seq_max(l->lost_below, una); /* neither falls further behind than what it is compared with */
     while (l->head != 0) {
         struct sendrec *r = rec(t, l->head);
         if (seq_ge(r->start, una))
             return;
         if (seq_le(rec_end(r), una)) {
-            account(r, r->len, out);
+            account(l, r, r->len, out);
             remove_head(t, l);
             continue;
         }
         uint32_t n = seq_span(r->start, una);
-        account(r, n, out);
+        account(l, r, n, out);
         sums(l, r, n, false);
         r->start = una;
         r->len -= n;
@@ -209,7 +243,9 @@ static void mark_sacked(struct tern *t, struct sendlist *l, struct sendrec *r, s
 {
     if (r->times == 1)
         out->rtt_sent_us = r->sent_us; /* the latest of them: it triggered this SACK */
-    out->delivered += r->len;
+    delivered(l, r, rec_end(r), out);
+    if (in_network(r))
+        time_remove(t, l, r);
     sums(l, r, r->len, false);
     r->flags = SR_SACKED;
     sums(l, r, r->len, true);
@@ -239,6 +275,8 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
 
 static void mark_lost(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
+    if (in_network(r))
+        time_remove(t, l, r);
     sums(l, r, r->len, false);
     r->flags = (uint8_t)((r->flags | SR_LOST) & ~SR_RETX);
     sums(l, r, r->len, true);
@@ -298,6 +336,7 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
             sums(l, r, r->len, false);
             r->flags = 0;
             sums(l, r, r->len, true);
+            time_append(t, l, r); /* only to be taken out again as lost */
         }
         if (!(r->flags & SR_SACKED))
             mark_lost(t, l, r);
@@ -321,14 +360,15 @@ struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
 /* It was sent once more. */
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
-    if ((r->flags & SR_LOST) && !(r->flags & SR_RETX)) {
+    if (in_network(r)) {
+        time_remove(t, l, r);
+    } else {
         l->retx += r->len;
         r->flags |= SR_RETX;
     }
     r->sent_us = t->w->now;
     if (r->times < 255)
         r->times++;
-    time_remove(t, l, r);
     time_append(t, l, r);
 }
 
@@ -358,4 +398,25 @@ struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l)
             return r;
         }
     return NULL;
+}
+
+/* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had `patience` since its sending is
+ * lost. Returns the bytes newly lost; *next is when the oldest suspect will be, 0 = there is none. */
+uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end, uint64_t patience, uint64_t *next)
+{
+    uint32_t lost = 0;
+    *next = 0;
+    for (struct sendrec *r = rec(t, l->thead); r != NULL;) {
+        if (r->sent_us > sent_us || (r->sent_us == sent_us && seq_ge(rec_end(r), end)))
+            break;
+        if (r->sent_us + patience > t->w->now) {
+            *next = r->sent_us + patience;
+            break;
+        }
+        struct sendrec *after = rec(t, r->tnext);
+        mark_lost(t, l, r);
+        lost += r->len;
+        r = after;
+    }
+    return lost;
 }

@@ -175,7 +175,8 @@ struct snd {
 struct sendrec {
     uint32_t gen;
     ref_t next, prev;      /* by sequence; next is the free link */
-    ref_t tnext, tprev;    /* by time of the last sending, oldest first */
+    ref_t tnext, tprev;    /* by time of the last sending, oldest first; only what may still be in the network: neither
+                              SACKED, nor LOST and not sent again */
     seq_t start;
     uint32_t len;          /* sequence numbers, SYN and FIN included */
     ref_t chunk;           /* hint: where its first byte lies */
@@ -198,6 +199,7 @@ struct sendlist {
     uint32_t count;
     uint32_t bytes, sacked, lost, retx; /* sums of len: all, SACKed, LOST, RETX */
     seq_t lost_below;      /* all below that are not SACKed have been judged */
+    seq_t fack;            /* highest number delivered (RFC 8985 RACK.fack) */
 };
 
 /* Round trip and timeout (RFC 6298). */
@@ -214,6 +216,35 @@ struct cc {
     uint32_t acked;        /* bytes acknowledged since the last step of congestion avoidance */
     uint8_t algo;          /* index into the table of controls */
     uint64_t priv[8];
+};
+
+/* RACK (RFC 8985): loss judged by time of sending. */
+struct rack {
+    uint64_t xmit_us;      /* when the latest-sent of all delivered segments was sent; 0 = none yet */
+    seq_t end;             /* and its end */
+    uint32_t rtt_us;       /* its round trip */
+    bool reordering;       /* the path has been seen to reorder */
+    uint8_t mult;          /* of min_rtt / 4: the reordering window; grows with DSACKs */
+    uint8_t persist;       /* recoveries until mult falls back to 1 */
+    bool round_valid;
+    seq_t round;           /* mult grows once in a round trip */
+};
+
+/* Tail loss probe (RFC 8985 7). */
+struct tlp {
+    bool out;              /* a probe is in flight */
+    bool resent;           /* it repeated a segment (no new data was there to send) */
+    bool due;              /* one is to be sent */
+    seq_t end;             /* SND.NXT after it */
+};
+
+/* What a reduction of the window can be taken back to, when DSACKs show that every retransmission was needless (RFC 3708). */
+struct undo {
+    bool valid;
+    seq_t marker;          /* SND.UNA when it began */
+    uint32_t cwnd, ssthresh; /* before */
+    uint32_t resent, dsacked; /* bytes retransmitted since, and reported as duplicates */
+    uint32_t stamp;        /* our timestamp on the first retransmission (Eifel, RFC 3522) */
 };
 
 /* Loss recovery. */
@@ -247,6 +278,8 @@ struct timers {
     uint64_t life_us;
     uint64_t keep_us;
     uint64_t pace_us;      /* output said "not before" */
+    uint64_t tlp_us;       /* tail loss probe */
+    uint64_t reo_us;       /* RACK: when the oldest suspect becomes lost */
     uint64_t stuck_us;     /* since when data waits without progress; 0 = it does not */
 };
 
@@ -291,6 +324,9 @@ struct tcb {
     struct rtt rtt;
     struct cc cc;
     struct recovery rec;
+    struct rack rack;
+    struct undo undo;
+    struct tlp tlp;
     struct timers tm;
     struct totals sum;
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */

@@ -105,17 +105,26 @@ void reasm_clear(struct tern *t, struct rcv *r);
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);
 
 /* sendlist.c */
+struct delivery {
+    uint64_t sent_us;     /* 0 = none */
+    seq_t end;
+};
 struct acked {
     uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
     uint32_t delivered;   /* of these and of new SACKs, not SACKed before */
     uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
     bool any_retx;        /* one of them had been repeated */
+    bool reordered;       /* one of them arrived after others that were sent later (RFC 8985 6.2 step 3) */
+    struct delivery once, again; /* the latest-sent of those sent once, and of those repeated */
+    uint32_t dsacked;     /* bytes that the peer says came twice (RFC 2883) */
+    bool eifel;           /* the echoed timestamp is older than the first retransmission (RFC 3522) */
 };
 void sendlist_init(struct sendlist *l, seq_t iss);
 struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk);
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out);
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
+uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end, uint64_t patience, uint64_t *next);
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
@@ -126,8 +135,21 @@ void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r);
 void sendlist_clear(struct tern *t, struct sendlist *l);
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 
+/* rack.c */
+void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a);
+uint32_t rack_detect(struct tern *t, struct tcb *c);
+void rack_recovered(struct rack *r);
+
+/* tlp.c */
+void tlp_schedule(struct tern *t, struct tcb *c);
+void tlp_fired(struct tern *t, struct tcb *c);
+void tlp_sent(struct tern *t, struct tcb *c, bool again);
+bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate);
+
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate);
+void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
+void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why);
 void recovery_on_timeout(struct tern *t, struct tcb *c);
 void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight);
 
@@ -152,6 +174,7 @@ void timer_rearm(struct tern *t, struct tcb *c);
 void timer_fire(struct tern *t, struct conn_head *h);
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
 void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */
+void timer_restart(struct tern *t, struct tcb *c);
 void timer_answered(struct tern *t, struct tcb *c); /* an ACK came while the window is shut */
 void timer_keepalive(struct tern *t, struct tcb *c); /* something came in, or the option changed */
 void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: retransmit, persist or none */

@@ -47,6 +47,8 @@ void timer_rearm(struct tern *t, struct tcb *c)
     earlier(&min, c->tm.keep_us);
     earlier(&min, c->tm.life_us);
     earlier(&min, c->tm.pace_us);
+    earlier(&min, c->tm.reo_us);
+    earlier(&min, c->tm.tlp_us);
     earlier(&min, user_deadline(t, c));
     conn_timer(t, &c->h, min);
 }
@@ -106,6 +108,13 @@ void timer_sent(struct tern *t, struct tcb *c)
         arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
 }
 
+/* A whole timeout from now. */
+void timer_restart(struct tern *t, struct tcb *c)
+{
+    if (c->tm.rexmit == TERN_TIMER_RETRANSMIT)
+        arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
+}
+
 /* RFC 6298 5.2, 5.3 */
 void timer_progress(struct tern *t, struct tcb *c)
 {
@@ -159,6 +168,8 @@ static void retransmit(struct tern *t, struct tcb *c)
     struct timers *m = &c->tm;
     c->sum.timeouts++;
     t->w->stats.timeouts++;
+    c->tm.tlp_us = 0;
+    c->tlp.due = c->tlp.out = false;
     recovery_on_timeout(t, c);
     if (m->retries < 255)
         m->retries++;
@@ -244,6 +255,10 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         c->tm.pace_us = 0;
         conn_ready(t, &c->h);
     }
+    if (due(c->tm.reo_us, now) && rack_detect(t, c) > 0)
+        recovery_on_lost(t, c, TERN_C_LOSS_RACK);
+    if (due(c->tm.tlp_us, now))
+        tlp_fired(t, c);
     if (due(c->tm.keep_us, now))
         keepalive_fired(t, c);
     timer_rearm(t, c);

@@ -1,0 +1,88 @@
+/* rack.c - loss by time (RFC 8985 6.2): a segment is lost when one that was sent later has arrived and it has had a round trip and a
+ * little more since its own sending.
+ *
+ *   sent ──▶  s1   s2   s3   s4
+ *   arrived             s3          s1, s2 were sent before s3; when RTT + reordering window have passed since
+ *                                   their sending, they are lost. s4 is not judged.
+ *
+ * The reordering window is 0 until the path is seen to reorder (then recovery.c judges by number as well), afterwards a quarter of the
+ * smallest RTT, growing with each round trip in which a DSACK shows a needless repetition, never above SRTT. Repetitions are
+ * judged like first sendings: the send list moves them to the end of its order of time.
+ */
+#include "tcp/tcp.h"
+
+#define PERSIST 16 /* RFC 8985 6.2 step 4: recoveries that a widened window outlives */
+
+/* RFC 8985 6.2 step 2: a repeated segment's ACK may be of its first sending. */
+static bool ambiguous(const struct tcb *c, const struct segment *s, uint64_t sent_us, uint32_t stamp_sent, uint64_t now)
+{
+    if (c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_ecr - stamp_sent) < 0)
+        return true;
+    return now - sent_us < c->rtt.min_us;
+}
+
+static void advance(struct rack *r, const struct delivery *d, uint64_t now)
+{
+    if (d->sent_us < r->xmit_us || (d->sent_us == r->xmit_us && seq_le(d->end, r->end)))
+        return;
+    r->xmit_us = d->sent_us;
+    r->end = d->end;
+    r->rtt_us = (uint32_t)min_u64(now - d->sent_us, UINT32_MAX);
+}
+
+/* Step 4: a DSACK widens the reordering window, once in a round trip. */
+static void widen(struct tcb *c)
+{
+    struct rack *r = &c->rack;
+    if (r->round_valid && seq_lt(c->snd.una, r->round))
+        return;
+    r->round = c->snd.nxt;
+    r->round_valid = true;
+    r->persist = PERSIST;
+    if (r->mult < 255)
+        r->mult++;
+}
+
+void rack_recovered(struct rack *r)
+{
+    if (r->persist > 0 && --r->persist == 0)
+        r->mult = 1;
+}
+
+void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
+{
+    struct rack *r = &c->rack;
+    uint64_t now = t->w->now;
+    if (r->mult == 0)
+        r->mult = 1;
+    if (r->round_valid && seq_ge(c->snd.una, r->round))
+        r->round_valid = false;
+    if (a->dsacked > 0)
+        widen(c);
+    if (a->once.sent_us != 0)
+        advance(r, &a->once, now);
+    uint32_t stamp = (uint32_t)(a->again.sent_us / 1000) + c->ts.offset;
+    if (a->again.sent_us != 0 && !ambiguous(c, s, a->again.sent_us, stamp, now))
+        advance(r, &a->again, now);
+    if (a->reordered)
+        r->reordering = true;
+}
+
+static uint64_t window(const struct tcb *c)
+{
+    if (!c->rack.reordering)
+        return 0;
+    return min_u64((uint64_t)c->rack.mult * c->rtt.min_us / 4, c->rtt.srtt_us);
+}
+
+/* Without reordering ever seen, first sendings are judged by number (RFC 6675); here only what was repeated. The list is in order of
+ * time, so both are one walk: until reordering is seen the patience is a whole SRTT, which no first sending outlives unjudged. */
+uint32_t rack_detect(struct tern *t, struct tcb *c)
+{
+    struct rack *r = &c->rack;
+    c->tm.reo_us = 0;
+    if (!c->opt.sack || r->xmit_us == 0)
+        return 0;
+    uint64_t patience = (uint64_t)r->rtt_us + (r->reordering ? window(c) : c->rtt.srtt_us);
+    return sendlist_mark_lost_time(t, &c->list, r->xmit_us, r->end, patience, &c->tm.reo_us);
+}

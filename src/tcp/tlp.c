@@ -1,0 +1,53 @@
+/* tlp.c - tail loss probe (RFC 8985 7): when the last segments of a flight, or their ACKs, are lost, nothing comes that SACK could
+ * speak of, and only the retransmission timeout is left. Two round trips after the last sending one segment more is sent: new
+ * data if there is some, else the last segment again. The ACK that it draws starts ordinary recovery.
+ */
+#include "tcp/tcp.h"
+
+#define ACK_DELAY_US 200000u /* TLP.max_ack_delay: a single segment may wait for a delayed ACK */
+
+static bool wanted(const struct tcb *c)
+{
+    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out && c->list.count > 0 &&
+           c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 && c->tm.retries == 0;
+}
+
+/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, never behind the retransmission timeout. */
+void tlp_schedule(struct tern *t, struct tcb *c)
+{
+    c->tm.tlp_us = 0;
+    if (!wanted(c))
+        return;
+    uint64_t pto = 2ull * c->rtt.srtt_us + (flight(&c->snd) <= c->snd.mss ? ACK_DELAY_US : 2000);
+    uint64_t at_us = t->w->now + pto;
+    if (at_us < c->tm.rexmit_us)
+        c->tm.tlp_us = at_us;
+}
+
+void tlp_fired(struct tern *t, struct tcb *c)
+{
+    c->tm.tlp_us = 0;
+    if (!wanted(c))
+        return;
+    c->tlp.due = true;
+    conn_ready(t, &c->h);
+}
+
+/* RFC 8985 7.3: after the probe only the timeout is left. */
+void tlp_sent(struct tern *t, struct tcb *c, bool again)
+{
+    c->tlp = (struct tlp){.out = true, .resent = again, .end = c->snd.nxt};
+    timer_restart(t, c);
+}
+
+/* RFC 8985 7.4.2: does this ACK tell that the probe repaired a loss? */
+bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate)
+{
+    struct tlp *p = &c->tlp;
+    if (!p->out || seq_lt(s->ack, p->end))
+        return false;
+    bool resent = p->resent;
+    bool both = a->dsacked > 0 || (seq_eq(s->ack, p->end) && duplicate);
+    p->out = false;
+    return resent && !both && seq_gt(s->ack, p->end);
+}
