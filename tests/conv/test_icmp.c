@@ -1,0 +1,216 @@
+/* ICMP about a connection (RFC 9293 3.9.2.2, RFC 5927). */
+#include "lab/lab.h"
+
+/* Type and code of the same meaning in ICMP and ICMPv6. */
+struct icmp_case {
+    uint8_t type4, code4, type6, code6;
+};
+
+static void send_case(struct lab *l, struct icmp_case c, uint32_t rel_seq)
+{
+    bool v4 = tern_ip_is4(&l->ip);
+    lab_icmp(l, 0, v4 ? c.type4 : c.type6, v4 ? c.code4 : c.code6, 0, rel_seq);
+}
+
+/* MUST-56: net, host unreachable, source route failed; time exceeded; parameter problem: never an abort. */
+static const struct icmp_case soft[] = {{3, 0, 1, 0},  {3, 1, 1, 3},  {3, 5, 1, 0},
+                                        {11, 0, 3, 0}, {11, 1, 3, 1}, {12, 0, 4, 0}};
+/* SHLD-26 calls these hard: protocol, port unreachable (in IPv6 also: administratively prohibited). */
+static const struct icmp_case hard[] = {{3, 2, 1, 4}, {3, 3, 1, 1}};
+
+static struct lab *with_data_in_flight(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1000");
+    TALK(l, "send 3000\n"
+            "forget");
+    lab_events(l, 0);
+    return l;
+}
+
+/* MUST-54, MUST-56, SHLD-25, MUST-47: told to the program, and nothing more. */
+static void soft_errors(void **state)
+{
+    for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++) {
+        struct lab *l = with_data_in_flight(state);
+        send_case(l, soft[i], 1);
+        TALK(l, "= ESTABLISHED\n"
+                "events SOFT_ERROR");
+        tern_info info;
+        assert_true(lab_info(l, 0, &info));
+        assert_true(info.soft_error < 0);
+        assert_int_equal(info.icmp_type, tern_ip_is4(&l->ip) ? soft[i].type4 : soft[i].type6);
+        TALK(l, "< A 1 ack 3001\n"
+                "send 10\n"
+                "> PA 3001:3011(10) ack 1");
+        lab_end(l);
+    }
+}
+
+/* RFC 5927 and Linux against SHLD-26: in a synchronized state hard errors are soft too (documented
+ * deviation). */
+static void hard_errors_are_soft_when_open(void **state)
+{
+    for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++) {
+        struct lab *l = with_data_in_flight(state);
+        send_case(l, hard[i], 1001);
+        TALK(l, "= ESTABLISHED\n"
+                "events SOFT_ERROR");
+        lab_end(l);
+    }
+}
+
+/* While opening they end the attempt (3.9.2.2: SHOULD abort). */
+static void hard_errors_end_an_opening(void **state)
+{
+    for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++) {
+        struct lab *l = lab_new(state, NULL);
+        TALK(l, "connect\n"
+                "> S 0");
+        send_case(l, hard[i], 0);
+        TALK(l, "= CLOSED\n"
+                "? reason ICMP_HARD\n"
+                "events ENDED");
+        tern_info info;
+        assert_true(lab_info(l, 0, &info));
+        assert_true(info.error < 0);
+        lab_end(l);
+    }
+}
+
+/* Soft ones do not, also while opening (MUST-56). */
+static void soft_errors_while_opening(void **state)
+{
+    for (size_t i = 0; i < sizeof(soft) / sizeof(soft[0]); i++) {
+        struct lab *l = lab_new(state, NULL);
+        TALK(l, "connect\n"
+                "> S 0");
+        send_case(l, soft[i], 0);
+        TALK(l, "= SYN_SENT\n"
+                "< SA 0 ack 1 win 65535 <mss 1000>\n"
+                "> A 1 ack 1\n"
+                "= ESTABLISHED");
+        lab_end(l);
+    }
+}
+
+/* MUST-55: source quench is dropped and changes nothing. */
+static void source_quench(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    tern_info before, after;
+    if (!tern_ip_is4(&l->ip)) {
+        lab_end(l);
+        return;
+    }
+    assert_true(lab_info(l, 0, &before));
+    lab_icmp(l, 0, ICMP_QUENCH, 0, 0, 1);
+    assert_true(lab_info(l, 0, &after));
+    assert_int_equal(before.cwnd, after.cwnd);
+    assert_int_equal(after.soft_error, 0);
+    TALK(l, "events !SOFT_ERROR\n"
+            "> none");
+    lab_end(l);
+}
+
+/* RFC 5927 4.1: only about what is in flight: SND.UNA =< SEQ < SND.NXT. */
+static void numbers_are_checked(void **state)
+{
+    static const uint32_t bad[] = {0, 3001, 70000, 0x80000000u, (uint32_t)-5000};
+    struct lab *l = with_data_in_flight(state);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        send_case(l, soft[1], bad[i]);
+    TALK(l, "events !SOFT_ERROR\n"
+            "? soft_error 0");
+    assert_int_equal(lab_stats(l).dropped[TERN_C_ICMP_SEQ], 5);
+    send_case(l, soft[1], 3000);
+    TALK(l, "events SOFT_ERROR");
+    lab_end(l);
+}
+
+/* The same while opening: a wrong number does not end the attempt. */
+static void numbers_are_checked_while_opening(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0");
+    send_case(l, hard[0], 1);
+    send_case(l, hard[0], 12345);
+    TALK(l, "= SYN_SENT");
+    lab_end(l);
+}
+
+/* SHLD-20: reports can be switched off. */
+static void reports_off(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    TALK(l, "opt reports 0");
+    send_case(l, soft[0], 1);
+    TALK(l, "events !SOFT_ERROR\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
+/* Too big (IPv4 code 4, ICMPv6 type 2) is about the path's MTU, never an abort, whatever it says. */
+static void too_big_is_no_abort(void **state)
+{
+    static const uint32_t mtus[] = {0, 1, 68, 296, 1280, 1400, 65535, 0xffffffffu};
+    for (size_t i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+        struct lab *l = with_data_in_flight(state);
+        bool v4 = tern_ip_is4(&l->ip);
+        lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, mtus[i], 1);
+        TALK(l, "= ESTABLISHED");
+        lab_forget(l);
+        TALK(l, "< A 1 ack 3001\n"
+                "? send_unacked 0\n"
+                "= ESTABLISHED");
+        lab_end(l);
+    }
+}
+
+/* An error about no connection of ours, an error about an error, a cut one: nothing happens. */
+static void strangers(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    l->flow[5].iss = 1234;
+    l->flow[5].local.port = 999;
+    lab_icmp(l, 5, 3, 1, 0, 0);
+    lab_icmp(l, 5, 1, 0, 0, 0);
+    TALK(l, "events !SOFT_ERROR\n"
+            "= ESTABLISHED\n"
+            "> none");
+    lab_end(l);
+}
+
+/* A half-open record is not ended by ICMP from anybody (its peer is not even verified). */
+static void half_open(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1000>\n"
+            "> SA 0 ack 1");
+    send_case(l, soft[1], 0);
+    TALK(l, "= SYN_RCVD\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(soft_errors),
+        LAB_TEST(hard_errors_are_soft_when_open),
+        LAB_TEST(hard_errors_end_an_opening),
+        LAB_TEST(soft_errors_while_opening),
+        LAB_TEST(source_quench),
+        LAB_TEST(numbers_are_checked),
+        LAB_TEST(numbers_are_checked_while_opening),
+        LAB_TEST(reports_off),
+        LAB_TEST(too_big_is_no_abort),
+        LAB_TEST(strangers),
+        LAB_TEST(half_open),
+    };
+    return LAB_MAIN(tests);
+}

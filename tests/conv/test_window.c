@@ -1,0 +1,190 @@
+/* Windows large and small, scaled and not (RFC 9293 3.1 MUST-1, 3.8.6; RFC 7323 2). */
+#include "lab/lab.h"
+
+/* Acknowledge two segments at a time until the window limits and not the congestion window any more; returns
+ * what is in flight then. */
+static uint32_t fill(struct lab *l, uint32_t window)
+{
+    const struct lab_flow *f = &l->flow[0];
+    uint32_t una = 1, flight = 0;
+    for (int i = 0; i < 3000; i++) {
+        una += i ? 2000 : 0;
+        TALKF(l, "< A 1 ack %u win %u", una, window);
+        lab_forget(l);
+        flight = f->snd_max - f->iss - una;
+        if (flight + 1000 > window)
+            break;
+    }
+    return flight;
+}
+
+/* MUST-1: 0x8000 and above are large windows, not negative ones. */
+static void high_bit(void **state)
+{
+    struct lab_config cfg = {.stack = {.send_buffer = 4 << 20}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, "mss 1000");
+    TALK(l, "send 2000000");
+    assert_int_equal(fill(l, 40000), 40000);
+    lab_end(l);
+}
+
+/* The peer's scale, from 0 to 14; the SYN's own window is not scaled (RFC 7323 2.2). */
+static void peer_scales(void **state)
+{
+    for (unsigned shift = 0; shift <= 14; shift++) {
+        struct lab_config cfg = {.stack = {.send_buffer = 4 << 20}};
+        struct lab *l = lab_new(state, &cfg);
+        uint32_t window = 65535u << shift;
+        TALKF(l,
+              "connect\n"
+              "> S 0\n"
+              "< SA 0 ack 1 win 60000 <mss 1000,wscale %u>\n"
+              "> A 1 ack 1\n"
+              "? snd_wnd 60000\n"
+              "< A 1 ack 1 win %u\n"
+              "? snd_wnd %u",
+              shift, window, window);
+        lab_end(l);
+    }
+}
+
+/* A window of a MiB is really filled. */
+static void large_window_is_used(void **state)
+{
+    struct lab_config cfg = {.stack = {.send_buffer = 4 << 20}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, "mss 1000,wscale 5");
+    TALK(l, "send 3000000");
+    uint32_t flight = fill(l, 1 << 20);
+    assert_in_range(flight, (1 << 20) - 1000, 1 << 20);
+    lab_end(l);
+}
+
+/* FIELD 23: buffers of 64 KiB, 128 KiB and 1 MiB, with and without scaling: what is offered grows with the
+ * buffer, never wraps to near zero, and is 65535 at most without scaling. */
+static void offered_window(void **state)
+{
+    static const uint32_t buffers[] = {16384, 65535, 65536, 65537, 131072, 1 << 20, 3 << 20};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++)
+        for (int scaled = 0; scaled < 2; scaled++) {
+            struct lab_config cfg = {.stack = {.recv_buffer = buffers[i]}, .memory = 32u << 20};
+            struct lab *l = lab_new(state, &cfg);
+            lab_accept(l, scaled ? "mss 1460,wscale 3" : "mss 1460");
+            TALK(l, "< PA 1:11(10) ack 1\n"
+                    "+0..500ms > A 1 ack 11");
+            uint32_t offered = l->flow[0].edge - l->flow[0].peer_iss - 11;
+            uint32_t want = scaled || buffers[i] < 65535 ? buffers[i] : 65535;
+            assert_in_range(offered, want - 10 - (want >> 8), want);
+            lab_end(l);
+        }
+}
+
+/* A stream through a scaled window: the edge never goes back (audit A4), the window is never nearly shut
+ * while the program reads. */
+static void stream_through_scaled_window(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 1 << 20}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460,wscale 7");
+    uint32_t pos = 1;
+    for (int i = 0; i < 3000; i++) {
+        uint32_t len = 1 + (uint32_t)(i * 7919) % 1460;
+        TALKF(l, "< PA %u:%u(%u) ack 1", pos, pos + len, len);
+        pos += len;
+        if (i % 5 == 4)
+            lab_recv(l, 0, 100000);
+        lab_run(l, 1000);
+        lab_forget(l);
+        if (l->flow[0].edge - l->flow[0].peer_iss - pos < 1 << 19)
+            lab_fail(l, "the window is down to %u", l->flow[0].edge - l->flow[0].peer_iss - pos);
+    }
+    lab_end(l);
+}
+
+/* Data that overlaps the right edge: what is inside is taken (3.10.7.4 first, "trim"), the rest comes again.
+ */
+static void overlapping_the_edge(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 4096}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< A 1:1461(1460) ack 1\n"
+            "< A 1461:2921(1460) ack 1\n"
+            "< A 2921:4381(1460) ack 1");
+    lab_run(l, SEC);
+    lab_forget(l);
+    TALK(l, "? recv_queue 4096\n"
+            "recv 5000 -> 4096\n"
+            "> A 1 ack 4097 win 4096\n"
+            "< PA 4097:4381(284) ack 1\n"
+            "recv 5000 -> 284");
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* Old data before new in one segment: only the new part is used. */
+static void overlapping_the_left(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< PA 1:101(100) ack 1\n"
+            "< PA 51:201(150) ack 1\n"
+            "recv 1000 -> 200\n"
+            "< PA 1:301(300) ack 1\n"
+            "recv 1000 -> 100");
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* Out-of-order pieces that overlap each other in every way: each byte is delivered once. */
+static void overlapping_pieces(void **state)
+{
+    static const struct {
+        unsigned from, to;
+    } pieces[] = {{301, 401}, {251, 351}, {351, 451}, {201, 501}, {601, 701},
+                  {501, 601}, {101, 301}, {650, 801}, {1, 102}};
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK");
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        TALKF(l, "< PA %u:%u(%u) ack 1", pieces[i].from, pieces[i].to, pieces[i].to - pieces[i].from);
+        lab_forget(l);
+    }
+    TALK(l, "? recv_queue 800\n"
+            "? recv_ooo 0\n"
+            "recv 1000 -> 800");
+    lab_end(l);
+}
+
+/* FIELD 20: the out-of-order queue is full; the segment at the left edge is taken all the same. */
+static void left_edge_is_always_taken(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 65536, .budget = 0}, .memory = 0};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460,sackOK");
+    for (unsigned i = 0; i < 300; i++) { /* small islands far apart: as many records as it will keep */
+        TALKF(l, "< PA %u:%u(1) ack 1", 1001 + 200 * i, 1002 + 200 * i);
+        lab_forget(l);
+    }
+    TALK(l, "< PA 1:1001(1000) ack 1\n"
+            "recv 2000 -> 1001\n"
+            "= ESTABLISHED");
+    lab_forget(l);
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(high_bit),
+        LAB_TEST(peer_scales),
+        LAB_TEST(large_window_is_used),
+        LAB_TEST(offered_window),
+        LAB_TEST(stream_through_scaled_window),
+        LAB_TEST(overlapping_the_edge),
+        LAB_TEST(overlapping_the_left),
+        LAB_TEST(overlapping_pieces),
+        LAB_TEST(left_edge_is_always_taken),
+    };
+    return LAB_MAIN(tests);
+}
