@@ -16,7 +16,8 @@ static enum meaning meaning4(const struct icmp_msg *m)
         return MEANS_NOTHING; /* Source Quench too (MUST-55) */
     if (m->code == 4)
         return MEANS_MTU;
-    return m->code == 2 || m->code == 3 ? MEANS_HARD : MEANS_SOFT;
+    bool prohibited = m->code == 9 || m->code == 10 || m->code == 13; /* RFC 1122 3.2.2.1, RFC 1812 5.2.7.1 */
+    return m->code == 2 || m->code == 3 || prohibited ? MEANS_HARD : MEANS_SOFT;
 }
 
 static enum meaning meaning6(const struct icmp_msg *m)
