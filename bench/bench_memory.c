@@ -2,9 +2,10 @@
  *
  *     bench-memory [bulk|lives] ...      all rows by default; one JSON object a line
  *
- * bulk: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and verified. Beside it the bare
- * loop (copy in, sum, copy out) over the same W in the same run: what the machine can do at most.
- * lives: connect, 64 bytes there, 64 back, the client closes, to TIME_WAIT; the virtual clock moves so that few stay in TIME_WAIT.
+ * bulk: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and
+ * verified. Beside it the bare loop (copy in, sum, copy out) over the same W in the same run: what the
+ * machine can do at most. lives: connect, 64 bytes there, 64 back, the client closes, to TIME_WAIT; the
+ * virtual clock moves so that few stay in TIME_WAIT.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,8 @@ static void end_init(struct end *e, uint8_t host, uint32_t window, uint32_t gso,
 {
     tern_config cfg = {.recv_buffer = window, .send_buffer = 2 * window > 262144 ? 2 * window : 262144};
     cfg.seed[0] = host;
-    void *mem = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *mem =
+        mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED || tern_create(&e->t, &cfg, mem, MEMORY) < 0)
         abort();
     tern_link_info info = {.mtu = 1500, .gso_max = gso, .tx_csum = csum_free};
@@ -68,7 +70,10 @@ static int carry(struct wire *w, struct end *from, struct end *to)
             memcpy(out, p->hdr, len);
             for (uint32_t s = 0; s < p->n_slices; len += p->slices[s].len, s++)
                 memcpy(out + len, p->slices[s].data, p->slices[s].len);
-            w->rx[i] = (tern_rx_packet){.data = out, .len = len, .gso_size = p->gso_size, .link = (uint8_t)to->link,
+            w->rx[i] = (tern_rx_packet){.data = out,
+                                        .len = len,
+                                        .gso_size = p->gso_size,
+                                        .link = (uint8_t)to->link,
                                         .flags = w->csum_free ? TERN_RX_CSUM_OK : 0};
         }
         tern_rx(to->t, w->now, w->rx, n);
@@ -155,8 +160,8 @@ static void bulk(const char *row, uint32_t window, uint32_t gso, bool csum_free)
         used = cpu_seconds() - start;
     } while (used < 1.0);
     double gbit = (double)got * 8 / used / 1e9, bare = csum_free ? 0 : bare_gbit(window);
-    printf("{\"row\":\"%s\",\"window\":%u,\"gbit_per_core\":%.1f,\"bare_gbit\":%.1f,\"ratio\":%.2f}\n", row, window, gbit, bare,
-           bare > 0 ? gbit / bare : 0);
+    printf("{\"row\":\"%s\",\"window\":%u,\"gbit_per_core\":%.1f,\"bare_gbit\":%.1f,\"ratio\":%.2f}\n", row,
+           window, gbit, bare, bare > 0 ? gbit / bare : 0);
 }
 
 static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
@@ -198,7 +203,8 @@ static void lives(void)
         }
         used = cpu_seconds() - start;
     } while (used < 1.0);
-    printf("{\"row\":\"W2\",\"lives_per_cpu_second\":%.0f,\"ns\":%.0f}\n", (double)n / used, used / (double)n * 1e9);
+    printf("{\"row\":\"W2\",\"lives_per_cpu_second\":%.0f,\"ns\":%.0f}\n", (double)n / used,
+           used / (double)n * 1e9);
 }
 
 int main(int argc, char **argv)

@@ -1,10 +1,10 @@
 /* event.h - what happened: readiness for the program, and the trace for people.
  *
- * Readiness is bits on the connection's record, linked in a list: asking twice gives the union, nothing overflows, and no
- * program code runs inside the stack.
+ * Readiness is bits on the connection's record, linked in a list: asking twice gives the union, nothing
+ * overflows, and no program code runs inside the stack.
  *
- * The trace is a ring of fixed-size binary records, one for every event named in events.def. host/ prints them as text,
- * JSON, ladders; the core never makes text.
+ * The trace is a ring of fixed-size binary records, one for every event named in events.def. host/ prints
+ * them as text, JSON, ladders; the core never makes text.
  */
 #ifndef TERN_EVENT_H
 #define TERN_EVENT_H
@@ -17,13 +17,15 @@ extern "C" {
 
 enum {
     TERN_READABLE = 1,   /* recv will give bytes, end of stream or an error */
-    TERN_WRITABLE = 2,   /* send will take at least one byte (raised after a send found no room, and at connect) */
+    /* send will take at least one byte (raised after a send found no room, and at connect) */
+    TERN_WRITABLE = 2,
     TERN_CONNECTED = 4,  /* the connection is ESTABLISHED (by connect) */
     TERN_ACCEPTABLE = 8, /* a listener has a connection to accept */
     TERN_PEER_CLOSED = 16, /* the peer's FIN arrived: it will send no more (said at once, RFC 9293 3.6) */
     TERN_ENDED = 32,     /* the connection is CLOSED; info says why (tern_info.reason). Release the handle */
     TERN_URGENT = 64,    /* urgent data is announced (RFC 9293 MUST-32) */
-    TERN_SOFT_ERROR = 128, /* trouble reported: ICMP, or many retransmissions (MUST-47, SHLD-9); info has it */
+    /* trouble reported: ICMP, or many retransmissions (MUST-47, SHLD-9); info has it */
+    TERN_SOFT_ERROR = 128,
 };
 
 typedef struct tern_event {
@@ -32,8 +34,8 @@ typedef struct tern_event {
     uint32_t bits;  /* TERN_READABLE | ... : what became true since the last time this handle was reported */
 } tern_event;
 
-/* Take the handles for which something happened: at most `max`. Returns the count. Edge-triggered: a bit is reported when
- * it becomes true; the calls' -TERN_EAGAIN says when to wait again. */
+/* Take the handles for which something happened: at most `max`. Returns the count. Edge-triggered: a bit is
+ * reported when it becomes true; the calls' -TERN_EAGAIN says when to wait again. */
 int tern_events(tern *t, tern_event *out, int max);
 
 /* The kinds of trace records; one line each in events.def. */
@@ -45,10 +47,12 @@ enum tern_trace_kind {
     TERN_TRACE_KINDS
 };
 
-/* One trace record, 128 bytes. Fields that a kind does not use are zero; events.def says what a, b, c mean. */
+/* One trace record, 128 bytes. Fields that a kind does not use are zero; events.def says what a, b, c
+ * mean. */
 typedef struct tern_trace_record {
     uint64_t t_us;      /* when, the stack's clock */
-    uint64_t conn;      /* which connection, a number that grows from 1 for each record of the stack; 0 = none */
+    /* which connection, a number that grows from 1 for each record of the stack; 0 = none */
+    uint64_t conn;
     uint8_t kind;       /* enum tern_trace_kind */
     uint8_t state;      /* TCP state before (enum tern_state, stats.h) */
     uint8_t state_to;   /* TCP state after */
@@ -59,7 +63,8 @@ typedef struct tern_trace_record {
     uint32_t seq, ack;  /* absolute; as in the segment */
     uint32_t len;       /* payload bytes */
     uint32_t wnd;       /* window in bytes, scaled */
-    uint32_t iss, irs;  /* initial numbers of the connection, so that relative ones can be had (0 before known) */
+    /* initial numbers of the connection, so that relative ones can be had (0 before known) */
+    uint32_t iss, irs;
     uint16_t local_port, remote_port;
     uint32_t gso_size;  /* 0 = one segment */
     tern_ip local, remote;
@@ -71,8 +76,8 @@ typedef struct tern_trace_record {
     uint32_t up;        /* urgent pointer */
 } tern_trace_record;
 
-/* Take trace records, oldest first: at most `max` are copied to `out`. Returns the count. `*lost` (may be NULL) is set to
- * the number of records that were overwritten since the last call. Without a ring: 0. */
+/* Take trace records, oldest first: at most `max` are copied to `out`. Returns the count. `*lost` (may be
+ * NULL) is set to the number of records that were overwritten since the last call. Without a ring: 0. */
 int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost);
 
 #ifdef __cplusplus

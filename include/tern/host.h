@@ -1,10 +1,12 @@
 /* host.h - the Linux side: links, and an event loop with one descriptor for anybody's epoll.
  *
- * The core (tern.h) has no clock and no files; this does. A tern_host owns one stack, its memory and its links. Everything
- * happens in tern_host_turn: links are read, timers run, output is sent. The program does its own work between turns.
+ * The core (tern.h) has no clock and no files; this does. A tern_host owns one stack, its memory and its
+ * links. Everything happens in tern_host_turn: links are read, timers run, output is sent. The program does
+ * its own work between turns.
  *
  *     tern_host_create → tern_host_attach(link) → tern_addr_add(tern_host_stack(h), ...) → loop {
- *         wait until tern_host_fd is readable (or tern_host_wait); tern_host_turn; tern_events; send, recv... }
+ *         wait until tern_host_fd is readable (or tern_host_wait); tern_host_turn; tern_events; send, recv...
+ *         }
  *
  * After calls on sockets, call tern_host_turn (or tern_host_flush) so that their output leaves at once.
  */
@@ -21,15 +23,17 @@
 extern "C" {
 #endif
 
-/* A link: a table of functions and its own state behind it. A wrapping link (impair, trace) owns the one inside. */
+/* A link: a table of functions and its own state behind it. A wrapping link (impair, trace) owns the one
+ * inside. */
 typedef struct tern_link tern_link;
 
 struct tern_link_ops {
     const char *name;
-    /* Receive at most `max` packets that are there at `now` (us). Their bytes stay valid until the next rx on this link.
-     * Returns the count; 0 = none now; negative: the link is gone (-errno). */
+    /* Receive at most `max` packets that are there at `now` (us). Their bytes stay valid until the next rx on
+     * this link. Returns the count; 0 = none now; negative: the link is gone (-errno). */
     int (*rx)(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max);
-    /* Send; returns how many were taken (the rest is dropped by the caller and counted), negative: the link is gone. */
+    /* Send; returns how many were taken (the rest is dropped by the caller and counted), negative: the link
+     * is gone. */
     int (*tx)(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n);
     /* Descriptor to poll for reading; -1 = none (memory). */
     int (*fd)(const tern_link *l);
@@ -43,12 +47,14 @@ struct tern_link {
     tern_link_info info; /* what the stack is told */
 };
 
-/* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum offload both ways
- * where the kernel offers it, plain otherwise (also with `plain`, for tests). Does not configure addresses on the kernel's side.
- * On failure returns a negative errno and a sentence that says what to do in `err`. */
+/* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum
+ * offload both ways where the kernel offers it, plain otherwise (also with `plain`, for tests). Does not
+ * configure addresses on the kernel's side. On failure returns a negative errno and a sentence that says what
+ * to do in `err`. */
 int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len);
 
-/* Two ends in memory. `info` for both; packets are kept (at most `queue` each way) until the other end receives. */
+/* Two ends in memory. `info` for both; packets are kept (at most `queue` each way) until the other end
+ * receives. */
 int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uint32_t queue);
 
 /* What a bad path does, to packets in one direction. All in millionths, times in us. */
@@ -58,42 +64,52 @@ typedef struct tern_impair_config {
     uint64_t rate_bps;             /* 0 = no limit; then a queue of `queue_bytes` before it (0 = 256 KiB) */
     uint32_t queue_bytes;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm, reorder_ppm;
-    uint32_t reorder_min, reorder_max; /* a reordered packet is overtaken by this many others (default 3..10), at most 50 ms */
+    /* a reordered packet is overtaken by this many others (default 3..10), at most 50 ms */
+    uint32_t reorder_min, reorder_max;
     uint32_t ce_ppm;               /* ECN-capable packets marked CE */
 } tern_impair_config;
 
-/* Wrap a link: `tx` is done to what the stack sends, `rx` to what it receives (NULL: nothing). Super-segments are cut into
- * their segments (checksums completed) before they are harmed, since a path harms packets of the wire. Takes ownership of
- * `inner`. */
-int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config *tx, const tern_impair_config *rx);
+/* Wrap a link: `tx` is done to what the stack sends, `rx` to what it receives (NULL: nothing). Super-segments
+ * are cut into their segments (checksums completed) before they are harmed, since a path harms packets of the
+ * wire. Takes ownership of `inner`. */
+int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config *tx,
+                     const tern_impair_config *rx);
 
+/* Close a link that no host owns; a wrapping one closes what is inside. NULL is fine. */
 void tern_link_close(tern_link *l);
 
-/* Cut a super-segment into the packets that the wire would carry, checksums filled in. Calls `emit` for each; `pkt` and its
- * bytes are valid during the call. Works for any packet (one call when there is nothing to cut). */
-void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8_t *pkt, uint32_t len), void *ctx);
+/* Cut a super-segment into the packets that the wire would carry, checksums filled in. Calls `emit` for each;
+ * `pkt` and its bytes are valid during the call. Works for any packet (one call when there is nothing to
+ * cut). */
+void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8_t *pkt, uint32_t len),
+                  void *ctx);
 
 typedef struct tern_host tern_host;
 
 typedef struct tern_host_config {
     tern_config stack;     /* seed all zero: drawn from getrandom */
-    uint64_t memory;       /* bytes of address space for the stack; default 1 GiB; pages are used only when touched */
+    /* bytes of address space for the stack; default 1 GiB; pages are used only when touched */
+    uint64_t memory;
     const char *name;      /* for the control socket, shown by `tern ss`; NULL: no control socket */
     uint32_t trace_records;/* ring of trace records; default 0 = none; a power of two */
 } tern_host_config;
 
+/* Make a host: memory mapped, stack made, control socket opened. On failure returns a negative errno
+ * (-ENOMEM, -EINVAL, -EACCES) and a sentence that says what to do in `err`. */
 int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, size_t err_len);
-void tern_host_destroy(tern_host *h); /* links attached are closed */
+/* End it: links attached are closed, memory is returned, every handle is stale. */
+void tern_host_destroy(tern_host *h);
 tern *tern_host_stack(tern_host *h);
 
 /* Give the host a link (it owns it from now on). Returns the stack's link id, or negative. */
 int tern_host_attach(tern_host *h, tern_link *l);
 
-/* Readable whenever tern_host_turn has something to do (epoll of links, a timer, the control socket). Never changes. */
+/* Readable whenever tern_host_turn has something to do (epoll of links, a timer, the control socket). Never
+ * changes. */
 int tern_host_fd(const tern_host *h);
 
-/* Do all that is due: receive (bounded), timers, control socket, send. Never blocks. Returns > 0 when something was done,
- * 0 when not, negative when a link is gone. */
+/* Do all that is due: receive (bounded), timers, control socket, send. Never blocks. Returns > 0 when
+ * something was done, 0 when not, negative when a link is gone. */
 int tern_host_turn(tern_host *h);
 
 /* Only send what the stack has to send. */
@@ -108,7 +124,8 @@ uint64_t tern_host_now(void);
 /* Called with every trace record taken from the ring in each turn, before it can be overwritten. */
 void tern_host_on_trace(tern_host *h, void (*fn)(void *ctx, const tern_trace_record *r), void *ctx);
 
-/* Text to address: "192.0.2.1", "2001:db8::1". 0 or -EINVAL. And back (46 bytes are enough, brackets not included). */
+/* Text to address: "192.0.2.1", "2001:db8::1". 0 or -EINVAL. And back (46 bytes are enough, brackets not
+ * included). */
 int tern_ip_parse(const char *text, tern_ip *out);
 const char *tern_ip_text(const tern_ip *ip, char buf[46]);
 /* "192.0.2.1/24": prefix_len defaults to 32 or 128. */

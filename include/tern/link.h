@@ -1,7 +1,7 @@
 /* link.h - how a link hands over batches of packets, with offload flags.
  *
- * A link is whatever carries IP packets: a TUN device, memory, a test. It calls tern_rx with what arrived and sends what
- * tern_tx gives. It lives outside of the core and is never called by it.
+ * A link is whatever carries IP packets: a TUN device, memory, a test. It calls tern_rx with what arrived and
+ * sends what tern_tx gives. It lives outside of the core and is never called by it.
  */
 #ifndef TERN_LINK_H
 #define TERN_LINK_H
@@ -15,7 +15,8 @@ extern "C" {
 /* What became of a received packet. */
 enum {
     TERN_TAKEN = 0,     /* the stack's; done with */
-    TERN_UNCLAIMED = 1, /* not the stack's (another protocol or address): the program may use it. Nothing was answered */
+    /* not the stack's (another protocol or address): the program may use it. Nothing was answered */
+    TERN_UNCLAIMED = 1,
     TERN_DROPPED = 2,   /* the stack's, and refused; `cause` says why (stats.h, tern_cause_text) */
 };
 
@@ -23,8 +24,9 @@ enum {
     TERN_RX_CSUM_OK = 1,      /* the link vouches for the TCP checksum (verified, or never on a wire) */
 };
 
-/* One IP packet that arrived. It may be a super-segment: one TCP header, up to 64 KiB of payload (gso_size > 0 says what
- * the segments' size on the wire was). The bytes are read during tern_rx only; payload that is kept is copied. */
+/* One IP packet that arrived. It may be a super-segment: one TCP header, up to 64 KiB of payload (gso_size >
+ * 0 says what the segments' size on the wire was). The bytes are read during tern_rx only; payload that is
+ * kept is copied. */
 typedef struct tern_rx_packet {
     const uint8_t *data; /* first byte of the IP header */
     uint32_t len;        /* bytes, 1..65575 */
@@ -45,9 +47,10 @@ typedef struct tern_slice {
     uint32_t len;
 } tern_slice;
 
-/* One packet to send: header bytes, then the slices. With gso_size > 0 the payload is longer than one segment: the link
- * (or the kernel below it) cuts it into segments of gso_size and repeats the header (TSO). With TERN_TX_CSUM the TCP
- * checksum field holds the pseudo-header's sum and the link completes it from csum_start on (checksum offload). */
+/* One packet to send: header bytes, then the slices. With gso_size > 0 the payload is longer than one
+ * segment: the link (or the kernel below it) cuts it into segments of gso_size and repeats the header (TSO).
+ * With TERN_TX_CSUM the TCP checksum field holds the pseudo-header's sum and the link completes it from
+ * csum_start on (checksum offload). */
 typedef struct tern_tx_packet {
     uint8_t link;         /* which link */
     uint8_t flags;        /* TERN_TX_... */
@@ -67,7 +70,8 @@ enum {
     TERN_TX_IP6 = 2,  /* IPv6 (else IPv4) */
 };
 
-/* Copy a packet into `buf` (at least pkt->len bytes), as one piece. Returns its length. Neither cuts nor completes. */
+/* Copy a packet into `buf` (at least pkt->len bytes), as one piece. Returns its length. Neither cuts nor
+ * completes. */
 static inline uint32_t tern_tx_flatten(const tern_tx_packet *pkt, uint8_t *buf)
 {
     uint32_t n = 0;

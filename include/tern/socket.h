@@ -1,8 +1,9 @@
 /* socket.h - listeners and streams.
  *
- * A handle names one listener or one connection until tern_close or tern_abort releases it. A connection that has ended
- * (reset, timed out, closed in order) keeps its handle in state CLOSED, with its reason, until it is released: nothing
- * dangles and nothing is lost. Calls use the latest `now` the stack has seen (tern_tick tells it).
+ * A handle names one listener or one connection until tern_close or tern_abort releases it. A connection that
+ * has ended (reset, timed out, closed in order) keeps its handle in state CLOSED, with its reason, until it
+ * is released: nothing dangles and nothing is lost. Calls use the latest `now` the stack has seen (tern_tick
+ * tells it).
  *
  * What the calls do by state is RFC 9293 3.9.1 and 3.10.1 to 3.10.6; tests/matrix/calls.tsv has every cell.
  */
@@ -16,57 +17,60 @@
 extern "C" {
 #endif
 
-/* Listen at a local address and port (passive OPEN, RFC 9293 3.10.1). Address all zero: any address of the stack, both
- * families. `backlog` bounds half-open records and the accept queue each (1..65535; 0 = 128). When either is full a new
- * SYN (or its last ACK) draws silence, so that the peer tries again.
- * Errors: -TERN_EADDRINUSE (a listener is there), -TERN_EADDRNOTAVAIL (not an address of the stack), -TERN_EINVAL (port 0),
- * -TERN_ENOMEM. */
+/* Listen at a local address and port (passive OPEN, RFC 9293 3.10.1). Address all zero: any address of the
+ * stack, both families. `backlog` bounds half-open records and the accept queue each (1..65535; 0 = 128).
+ * When either is full a new SYN (or its last ACK) draws silence, so that the peer tries again. Errors:
+ * -TERN_EADDRINUSE (a listener is there), -TERN_EADDRNOTAVAIL (not an address of the stack), -TERN_EINVAL
+ * (port 0), -TERN_ENOMEM. */
 int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out);
 
-/* Take the oldest established connection off the accept queue. It may have ended meanwhile; then its recv says how.
- * Errors: -TERN_EAGAIN (none waiting), -TERN_EBADF, -TERN_EINVAL (not a listener). */
+/* Take the oldest established connection off the accept queue. It may have ended meanwhile; then its recv
+ * says how. Errors: -TERN_EAGAIN (none waiting), -TERN_EBADF, -TERN_EINVAL (not a listener). */
 int tern_accept(tern *t, tern_handle listener, tern_handle *out);
 
-/* Open a connection (active OPEN). `local` NULL, or with address all zero or port 0: the stack chooses (source address by
- * route, RFC 9293 MUST-44; port by RFC 6056). The SYN leaves with the next tern_tx; TERN_CONNECTED tells the end.
- * Errors: -TERN_EINVAL (port 0; a broadcast, multicast or unspecified remote, MUST-46), -TERN_EADDRINUSE (this 4-tuple
- * exists or is in TIME_WAIT), -TERN_EADDRNOTAVAIL (not our address; ephemeral ports run out), -TERN_ENETUNREACH,
- * -TERN_ENOMEM. A source route cannot be given: a documented deviation from MUST-51 to MUST-53 (docs/ARCHITECTURE.md). */
+/* Open a connection (active OPEN). `local` NULL, or with address all zero or port 0: the stack chooses
+ * (source address by route, RFC 9293 MUST-44; port by RFC 6056). The SYN leaves with the next tern_tx;
+ * TERN_CONNECTED tells the end. Errors: -TERN_EINVAL (port 0; a broadcast, multicast or unspecified remote,
+ * MUST-46), -TERN_EADDRINUSE (this 4-tuple exists or is in TIME_WAIT), -TERN_EADDRNOTAVAIL (not our address;
+ * ephemeral ports run out), -TERN_ENETUNREACH, -TERN_ENOMEM. A source route cannot be given: a documented
+ * deviation from MUST-51 to MUST-53 (docs/ARCHITECTURE.md). */
 int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out);
 
 enum {
-    TERN_MORE = 1, /* more follows at once: do not send a small segment yet (cleared by the next send without it) */
-    TERN_URG = 2,  /* the last byte of this call ends urgent data (RFC 9293 3.8.5; new programs should not, SHLD-13) */
+    /* more follows at once: do not send a small segment yet (cleared by the next send without it) */
+    TERN_MORE = 1,
+    /* the last byte of this call ends urgent data (RFC 9293 3.8.5; new programs should not, SHLD-13) */
+    TERN_URG = 2,
 };
 
-/* Queue up to `len` bytes to send. Returns how many were taken (>= 1; fewer than len when the buffer is nearly full).
- * In SYN_SENT and SYN_RCVD bytes are queued and leave after ESTABLISHED.
- * Errors: -TERN_EAGAIN (no room: wait for TERN_WRITABLE), -TERN_EPIPE (this side was shut down), -TERN_ENOTCONN (a
- * listener), -TERN_EBADF, or the reason that ended the connection (-TERN_ECONNRESET, -TERN_ECONNREFUSED, -TERN_ETIMEDOUT,
- * -TERN_EHOSTUNREACH). */
+/* Queue up to `len` bytes to send. Returns how many were taken (>= 1; fewer than len when the buffer is
+ * nearly full). In SYN_SENT and SYN_RCVD bytes are queued and leave after ESTABLISHED. Errors: -TERN_EAGAIN
+ * (no room: wait for TERN_WRITABLE), -TERN_EPIPE (this side was shut down), -TERN_ENOTCONN (a listener),
+ * -TERN_EBADF, or the reason that ended the connection (-TERN_ECONNRESET, -TERN_ECONNREFUSED,
+ * -TERN_ETIMEDOUT, -TERN_EHOSTUNREACH). */
 long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned flags);
 
-/* Copy out up to `len` received bytes in order. Returns the count; 0 = the peer has closed and all was read (also when
- * len is 0 and there is nothing to say). Reading opens the receive window.
- * Errors: -TERN_EAGAIN (nothing yet), -TERN_ENOTCONN (a listener), -TERN_EBADF, or the reason that ended the connection,
- * after the bytes that came before are read (on a reset they are lost, RFC 9293 3.10.7.4). */
+/* Copy out up to `len` received bytes in order. Returns the count; 0 = the peer has closed and all was read
+ * (also when len is 0 and there is nothing to say). Reading opens the receive window. Errors: -TERN_EAGAIN
+ * (nothing yet), -TERN_ENOTCONN (a listener), -TERN_EBADF, or the reason that ended the connection, after the
+ * bytes that came before are read (on a reset they are lost, RFC 9293 3.10.7.4). */
 long tern_recv(tern *t, tern_handle h, void *buf, size_t len);
 
-/* Look at received bytes in place: fills at most `max` slices, returns how many. They are valid until the next call on
- * this stack. 0 slices and the errors as tern_recv (0 = end of stream). */
+/* Look at received bytes in place: fills at most `max` slices, returns how many. They are valid until the
+ * next call on this stack. 0 slices and the errors as tern_recv (0 = end of stream). */
 int tern_peek(tern *t, tern_handle h, tern_slice *slices, int max);
 
-/* Drop `n` bytes from the front of what was received (n at most what tern_peek showed in all). Opens the window.
- * Errors: -TERN_EINVAL (more than is there), -TERN_EBADF, -TERN_ENOTCONN. */
+/* Drop `n` bytes from the front of what was received (n at most what tern_peek showed in all). Opens the
+ * window. Errors: -TERN_EINVAL (more than is there), -TERN_EBADF, -TERN_ENOTCONN. */
 int tern_consume(tern *t, tern_handle h, size_t n);
 
-/* Close the sending direction after what is queued: FIN (RFC 9293 3.10.4). Receiving goes on. Calling it again is fine.
- * Errors: -TERN_ENOTCONN (listener, or ended), -TERN_EBADF. */
+/* Close the sending direction after what is queued: FIN (RFC 9293 3.10.4). Receiving goes on. Calling it
+ * again is fine. Errors: -TERN_ENOTCONN (listener, or ended), -TERN_EBADF. */
 int tern_shutdown(tern *t, tern_handle h);
 
-/* Close and release the handle. A connection ends in order: what is queued is sent, then FIN; with bytes unread it is
- * reset instead (RFC 9293 SHLD-3), with linger 0 too. A listener's half-open and unaccepted children are reset.
- * Error: -TERN_EBADF. */
+/* Close and release the handle. A connection ends in order: what is queued is sent, then FIN; with bytes
+ * unread it is reset instead (RFC 9293 SHLD-3), with linger 0 too. A listener's half-open and unaccepted
+ * children are reset. Error: -TERN_EBADF. */
 int tern_close(tern *t, tern_handle h);
 
 /* Reset (RFC 9293 3.10.5) and release the handle. Error: -TERN_EBADF. */
@@ -74,22 +78,24 @@ int tern_abort(tern *t, tern_handle h);
 
 /* Options of a connection (set on a listener, they are inherited by what it accepts). */
 enum tern_option {
-    TERN_OPT_NODELAY,        /* 0/1; 1 = Nagle off (MUST-17). Default 0 (Minshall's form of Nagle) */
-    TERN_OPT_QUICKACK,       /* 0/1; 1 = never delay an ACK. Default 0 (quick at the start and after idle, else delayed) */
-    TERN_OPT_KEEPALIVE,      /* 0/1; default 0 (MUST-25) */
-    TERN_OPT_KEEPIDLE_MS,    /* quiet time before the first probe; default 7200000 (MUST-28); 1 and up */
-    TERN_OPT_KEEPINTVL_MS,   /* between probes; default 75000 */
-    TERN_OPT_KEEPCNT,        /* unanswered probes until the peer is taken for dead; default 9; 2..255 (MUST-29) */
-    TERN_OPT_USER_TIMEOUT_MS,/* unacknowledged or unsendable data ends the connection after this; 0 = the stack's retries_ms
-                                (MUST-21); UINT32_MAX = never */
-    TERN_OPT_LINGER0,        /* 0/1; 1 = tern_close resets */
-    TERN_OPT_SEND_BUFFER,    /* bytes, 1024..1<<30 */
-    TERN_OPT_RECV_BUFFER,    /* bytes, 1024..1<<30; the window scale is fixed at the SYN, so set it before for large ones */
-    TERN_OPT_DSCP,           /* 0..63: Diffserv field of what is sent (MUST-48, SHLD-21) */
-    TERN_OPT_TTL,            /* 1..255: TTL or hop limit (MUST-49) */
-    TERN_OPT_ECN,            /* TERN_ECN_... for a connection not yet opened (a listener) */
-    TERN_OPT_REPORTS,        /* 0/1; 1 = soft errors raise TERN_SOFT_ERROR. Default 1 (SHLD-20) */
-    TERN_OPT_MAX_SEG,        /* 88..65495: upper bound of the MSS used and offered; 0 = by MTU */
+    TERN_OPT_NODELAY,         /* 0/1; 1 = Nagle off (MUST-17). Default 0 (Minshall's form of Nagle) */
+    TERN_OPT_QUICKACK,        /* 0/1; 1 = never delay an ACK. Default 0 (quick at the start, then delayed) */
+    TERN_OPT_KEEPALIVE,       /* 0/1; default 0 (MUST-25) */
+    TERN_OPT_KEEPIDLE_MS,     /* quiet time before the first probe; default 7200000 (MUST-28); 1 and up */
+    TERN_OPT_KEEPINTVL_MS,    /* between probes; default 75000; 1 and up */
+    /* unanswered probes until the peer counts as dead; default 9; 2..255 (MUST-29) */
+    TERN_OPT_KEEPCNT,
+    TERN_OPT_USER_TIMEOUT_MS, /* data without acknowledgment ends the connection after this (MUST-21);
+                                 0 = the stack's retries_ms; UINT32_MAX = never */
+    TERN_OPT_LINGER0,         /* 0/1; 1 = tern_close resets */
+    TERN_OPT_SEND_BUFFER,     /* bytes, 1024..1<<30 */
+    /* bytes, 1024..1<<30; the window scale is fixed at the SYN: set large ones before */
+    TERN_OPT_RECV_BUFFER,
+    TERN_OPT_DSCP,            /* 0..63: Diffserv field of what is sent (MUST-48, SHLD-21) */
+    TERN_OPT_TTL,             /* 1..255: TTL or hop limit (MUST-49) */
+    TERN_OPT_ECN,             /* TERN_ECN_... for a connection whose SYN has not left, or a listener */
+    TERN_OPT_REPORTS,         /* 0/1; 1 = soft errors raise TERN_SOFT_ERROR. Default 1 (SHLD-20) */
+    TERN_OPT_MAX_SEG,         /* 88..65495: upper bound of the MSS used and offered; 0 = by MTU */
 };
 
 /* Set an option. Errors: -TERN_EBADF, -TERN_EINVAL (value out of range, or unknown). */

@@ -64,6 +64,7 @@ typedef struct tern_live {
     uint64_t arena_free;  /* of those, bytes in free pages */
 } tern_live;
 
+/* Count the live objects. */
 void tern_get_live(const tern *t, tern_live *out);
 
 enum tern_timer {
@@ -99,7 +100,8 @@ typedef struct tern_info {
     tern_endpoint local, remote;
     uint8_t state;              /* enum tern_state */
     bool listener;
-    bool held;                  /* the program holds the handle (false: orphan, half-open, waiting for accept) */
+    /* the program holds the handle (false: orphan, half-open, waiting for accept) */
+    bool held;
     bool unaccepted;            /* waits in a listener's accept queue */
     bool eof_read;              /* the program has read the end of the stream */
     bool fin_rcvd, fin_sent, fin_acked;
@@ -133,7 +135,8 @@ typedef struct tern_info {
     uint32_t probes;            /* unanswered keepalive or window probes */
     /* totals */
     uint64_t bytes_sent, bytes_acked, bytes_received, bytes_retransmitted;
-    uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks, dsacks;
+    uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks,
+        dsacks;
     int soft_error;             /* last soft error, negative TERN_E..., or 0 */
     uint8_t icmp_type, icmp_code; /* of it */
     uint8_t ttl_in, dscp_in;    /* of the last segment received (MAY-9) */
@@ -148,8 +151,9 @@ typedef struct tern_info {
 /* Info of one handle. Error: -TERN_EBADF. */
 int tern_get_info(const tern *t, tern_handle h, tern_info *out);
 
-/* Walk over all listeners, connections, half-open and TIME_WAIT records, held or not. Start with *cursor = 0; returns 1 and
- * fills `out`, or 0 at the end. Changing the stack during a walk may repeat or miss a record, nothing worse. */
+/* Walk over all listeners, connections, half-open and TIME_WAIT records, held or not. Start with *cursor = 0;
+ * returns 1 and fills `out`, or 0 at the end. Changing the stack during a walk may repeat or miss a record,
+ * nothing worse. */
 int tern_walk(const tern *t, uint64_t *cursor, tern_info *out);
 
 #ifdef __cplusplus

@@ -1,17 +1,18 @@
 /* tern.h - a TCP/IP stack that a program carries with it.
  *
- * One `tern` is one stack: addresses, routes, listeners, connections. All of its state lies in one block of memory
- * that the caller gives (the arena); nothing is allocated elsewhere. The stack is a function of its inputs: packets
- * (tern_rx), calls (socket.h), the time (`now`) and a seed. It reads no clock and calls nothing back; the caller asks
- * what happened (event.h) and takes what is to be sent (tern_tx).
+ * One `tern` is one stack: addresses, routes, listeners, connections. All of its state lies in one block of
+ * memory that the caller gives (the arena); nothing is allocated elsewhere. The stack is a function of its
+ * inputs: packets (tern_rx), calls (socket.h), the time (`now`) and a seed. It reads no clock and calls
+ * nothing back; the caller asks what happened (event.h) and takes what is to be sent (tern_tx).
  *
  *     link ──▶ tern_rx ──▶ records change ──▶ tern_events ──▶ program
  *     link ◀── tern_tx ◀── output decides  ◀── send/close ◀── program
  *                  tern_tick(now), at the latest at tern_next_deadline()
  *
  * Conventions of every public function:
- *  - `now` and every other time is in microseconds of one monotonic clock with an origin of the caller's choice.
- *    A `now` smaller than an earlier one is taken as the earlier one, and counted (stats.h, clock_went_back).
+ *  - `now` and every other time is in microseconds of one monotonic clock with an origin of the caller's
+ *    choice. A `now` smaller than an earlier one is taken as the earlier one, and counted (stats.h,
+ *    clock_went_back).
  *  - Functions that can fail return a negative TERN_E... value (equal to Linux's -errno), never set errno.
  *  - Ports and numbers are in host byte order; addresses are bytes in network order.
  *  - A stack is used by one thread at a time. Two stacks share nothing.
@@ -27,8 +28,8 @@
 extern "C" {
 #endif
 
-/* Error values: the numbers are Linux's errno values on x86, so that strerror(-e) explains them there; they are
- * defined here because the core has no errno.h on a bare machine. */
+/* Error values: the numbers are Linux's errno values on x86, so that strerror(-e) explains them there; they
+ * are defined here because the core has no errno.h on a bare machine. */
 enum {
     TERN_ENOENT = 2,          /* no such thing (a link, an address, a route) */
     TERN_EBADF = 9,           /* stale or foreign handle */
@@ -61,7 +62,8 @@ typedef struct tern_endpoint {
     uint16_t zone;
 } tern_endpoint;
 
-/* A name for a listener or connection: index and generation. 0 is never valid. A stale one gives -TERN_EBADF. */
+/* A name for a listener or connection: index and generation. 0 is never valid. A stale one gives
+ * -TERN_EBADF. */
 typedef struct tern_handle {
     uint64_t v;
 } tern_handle;
@@ -85,42 +87,49 @@ static inline bool tern_ip_is4(const tern_ip *ip)
 
 /* Settings of a stack. Zero in any field means the default named beside it. Checked once by tern_create. */
 typedef struct tern_config {
-    uint8_t seed[32];             /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production. All zero is
+    uint8_t seed[32]; /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production. All zero is
                                      taken as it is (tests) */
-    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 512..65536; default 4096 */
+    /* arena page and payload chunk, bytes, a power of two 512..65536; default 4096 */
+    uint32_t page_size;
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
-    uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2 MSL
+    uint32_t msl_ms; /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2 MSL
                                      (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes) */
-    uint32_t rto_min_us;          /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4 asks for 1 s as
+    uint32_t
+        rto_min_us; /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4 asks for 1 s as
                                      a SHOULD; Linux uses 200 ms; documented deviation) */
     uint32_t rto_max_us;          /* upper bound; default 120000000; at least 60 s by RFC 6298 2.5 */
     uint32_t delack_us;           /* delayed ACK; default 40000; at most 500000 (RFC 9293 MUST-40) */
-    uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at least 3 min) */
+    /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at least 3 min) */
+    uint32_t syn_retries_ms;
     uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s) */
-    uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600 (~15 min); >= 100 s */
+    /* how long unacknowledged data is repeated (R2); default 924600 (~15 min); >= 100 s */
+    uint32_t retries_ms;
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */
     uint32_t send_buffer;         /* bytes queued per connection; default 262144 */
-    uint32_t recv_buffer;         /* receive window offered at most, bytes; default 1048576; at most 1 GiB (RFC 7323) */
+    /* receive window offered at most, bytes; default 1048576; at most 1 GiB (RFC 7323) */
+    uint32_t recv_buffer;
     uint16_t port_low, port_high; /* ephemeral range, inclusive; default 32768..60999 (RFC 6056) */
     uint8_t ttl;                  /* TTL and hop limit; default 64 */
     uint8_t ecn;                  /* TERN_ECN_...; default TERN_ECN_PASSIVE (RFC 3168) */
     uint8_t no_timestamps;        /* 1: never offer RFC 7323 timestamps */
     uint8_t no_wscale;            /* 1: never offer window scaling */
     uint8_t no_sack;              /* 1: never offer SACK (RFC 2018) */
-    uint8_t unclaimed_rst;        /* TERN_RST_...: what a TCP segment to our address without a connection draws; default RST */
+    /* TERN_RST_...: what a TCP segment to our address without a connection draws; default RST */
+    uint8_t unclaimed_rst;
     void *trace;                  /* ring for trace records (event.h), 8-byte aligned, or NULL: no trace */
     uint32_t trace_records;       /* its size in records, a power of two */
 } tern_config;
 
 enum { TERN_ECN_PASSIVE = 0, TERN_ECN_ON = 1, TERN_ECN_OFF = 2 }; /* answer when asked; also ask; never */
-enum { TERN_RST_YES = 0, TERN_RST_NO = 1 };                       /* answer with RST (RFC 9293 3.10.7.1); stay silent */
+/* answer with RST (RFC 9293 3.10.7.1); stay silent */
+enum { TERN_RST_YES = 0, TERN_RST_NO = 1 };
 
 /* The smallest block that tern_create accepts for this configuration, in bytes. cfg NULL = all defaults. */
 size_t tern_min_size(const tern_config *cfg);
 
-/* Make a stack in `memory` (16-byte aligned, `size` bytes, at most 64 GiB; owned by the stack until tern_destroy). The
- * memory need not be zeroed and untouched pages stay untouched, so a large lazily backed mapping costs nothing.
- * Errors: -TERN_EINVAL (a field out of range), -TERN_ENOMEM (block too small). */
+/* Make a stack in `memory` (16-byte aligned, `size` bytes, at most 64 GiB; owned by the stack until
+ * tern_destroy). The memory need not be zeroed and untouched pages stay untouched, so a large lazily backed
+ * mapping costs nothing. Errors: -TERN_EINVAL (a field out of range), -TERN_ENOMEM (block too small). */
 int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size);
 
 /* End a stack. Nothing is sent; every handle is stale afterwards. The block is the caller's again. */
@@ -129,17 +138,18 @@ void tern_destroy(tern *t);
 struct tern_rx_packet;
 struct tern_tx_packet;
 
-/* Receive a batch: `n` packets that arrived on a link (link.h). Each packet's `verdict` is set. Acknowledgments are
- * decided once per connection and batch and leave by tern_tx (RFC 9293 MUST-58, MUST-59).
+/* Receive a batch: `n` packets that arrived on a link (link.h). Each packet's `verdict` is set.
+ * Acknowledgments are decided once per connection and batch and leave by tern_tx (RFC 9293 MUST-58, MUST-59).
  * Returns the number of packets taken by the stack (verdict TERN_TAKEN). */
 int tern_rx(tern *t, uint64_t now, struct tern_rx_packet *pkts, int n);
 
-/* Take what is to be sent now: fills at most `max` packets. Their slices point into the stack's memory and stay valid
- * until the next call on this stack. Returns the number filled; 0 = nothing more to send now. Call until 0. */
+/* Take what is to be sent now: fills at most `max` packets. Their slices point into the stack's memory and
+ * stay valid until the next call on this stack. Returns the number filled; 0 = nothing more to send now. Call
+ * until 0. */
 int tern_tx(tern *t, uint64_t now, struct tern_tx_packet *pkts, int max);
 
-/* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the way to tell
- * the stack the time before calls on sockets, which use the latest `now` seen. */
+/* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the
+ * way to tell the stack the time before calls on sockets, which use the latest `now` seen. */
 void tern_tick(tern *t, uint64_t now);
 
 /* When tern_tick must be called at the latest (it may be early, never late); UINT64_MAX = no timer is armed.
@@ -152,20 +162,21 @@ uint64_t tern_now(const tern *t);
 /* A link as the stack knows it. */
 typedef struct tern_link_info {
     uint32_t mtu;        /* largest IP packet, bytes, 576..65535 (1280 at least for IPv6) */
-    uint32_t gso_max;    /* largest TCP payload handed over as one super-segment with gso_size; 0 = the link cannot split */
+    /* largest TCP payload handed over as one super-segment with gso_size; 0 = the link cannot split */
+    uint32_t gso_max;
     bool tx_csum;        /* the link fills in TCP checksums (csum_start, csum_offset) */
 } tern_link_info;
 
 /* Add a link. Returns its id, 1..15. Errors: -TERN_EINVAL, -TERN_ENOMEM (too many). */
 int tern_link_add(tern *t, const tern_link_info *info);
 
-/* Give a link an address with its on-link prefix (prefix_len of the address family: 0..32 or 0..128). Packets to it are
- * this stack's; connections may use it as source; its prefix is routed to the link. At most 64 addresses.
- * Errors: -TERN_EINVAL (multicast, unspecified, bad link), -TERN_EEXIST, -TERN_ENOMEM. */
+/* Give a link an address with its on-link prefix (prefix_len of the address family: 0..32 or 0..128). Packets
+ * to it are this stack's; connections may use it as source; its prefix is routed to the link. At most 64
+ * addresses. Errors: -TERN_EINVAL (multicast, unspecified, bad link), -TERN_EEXIST, -TERN_ENOMEM. */
 int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len);
 
-/* Route `dst`/`prefix_len` to a link; longest prefix wins. At most 64 routes (prefixes of addresses included).
- * Errors as tern_addr_add. */
+/* Route `dst`/`prefix_len` to a link; longest prefix wins. At most 64 routes (prefixes of addresses
+ * included). Errors as tern_addr_add. */
 int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len);
 
 /* "0.1.0": the version of the library. */

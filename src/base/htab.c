@@ -36,7 +36,11 @@ struct segment {
 };
 
 /* Bijective, so that equal means equal before and after; spreads hashes that differ in few bits. */
-static inline uint32_t mix(uint32_t hash) { return (hash ^ hash >> 16) * 0x9e3779b1u; }
+static inline uint32_t mix(uint32_t hash)
+{
+    hash = (hash ^ hash >> 16) * 0x9e3779b1u;
+    return hash ^ hash >> 15;
+}
 
 static inline uint32_t slots_in(const struct arena *a)
 {

@@ -1,13 +1,16 @@
-/* echo.c - answers to ICMP and ICMPv6 echo (RFC 1122 3.2.2.6, RFC 4443 4.2). A few wait in a ring for tern_tx. */
+/* echo.c - answers to ICMP and ICMPv6 echo (RFC 1122 3.2.2.6, RFC 4443 4.2). A few wait in a ring for
+ * tern_tx. */
 #include "ip/ip.h"
 
-bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m, uint8_t link)
+bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m,
+                   uint8_t link)
 {
     uint32_t hdr = ip->version == 4 ? 28 : 48;
     if (s->echo_count == IP_ECHOES || m->body_len + hdr > s->links[link].mtu || !ip_valid_peer(s, &ip->src))
         return false;
     struct ip_echo *e = &s->echoes[(s->echo_head + s->echo_count) % IP_ECHOES];
-    *e = (struct ip_echo){.src = ip->dst, .dst = ip->src, .rest = m->rest, .link = link, .tos = (uint8_t)(ip->tos & ~3)};
+    *e = (struct ip_echo){.src = ip->dst, .dst = ip->src, .rest = m->rest, .link = link, .tos =
+    *(uint8_t)(ip->tos & ~3)};
     chunkq_init(&e->body, 0);
     if (chunkq_append(a, &e->body, m->body, m->body_len, MEM_DATA) < m->body_len) {
         chunkq_clear(a, &e->body);

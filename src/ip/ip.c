@@ -12,7 +12,10 @@ int ip_link_add(struct ip_state *s, const tern_link_info *info)
     return id;
 }
 
-static bool link_known(const struct ip_state *s, int link) { return link > 0 && (uint32_t)link <= s->n_links; }
+static bool link_known(const struct ip_state *s, int link)
+{
+    return link > 0 && (uint32_t)link <= s->n_links;
+}
 
 int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_len)
 {
@@ -21,7 +24,8 @@ int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_le
         return -TERN_EINVAL;
     for (uint32_t i = 0; i < s->n_routes; i++) {
         const struct ip_route *r = &s->routes[i];
-        if (r->prefix_len == prefix_len && tern_ip_is4(&r->dst) == tern_ip_is4(dst) && ip_prefix_eq(&r->dst, dst, prefix_len))
+        if (r->prefix_len == prefix_len && tern_ip_is4(&r->dst) == tern_ip_is4(dst) &&
+            ip_prefix_eq(&r->dst, dst, prefix_len))
             return r->link == link ? -TERN_EEXIST : -TERN_EINVAL;
     }
     if (s->n_routes == IP_ROUTES)
@@ -61,7 +65,8 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip)
 /* All host bits one (RFC 922), in a prefix that has a broadcast address at all (RFC 3021). */
 static bool directed_broadcast(const struct ip_addr *a, const tern_ip *ip)
 {
-    if (!tern_ip_is4(&a->ip) || !tern_ip_is4(ip) || a->prefix_len > 30 || !ip_prefix_eq(&a->ip, ip, a->prefix_len))
+    if (!tern_ip_is4(&a->ip) || !tern_ip_is4(ip) || a->prefix_len > 30 ||
+        !ip_prefix_eq(&a->ip, ip, a->prefix_len))
         return false;
     uint32_t host = 0xffffffffu >> a->prefix_len;
     return (get32(ip->b + 12) & host) == host;
@@ -89,7 +94,8 @@ int ip_route(const struct ip_state *s, const tern_ip *dst)
     int best = 0, best_len = -1;
     for (uint32_t i = 0; i < s->n_routes; i++) {
         const struct ip_route *r = &s->routes[i];
-        if (tern_ip_is4(&r->dst) != tern_ip_is4(dst) || r->prefix_len <= best_len || !ip_prefix_eq(&r->dst, dst, r->prefix_len))
+        if (tern_ip_is4(&r->dst) != tern_ip_is4(dst) || r->prefix_len <= best_len ||
+            !ip_prefix_eq(&r->dst, dst, r->prefix_len))
             continue;
         best = r->link;
         best_len = r->prefix_len;

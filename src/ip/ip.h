@@ -1,7 +1,7 @@
 /* ip.h - addresses, routes, links, and the answers that IP gives by itself.
  *
- * A handful of addresses and routes, so plain arrays searched in order. Nothing here knows TCP: stack/rx.c asks ip_in what a
- * packet is and hands segments on.
+ * A handful of addresses and routes, so plain arrays searched in order. Nothing here knows TCP: stack/rx.c
+ * asks ip_in what a packet is and hands segments on.
  */
 #ifndef IP_IP_H
 #define IP_IP_H
@@ -57,23 +57,24 @@ int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_le
 
 bool ip_is_ours(const struct ip_state *s, const tern_ip *ip);
 
-/* Whether a peer may have this address: not unspecified, multicast, broadcast (also of our prefixes), or one of ours' link
- * being a lie (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
+/* Whether a peer may have this address: not unspecified, multicast, broadcast (also of our prefixes), or one
+ * of ours' link being a lie (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip);
 bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip);
 
 /* Link towards a destination (longest prefix); 0 = no route. */
 int ip_route(const struct ip_state *s, const tern_ip *dst);
 
-/* Source address for a destination by that link; false: none of the family (RFC 6724's order where it can matter: same
- * address, same scope, longest matching prefix). */
+/* Source address for a destination by that link; false: none of the family (RFC 6724's order where it can
+ * matter: same address, same scope, longest matching prefix). */
 bool ip_source(const struct ip_state *s, int link, const tern_ip *dst, tern_ip *out);
 
 /* Largest TCP payload with an option-less header on this link: MMS_S - 20 (RFC 9293 MUST-16, MUST-67). */
 uint32_t ip_mss(const struct ip_state *s, int link, const tern_ip *remote);
 
 /* Take an echo request: a reply is queued. False: no room (dropped). */
-bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m, uint8_t link);
+bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m,
+                   uint8_t link);
 
 /* Emit one waiting echo reply; false = none. */
 bool ip_echo_emit(struct arena *a, struct ip_state *s, tern_tx_packet *out);

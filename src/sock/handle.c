@@ -1,4 +1,5 @@
-/* handle.c - a handle is a reference and the generation that the record had: a stale one never reaches a record of another life. */
+/* handle.c - a handle is a reference and the generation that the record had: a stale one never reaches a
+ * record of another life. */
 #include "sock/sock.h"
 
 struct conn_head *sock_find(struct tern *t, tern_handle h)

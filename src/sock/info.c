@@ -52,8 +52,9 @@ static void next_timer(const struct tcb *c, tern_info *out)
         uint8_t kind;
         uint64_t us;
     } all[] = {
-        {c->tm.rexmit, c->tm.rexmit_us},        {TERN_TIMER_DELACK, c->ack.delack_us}, {TERN_TIMER_KEEPALIVE, c->tm.keep_us},
-        {c->tm.life, c->tm.life_us},            {TERN_TIMER_PACE, c->tm.pace_us},
+        {c->tm.rexmit, c->tm.rexmit_us},       {TERN_TIMER_DELACK, c->ack.delack_us},
+        {TERN_TIMER_KEEPALIVE, c->tm.keep_us}, {c->tm.life, c->tm.life_us},
+        {TERN_TIMER_PACE, c->tm.pace_us},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i].us != 0 && (out->timer_us == 0 || all[i].us < out->timer_us)) {
@@ -66,7 +67,8 @@ static void queues(const struct tcb *c, tern_info *out)
 {
     out->recv_queue = c->rcv.q.len;
     out->recv_ooo = c->rcv.ooo_bytes;
-    out->send_queue = c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD ? c->snd.q.len : snd_unsent(&c->snd);
+    out->send_queue =
+        c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD ? c->snd.q.len : snd_unsent(&c->snd);
     out->send_unacked = c->snd.q.len - min_u32(c->snd.q.len, out->send_queue);
     out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0;
     out->rcv_wnd = rcv_wnd(&c->rcv);

@@ -24,7 +24,8 @@ static struct listener *listener_new(struct tern *t, const tern_endpoint *local,
     return l;
 }
 
-/* MUST-41: a new record or a failure; nothing that exists is touched. MUST-42: connections on the port do not matter. */
+/* MUST-41: a new record or a failure; nothing that exists is touched. MUST-42: connections on the port do not
+ * matter. */
 int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out)
 {
     bool any = ip_is_unspecified(&local->ip);
@@ -82,7 +83,8 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
 }
 
 /* Addresses and port as the connection will use them (MUST-43, MUST-44, MUST-46). */
-static int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_endpoint *out, int *link)
+static int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_endpoint *out,
+                  int *link)
 {
     if (remote->port == 0 || !ip_valid_peer(&t->w->ip, &remote->ip))
         return -TERN_EINVAL;

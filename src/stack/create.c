@@ -14,7 +14,8 @@ static bool config_valid(const tern_config *c)
     uint32_t page = page_size(c);
     if (page < 2048 || page > 65536 || (page & (page - 1)) != 0)
         return false;
-    if (c->msl_ms > 600000 || c->delack_us > 500000 || c->ecn > TERN_ECN_OFF || c->unclaimed_rst > TERN_RST_NO)
+    if (c->msl_ms > 600000 || c->delack_us > 500000 || c->ecn > TERN_ECN_OFF ||
+        c->unclaimed_rst > TERN_RST_NO)
         return false;
     if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
         return false;
@@ -92,7 +93,8 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
     memset(t, 0, sizeof *t);
     t->a = (struct arena *)((uint8_t *)memory + handle_size());
     void *world;
-    if (!arena_init(t->a, size - handle_size(), cfg->budget, page_size(cfg), ROUND16(sizeof(struct world)), &world))
+    if (!arena_init(t->a, size - handle_size(), cfg->budget, page_size(cfg), ROUND16(sizeof(struct world)),
+                    &world))
         return -TERN_ENOMEM;
     t->w = world;
     fill_settings(&t->w->set, cfg);
@@ -116,7 +118,10 @@ void tern_destroy(tern *t)
 
 int tern_link_add(tern *t, const tern_link_info *info) { return ip_link_add(&t->w->ip, info); }
 
-int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len) { return ip_addr_add(&t->w->ip, link, ip, prefix_len); }
+int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len)
+{
+    return ip_addr_add(&t->w->ip, link, ip, prefix_len);
+}
 
 int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len)
 {

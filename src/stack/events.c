@@ -20,4 +20,7 @@ int tern_events(tern *t, tern_event *out, int max)
     return n;
 }
 
-int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost) { return trace_take(&t->trace, out, max, lost); }
+int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost)
+{
+    return trace_take(&t->trace, out, max, lost);
+}

@@ -12,8 +12,9 @@ static const struct {
 };
 _Static_assert(ARRAY_LEN(causes) == TERN_CAUSES, "every cause has its words");
 
-static const char *const states[] = {"CLOSED",     "LISTEN",     "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "FIN_WAIT_1",
-                                     "FIN_WAIT_2", "CLOSE_WAIT", "CLOSING",  "LAST_ACK", "TIME_WAIT"};
+static const char *const states[] = {"CLOSED",      "LISTEN",     "SYN_SENT",   "SYN_RCVD",
+                                     "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "CLOSE_WAIT",
+                                     "CLOSING",     "LAST_ACK",   "TIME_WAIT"};
 _Static_assert(ARRAY_LEN(states) == TERN_STATES, "every state has a name");
 
 const char *tern_state_name(enum tern_state s) { return (unsigned)s < TERN_STATES ? states[s] : "?"; }

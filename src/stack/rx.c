@@ -46,7 +46,8 @@ static bool for_us(struct tern *t, const struct ip_hdr *ip)
 }
 
 /* A whole packet, reassembled or not. `unclaimed` is set when it is not ours. */
-static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip, bool *unclaimed)
+static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
+                                bool *unclaimed)
 {
     bool icmp = ip->proto == (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6);
     if (ip->proto == PROTO_TCP)
@@ -57,7 +58,8 @@ static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const s
     return TERN_CAUSE_NONE;
 }
 
-static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip, bool *unclaimed)
+static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
+                                   bool *unclaimed)
 {
     struct frag_packet whole = {0};
     struct ip_hdr inner;

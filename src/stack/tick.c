@@ -10,7 +10,10 @@ void stack_clock(struct tern *t, uint64_t now)
         t->w->now = now;
 }
 
-static struct conn_head *head_of(struct wnode *n) { return (struct conn_head *)((uint8_t *)n - offsetof(struct conn_head, timer)); }
+static struct conn_head *head_of(struct wnode *n)
+{
+    return (struct conn_head *)((uint8_t *)n - offsetof(struct conn_head, timer));
+}
 
 void tern_tick(tern *t, uint64_t now)
 {

@@ -1,6 +1,8 @@
-/* tx.c - what is to be sent is taken: stateless answers first, then each connection on the ready list in turn.
+/* tx.c - what is to be sent is taken: stateless answers first, then each connection on the ready list in
+ * turn.
  *
- * A connection gives a few packets and goes to the end of the list, so that one with much to send does not hold up the others.
+ * A connection gives a few packets and goes to the end of the list, so that one with much to send does not
+ * hold up the others.
  */
 #include "stack/stack.h"
 #include "tcp/tcp.h"

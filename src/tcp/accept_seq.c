@@ -1,5 +1,5 @@
-/* accept_seq.c - the first step: is the segment in the window (RFC 9293 3.10.7.4), is it of this life (PAWS, RFC 7323 5), and the
- * challenge ACK for what an attacker could have guessed (RFC 5961).
+/* accept_seq.c - the first step: is the segment in the window (RFC 9293 3.10.7.4), is it of this life (PAWS,
+ * RFC 7323 5), and the challenge ACK for what an attacker could have guessed (RFC 5961).
  */
 #include "tcp/tcp.h"
 
@@ -54,8 +54,8 @@ static bool in_window(const struct rcv *r, const struct segment *s)
     return seq_in(s->seq, r->nxt, wnd) || seq_in(seq_add(s->seq, len - 1), r->nxt, wnd);
 }
 
-/* RFC 9293 A.2: a repeated FIN, a keepalive or a crossing window probe ends exactly at RCV.NXT, or starts there while our window is
- * shut. It fails the test, yet its ACK is news that must not be lost. */
+/* RFC 9293 A.2: a repeated FIN, a keepalive or a crossing window probe ends exactly at RCV.NXT, or starts
+ * there while our window is shut. It fails the test, yet its ACK is news that must not be lost. */
 static bool ack_counts(const struct rcv *r, const struct segment *s)
 {
     if (s->flags & F_SYN)
@@ -65,7 +65,8 @@ static bool ack_counts(const struct rcv *r, const struct segment *s)
     return seq_eq(seq_add(s->seq, max_u32(seg_len(s), 1)), r->nxt);
 }
 
-static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict)
+static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct segment *s,
+                                     enum seq_verdict *verdict)
 {
     *verdict = SEQ_OUT;
     if (s->flags & F_RST)

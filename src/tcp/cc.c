@@ -1,5 +1,6 @@
-/* cc.c - congestion control behind one const table. In bytes, never in segments. This file: the table, the initial window,
- * and NewReno's arithmetic (RFC 5681). A control sees its own group and numbers, never the connection.
+/* cc.c - congestion control behind one const table. In bytes, never in segments. This file: the table, the
+ * initial window, and NewReno's arithmetic (RFC 5681). A control sees its own group and numbers, never the
+ * connection.
  */
 #include "tcp/tcp.h"
 
@@ -13,9 +14,9 @@ static void newreno_init(struct cc *cc, uint32_t mss)
     cc->acked = 0;
 }
 
-/* How many segments one ACK may add in slow start. RFC 5681 3.1 asks for at most one SMSS an ACK, written for receivers that
- * acknowledge every second segment. Receivers with receive offload acknowledge 64 KiB at once; RFC 3465 counts bytes with a
- * limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
+/* How many segments one ACK may add in slow start. RFC 5681 3.1 asks for at most one SMSS an ACK, written for
+ * receivers that acknowledge every second segment. Receivers with receive offload acknowledge 64 KiB at once;
+ * RFC 3465 counts bytes with a limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
 #define SLOW_START_LIMIT 8
 
 /* `bytes` newly acknowledged while not in recovery. */

@@ -1,4 +1,5 @@
-/* check.c - the numbered invariants of tcb.h, run after every verb in tests and simulation. A broken one traps. */
+/* check.c - the numbered invariants of tcb.h, run after every verb in tests and simulation. A broken one
+ * traps. What they guard: the variables of RFC 9293 3.3.1, the right edge of SHLD-14, the states of 3.3.2. */
 #include "tcp/tcp.h"
 
 static void check_sendlist(struct tern *t, struct tcb *c)
@@ -18,7 +19,8 @@ static void check_sendlist(struct tern *t, struct tcb *c)
         count++;
         r = s->next;
     }
-    ASSERT(bytes == c->list.bytes && sacked == c->list.sacked && lost == c->list.lost && retx == c->list.retx);
+    ASSERT(bytes == c->list.bytes && sacked == c->list.sacked && lost == c->list.lost &&
+           retx == c->list.retx);
     ASSERT(count == c->list.count);
     if (c->h.state != TERN_CLOSED && c->h.state != TERN_TIME_WAIT)
         ASSERT(seq_eq(expect, c->snd.nxt));
@@ -67,7 +69,8 @@ static void check_timers(struct tern *t, const struct tcb *c)
     ASSERT(!flying || c->tm.rexmit != TERN_TIMER_NONE); /* 6 */
     uint64_t deadline = c->tm.rexmit != TERN_TIMER_NONE ? c->tm.rexmit_us : c->tm.life_us;
     if (deadline != 0) /* 5 */
-        ASSERT(wheel_armed(&c->h.timer) && wheel_when(&t->w->wheel, &c->h.timer) <= max_u64(deadline, t->w->now));
+        ASSERT(wheel_armed(&c->h.timer) &&
+               wheel_when(&t->w->wheel, &c->h.timer) <= max_u64(deadline, t->w->now));
 }
 
 static void check_state(const struct tcb *c)

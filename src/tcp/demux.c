@@ -1,12 +1,13 @@
 /* demux.c - from addresses and ports to the record: one keyed hash over the 4-tuple.
  *
- * Half-open, open and TIME_WAIT records share one table, so a segment costs one look-up. The hash is keyed by the seed, so
- * that nobody outside can aim at one slot. A connection is found before a listener: a segment of an existing pair never
- * reaches the listener on the same port (RFC 9293 3.10.7).
+ * Half-open, open and TIME_WAIT records share one table, so a segment costs one look-up. The hash is keyed by
+ * the seed, so that nobody outside can aim at one slot. A connection is found before a listener: a segment of
+ * an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
  */
 #include "tcp/tcp.h"
 
-uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                    uint16_t rport)
 {
     uint8_t key[36];
     memcpy(key, local->b, 16);
@@ -16,12 +17,15 @@ uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const 
     return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
 }
 
-static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                 uint16_t rport)
 {
-    return h->local_port == lport && h->remote_port == rport && ip_eq(&h->remote, remote) && ip_eq(&h->local, local);
+    return h->local_port == lport && h->remote_port == rport && ip_eq(&h->remote, remote) &&
+           ip_eq(&h->local, local);
 }
 
-struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                             uint16_t rport)
 {
     struct htab_iter it;
     uint32_t hash = demux_hash(t, local, lport, remote, rport);
@@ -37,7 +41,10 @@ bool demux_insert(struct tern *t, struct conn_head *h)
     return htab_insert(t->a, &t->w->conns, h->hash, self(t, h), MEM_DATA);
 }
 
-void demux_remove(struct tern *t, struct conn_head *h) { htab_remove(t->a, &t->w->conns, h->hash, self(t, h)); }
+void demux_remove(struct tern *t, struct conn_head *h)
+{
+    htab_remove(t->a, &t->w->conns, h->hash, self(t, h));
+}
 
 void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to)
 {
@@ -46,13 +53,17 @@ void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to)
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */
-static uint32_t port_hash(struct tern *t, uint16_t port) { return (uint32_t)siphash13(t->w->key_table, &port, sizeof port); }
+static uint32_t port_hash(struct tern *t, uint16_t port)
+{
+    return (uint32_t)siphash13(t->w->key_table, &port, sizeof port);
+}
 
 struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port)
 {
     struct htab_iter it;
     uint32_t hash = port_hash(t, port);
-    for (ref_t r = htab_first(t->a, &t->w->listeners, hash, &it); r != 0; r = htab_next(t->a, &t->w->listeners, &it)) {
+    for (ref_t r = htab_first(t->a, &t->w->listeners, hash, &it); r != 0;
+         r = htab_next(t->a, &t->w->listeners, &it)) {
         struct listener *l = listener_at(t, r);
         if (l->h.local_port == port && ip_eq(&l->h.local, local))
             return l;

@@ -1,4 +1,5 @@
-/* face.c - readiness: bits on the record, records in a list (event.h). Nothing can overflow and nothing calls back. */
+/* face.c - readiness: bits on the record, records in a list (event.h). Nothing can overflow and nothing calls
+ * back. */
 #include "tcp/tcp.h"
 
 struct face *face_of(struct conn_head *h)

@@ -1,8 +1,8 @@
 /* halfopen.c - SYN_RCVD of a listener: a small record from the SYN to the ACK of our SYN+ACK.
  *
- * It has no buffer: data that comes with the last ACK is handed to the new control block, earlier data is not taken. It may
- * have a predecessor in TIME_WAIT, parked until the new connection is certain (RFC 9293 3.6.1): when the peer resets it, the
- * SYN was an old duplicate and TIME_WAIT goes on.
+ * It has no buffer: data that comes with the last ACK is handed to the new control block, earlier data is not
+ * taken. It may have a predecessor in TIME_WAIT, parked until the new connection is certain (RFC 9293 3.6.1):
+ * when the peer resets it, the SYN was an old duplicate and TIME_WAIT goes on.
  */
 #include "tcp/tcp.h"
 
@@ -84,7 +84,8 @@ static seq_t isn_above(struct tern *t, const struct conn_head *h, const struct c
     seq_t iss = isn_make(t, h);
     if (old == NULL)
         return iss;
-    seq_t used = old->kind == REC_TCB ? ((const struct tcb *)old)->snd.nxt : ((const struct timewait *)old)->snd_nxt;
+    seq_t used =
+        old->kind == REC_TCB ? ((const struct tcb *)old)->snd.nxt : ((const struct timewait *)old)->snd_nxt;
     return seq_gt(iss, used) ? iss : seq_add(used, 65536);
 }
 
@@ -101,7 +102,8 @@ static bool enter_table(struct tern *t, struct halfopen *h, struct conn_head *ol
 }
 
 /* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or NULL. */
-enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, struct conn_head *old)
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s,
+                              struct conn_head *old)
 {
     if (l->half_count >= l->backlog) {
         l->refused_full++;
@@ -124,7 +126,8 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
     }
     list_append(t, l, h);
     t->w->stats.opens_passive++;
-    trace_conn(t, &h->h, TERN_TRACE_OPENED, old != NULL ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, 0, 0, 0);
+    trace_conn(t, &h->h, TERN_TRACE_OPENED, old != NULL ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
+               0, 0, 0);
     state_change(t, &h->h, old != NULL ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, TERN_SYN_RCVD);
     h->send = true;
     conn_ready(t, &h->h);
@@ -143,7 +146,8 @@ static void drop_record(struct tern *t, struct halfopen *h)
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
 {
     struct conn_head *old = parked(t, h);
-    state_change(t, &h->h, old != NULL && cause == TERN_C_HALFOPEN_RESET ? TERN_C_OLD_DUPLICATE_SYN : cause, TERN_CLOSED);
+    state_change(t, &h->h, old != NULL && cause == TERN_C_HALFOPEN_RESET ? TERN_C_OLD_DUPLICATE_SYN : cause,
+                 TERN_CLOSED);
     trace_conn(t, &h->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
     if (old != NULL) {
         demux_replace(t, &h->h, old);
@@ -260,8 +264,8 @@ static void synack(struct tern *t, struct halfopen *h, struct segment *s)
     s->wnd = (uint16_t)h->rcv_wnd; /* never scaled on a SYN */
     uint32_t mss = min_u32(ip_mss(&t->w->ip, h->h.link, &h->h.remote), 65535);
     uint32_t max_seg = listener_at(t, h->listener)->set.max_seg;
-    options_offer(t, max_seg != 0 ? min_u32(mss, max_seg) : mss, h->opt.ts, stamp_now(t, h->ts_offset), h->ts_recent,
-                  h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE, h->opt.sack, &s->opt);
+    options_offer(t, max_seg != 0 ? min_u32(mss, max_seg) : mss, h->opt.ts, stamp_now(t, h->ts_offset),
+                  h->ts_recent, h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE, h->opt.sack, &s->opt);
     if (h->sent_us == 0)
         h->sent_us = t->w->now;
     h->due_us = t->w->now + synack_timeout(t, h->tries);

@@ -1,8 +1,9 @@
-/* icmp.c - ICMP about our segments (RFC 9293 3.9.2.2): matched by the embedded header (MUST-54), believed only for a segment in flight
- * (RFC 5927 4.1), and never the end of a synchronized connection.
+/* icmp.c - ICMP about our segments (RFC 9293 3.9.2.2): matched by the embedded header (MUST-54), believed
+ * only for a segment in flight (RFC 5927 4.1), and never the end of a synchronized connection.
  *
- * RFC 9293 SHLD-26 would abort on unreachable codes 2 to 4. RFC 5927 5.2 and Linux treat them as soft in synchronized states, because
- * anybody can forge ICMP; so do we. In SYN_SENT and SYN_RCVD they end the attempt. Code 4 is path MTU, never an abort.
+ * RFC 9293 SHLD-26 would abort on unreachable codes 2 to 4. RFC 5927 5.2 and Linux treat them as soft in
+ * synchronized states, because anybody can forge ICMP; so do we. In SYN_SENT and SYN_RCVD they end the
+ * attempt. Code 4 is path MTU, never an abort.
  */
 #include "tcp/tcp.h"
 
@@ -31,8 +32,8 @@ static enum meaning meaning6(const struct icmp_msg *m)
     return m->code == 1 || m->code == 4 ? MEANS_HARD : MEANS_SOFT;
 }
 
-/* RFC 1191, RFC 8201, with RFC 5927 7.2's care: it may only shrink, and not below what every path carries. What was in flight and is
- * now too large is sent again in smaller pieces. */
+/* RFC 1191, RFC 8201, with RFC 5927 7.2's care: it may only shrink, and not below what every path carries.
+ * What was in flight and is now too large is sent again in smaller pieces. */
 static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp_msg *m)
 {
     bool v4 = m->version == 4;

@@ -7,12 +7,13 @@
  *                                 TIME_WAIT: timewait.c    3.10.7.4 for TIME_WAIT
  *                                 else: in_synchronized    3.10.7.4, below
  *
- * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what is owed, output.c
- * sends it.
+ * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what
+ * is owed, output.c sends it.
  */
 #include "tcp/tcp.h"
 
-/* Second: RST, by RFC 5961 3.2. Its place counts, not its length (SHLD-2), and a shut window does not matter (MUST-66). */
+/* Second: RST, by RFC 5961 3.2. Its place counts, not its length (SHLD-2), and a shut window does not matter
+ * (MUST-66). */
 static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!seq_eq(s->seq, c->rcv.nxt)) {
@@ -27,8 +28,9 @@ static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct seg
     return TERN_CAUSE_NONE;
 }
 
-/* Fifth, in SYN_RCVD: the ACK of our SYN opens the connection; any other draws a RST (3.5.2 group 2), also one that RFC 5961
- * would answer by an ACK: only a RST ends an old connection that the peer may still hold. */
+/* Fifth, in SYN_RCVD: the ACK of our SYN opens the connection; any other draws a RST (3.5.2 group 2), also
+ * one that RFC 5961 would answer by an ACK: only a RST ends an old connection that the peer may still
+ * hold. */
 static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!seq_gt(s->ack, c->snd.una) || seq_gt(s->ack, c->snd.nxt)) {
@@ -45,8 +47,8 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
     return TERN_CAUSE_NONE;
 }
 
-/* Fifth, what the ACK of our FIN means. FIN_WAIT_1 is decided after the eighth step, so that with FIN and ACK in one segment the
- * state changes once. Returns false when the connection is over. */
+/* Fifth, what the ACK of our FIN means. FIN_WAIT_1 is decided after the eighth step, so that with FIN and ACK
+ * in one segment the state changes once. Returns false when the connection is over. */
 static bool fin_acked_step(struct tern *t, struct tcb *c)
 {
     if (!our_fin_acked(c))
@@ -131,7 +133,8 @@ static void note_ecn(struct tern *t, struct tcb *c, const struct segment *s)
 /* The sixth to the eighth step; also the end of 3.10.7.3 when a SYN+ACK carries more. */
 enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s)
 {
-    if (!takes_text(c)) { /* CLOSE_WAIT and later: URG and text are ignored, a FIN is acknowledged and changes nothing */
+    /* CLOSE_WAIT and later: URG and text are ignored, a FIN is acknowledged and changes nothing */
+    if (!takes_text(c)) {
         if (s->flags & F_FIN)
             recv_ack_now(t, c, TERN_C_SEND_ACK_FIN);
         return s->len > 0 ? TERN_C_TEXT_IGNORED : TERN_CAUSE_NONE;
@@ -149,7 +152,8 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
     return cause;
 }
 
-/* RFC 9293 A.2, figure 7: the answer to our SYN in a simultaneous open begins at IRS, below RCV.NXT; its ACK counts. */
+/* RFC 9293 A.2, figure 7: the answer to our SYN in a simultaneous open begins at IRS, below RCV.NXT; its ACK
+ * counts. */
 static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
 {
     return c->h.state == TERN_SYN_RCVD && (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) &&
@@ -182,7 +186,8 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     cause = accept_seq(t, c, s, &verdict);
     if (verdict == SEQ_OLD_ACK)
         ack_alone(t, c, s);
-    /* a RST is judged by its place alone, so that data in it, or a shut window, does not save the connection */
+    /* a RST is judged by its place alone, so that data in it, or a shut window, does not save the
+     * connection */
     if (verdict != SEQ_OK && !((s->flags & F_RST) && seq_eq(s->seq, c->rcv.nxt)))
         return cause;
     /* second: RST */

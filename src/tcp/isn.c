@@ -1,11 +1,14 @@
-/* isn.c - numbers that outsiders must not guess: initial sequence numbers, ephemeral ports, timestamp offsets.
+/* isn.c - numbers that outsiders must not guess: initial sequence numbers, ephemeral ports, timestamp
+ * offsets.
  *
- * ISN = M + F(4-tuple, key) (RFC 6528 3): M ticks every 4 us (RFC 9293 MUST-8), F is SipHash-2-4 (MUST-9). Because M goes on,
- * a later incarnation of the same pair starts above the former one, which is what TIME_WAIT's tests rely on (3.6.1).
+ * ISN = M + F(4-tuple, key) (RFC 6528 3): M ticks every 4 us (RFC 9293 MUST-8), F is SipHash-2-4 (MUST-9).
+ * Because M goes on, a later incarnation of the same pair starts above the former one, which is what
+ * TIME_WAIT's tests rely on (3.6.1).
  */
 #include "tcp/tcp.h"
 
-static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remote, uint16_t lport, uint16_t rport)
+static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remote, uint16_t lport,
+                    uint16_t rport)
 {
     uint8_t in[36];
     memcpy(in, local->b, 16);
@@ -21,8 +24,8 @@ seq_t isn_make(struct tern *t, const struct conn_head *h)
     return seq(m + (uint32_t)prf(t->w->key_isn, &h->local, &h->remote, h->local_port, h->remote_port));
 }
 
-/* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all connections of a pair of
- * addresses, so that timestamps grow across incarnations (RFC 6191). */
+/* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
+ * connections of a pair of addresses, so that timestamps grow across incarnations (RFC 6191). */
 uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote)
 {
     return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0);
@@ -30,8 +33,8 @@ uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remot
 
 uint32_t stamp_now(const struct tern *t, uint32_t offset) { return (uint32_t)(t->w->now / 1000) + offset; }
 
-/* RFC 6056 3.3.3 (simple hash-based port selection): an offset for each remote, and a counter that spreads. A port is free
- * when the 4-tuple is; one in TIME_WAIT is not. */
+/* RFC 6056 3.3.3 (simple hash-based port selection): an offset for each remote, and a counter that spreads. A
+ * port is free when the 4-tuple is; one in TIME_WAIT is not. */
 int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out)
 {
     const struct settings *set = settings(t);

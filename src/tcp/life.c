@@ -1,8 +1,8 @@
 /* life.c - how records come into being, change their kind, and go.
  *
- * Nothing is freed while a segment or a call is being worked on: what died waits in a list for the end of the batch. A control
- * block is freed when it is CLOSED, nobody holds it, and its last RST has left. In TIME_WAIT, once released and with nothing
- * unread, it is exchanged for the small record.
+ * Nothing is freed while a segment or a call is being worked on: what died waits in a list for the end of the
+ * batch. A control block is freed when it is CLOSED, nobody holds it, and its last RST has left. In
+ * TIME_WAIT, once released and with nothing unread, it is exchanged for the small record.
  */
 #include "tcp/tcp.h"
 
@@ -57,7 +57,8 @@ void conn_unready(struct tern *t, struct conn_head *h)
     h->ready_next = h->ready_prev = 0;
 }
 
-/* Later deadlines do not move the wheel: when it fires too early the record is looked at again (lazy re-arming). */
+/* Later deadlines do not move the wheel: when it fires too early the record is looked at again (lazy
+ * re-arming). */
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
 {
     struct wheel *wheel = &t->w->wheel;
@@ -67,7 +68,8 @@ void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
         wheel_set(t->a, wheel, &h->timer, deadline);
 }
 
-static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
+static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local, const tern_endpoint *remote,
+                      uint8_t link)
 {
     struct conn_head *h = &c->h;
     h->kind = REC_TCB;

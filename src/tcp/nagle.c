@@ -1,11 +1,13 @@
 /* nagle.c - whether a small segment waits (RFC 9293 3.7.4, MUST-17, SHLD-7), in Minshall's form.
  *
- * Nagle: no small segment while anything is unacknowledged. Minshall (draft-minshall-nagle): only while another *small* segment is
- * unacknowledged. So a reply that ends with a small piece goes out at once and does not wait for a delayed ACK.
+ * Nagle: no small segment while anything is unacknowledged. Minshall (draft-minshall-nagle): only while
+ * another *small* segment is unacknowledged. So a reply that ends with a small piece goes out at once and
+ * does not wait for a delayed ACK.
  */
 #include "tcp/tcp.h"
 
-/* May a segment of `len` bytes, smaller than a full one, be held? `last`: it empties the queue and nothing follows. */
+/* May a segment of `len` bytes, smaller than a full one, be held? `last`: it empties the queue and nothing
+ * follows. */
 bool nagle_holds(const struct tcb *c, uint32_t len, bool last)
 {
     if (len >= c->snd.mss)

@@ -14,8 +14,8 @@ uint8_t options_wscale(uint32_t buffer)
 }
 
 /* Options of a SYN or SYN+ACK. wscale WSCALE_NONE and ts false: not offered. */
-void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale, bool sack,
-                   struct tcp_opts *out)
+void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale,
+                   bool sack, struct tcp_opts *out)
 {
     (void)t;
     memset(out, 0, sizeof *out);
@@ -27,8 +27,8 @@ void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint3
     out->sack_ok = sack;
 }
 
-/* What holds after the peer's SYN. `our_wscale` WSCALE_NONE: we did not offer scaling. An option is agreed when both sides
- * named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
+/* What holds after the peer's SYN. `our_wscale` WSCALE_NONE: we did not offer scaling. An option is agreed
+ * when both sides named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out)
 {
     const struct settings *set = settings(t);
@@ -43,7 +43,8 @@ void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, 
     out->sack = s->opt.sack_ok && set->sack;
 }
 
-/* Eff.snd.MSS (RFC 9293 MUST-16): the smaller of the peer's MSS and the path, less the options every segment carries. */
+/* Eff.snd.MSS (RFC 9293 MUST-16): the smaller of the peer's MSS and the path, less the options every segment
+ * carries. */
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg)
 {
     uint32_t mss = min_u32(opt->mss, mtu_mss);

@@ -1,20 +1,23 @@
-/* rack.c - loss by time (RFC 8985 6.2): a segment is lost when one that was sent later has arrived and it has had a round trip and a
- * little more since its own sending.
+/* rack.c - loss by time (RFC 8985 6.2): a segment is lost when one that was sent later has arrived and it has
+ * had a round trip and a little more since its own sending.
  *
  *   sent ──▶  s1   s2   s3   s4
- *   arrived             s3          s1, s2 were sent before s3; when RTT + reordering window have passed since
+ *   arrived             s3          s1, s2 were sent before s3; when RTT + reordering window have passed
+ *   since
  *                                   their sending, they are lost. s4 is not judged.
  *
- * The reordering window is 0 until the path is seen to reorder (then recovery.c judges by number as well), afterwards a quarter of the
- * smallest RTT, growing with each round trip in which a DSACK shows a needless repetition, never above SRTT. Repetitions are
- * judged like first sendings: the send list moves them to the end of its order of time.
+ * The reordering window is 0 until the path is seen to reorder (then recovery.c judges by number as well),
+ * afterwards a quarter of the smallest RTT, growing with each round trip in which a DSACK shows a needless
+ * repetition, never above SRTT. Repetitions are judged like first sendings: the send list moves them to the
+ * end of its order of time.
  */
 #include "tcp/tcp.h"
 
 #define PERSIST 16 /* RFC 8985 6.2 step 4: recoveries that a widened window outlives */
 
 /* RFC 8985 6.2 step 2: a repeated segment's ACK may be of its first sending. */
-static bool ambiguous(const struct tcb *c, const struct segment *s, uint64_t sent_us, uint32_t stamp_sent, uint64_t now)
+static bool ambiguous(const struct tcb *c, const struct segment *s, uint64_t sent_us, uint32_t stamp_sent,
+                      uint64_t now)
 {
     if (c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_ecr - stamp_sent) < 0)
         return true;
@@ -75,8 +78,9 @@ static uint64_t window(const struct tcb *c)
     return min_u64((uint64_t)c->rack.mult * c->rtt.min_us / 4, c->rtt.srtt_us);
 }
 
-/* Without reordering ever seen, first sendings are judged by number (RFC 6675); here only what was repeated. The list is in order of
- * time, so both are one walk: until reordering is seen the patience is a whole SRTT, which no first sending outlives unjudged. */
+/* Without reordering ever seen, first sendings are judged by number (RFC 6675); here only what was repeated.
+ * The list is in order of time, so both are one walk: until reordering is seen the patience is a whole SRTT,
+ * which no first sending outlives unjudged. */
 uint32_t rack_detect(struct tern *t, struct tcb *c)
 {
     struct rack *r = &c->rack;

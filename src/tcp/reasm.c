@@ -1,10 +1,11 @@
-/* reasm.c - bytes that arrived above RCV.NXT: ranges, sorted, apart from each other (RFC 9293 SHLD-31, RFC 2018).
+/* reasm.c - bytes that arrived above RCV.NXT: ranges, sorted, apart from each other (RFC 9293 SHLD-31, RFC
+ * 2018).
  *
  *        nxt            ┌── range ──┐        ┌── range ──┐
  *   ──────┴─────────────┴───────────┴────────┴───────────┴──▶
  *
- * Only what is new is copied; where a segment overlaps bytes that are there, the earlier ones stay. When the gap below a
- * range is filled, its pages move to the receive queue without a copy.
+ * Only what is new is copied; where a segment overlaps bytes that are there, the earlier ones stay. When the
+ * gap below a range is filled, its pages move to the receive queue without a copy.
  */
 #include "tcp/tcp.h"
 
@@ -58,7 +59,8 @@ static struct range *range_before(struct tern *t, struct rcv *r, seq_t start)
     return g;
 }
 
-static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, const uint8_t *data, uint32_t len)
+static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, const uint8_t *data,
+                              uint32_t len)
 {
     uint32_t got = chunkq_append(t->a, &g->q, data, len, MEM_OOO);
     r->ooo_bytes += got;
@@ -80,7 +82,8 @@ static void join_next(struct tern *t, struct rcv *r, struct range *g)
 }
 
 /* Put a piece that overlaps nothing behind `prev`: grow it, or make a range. */
-static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev, seq_t start, const uint8_t *data, uint32_t len)
+static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev, seq_t start,
+                             const uint8_t *data, uint32_t len)
 {
     struct range *g = *prev;
     if (g == NULL || !seq_eq(range_end(g), start)) {

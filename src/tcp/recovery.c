@@ -1,13 +1,14 @@
-/* recovery.c - what a loss is and what follows: fast retransmit with SACK (RFC 6675), without (RFC 5681, NewReno RFC 6582), after
- * a timeout (RFC 6298, 5681 3.1), on an ECN echo (RFC 3168 6.1.2). Losses by time are rack.c's.
+/* recovery.c - what a loss is and what follows: fast retransmit with SACK (RFC 6675), without (RFC 5681,
+ * NewReno RFC 6582), after a timeout (RFC 6298, 5681 3.1), on an ECN echo (RFC 3168 6.1.2). Losses by time
+ * are rack.c's.
  *
  *            3 duplicate ACKs, or IsLost(SND.UNA)            all up to RecoveryPoint acknowledged
  *    OPEN ──────────────────────────────────────▶ RECOVERY ────────────────────────────────▶ OPEN
  *      └──────────────── timeout ────────────────────┴──────────▶ LOSS ───────────────────────▶ OPEN
  *
- * What may be sent is decided in output.c from one number, pipe < cwnd (RFC 6675 4), in every phase. Without SACK, duplicate ACKs are
- * counted as bytes that have left the network, which is what inflating cwnd does in RFC 5681 3.2 and gives RFC 3042's limited
- * transmit too.
+ * What may be sent is decided in output.c from one number, pipe < cwnd (RFC 6675 4), in every phase. Without
+ * SACK, duplicate ACKs are counted as bytes that have left the network, which is what inflating cwnd does in
+ * RFC 5681 3.2 and gives RFC 3042's limited transmit too.
  */
 #include "tcp/tcp.h"
 
@@ -15,7 +16,8 @@
 
 static void trace_cwnd(struct tern *t, struct tcb *c, enum tern_cause why)
 {
-    trace_conn(t, &c->h, TERN_TRACE_CWND, why, c->cc.cwnd, c->cc.ssthresh, sendlist_pipe(&c->list, c->rec.reno_sacked));
+    trace_conn(t, &c->h, TERN_TRACE_CWND, why, c->cc.cwnd, c->cc.ssthresh,
+               sendlist_pipe(&c->list, c->rec.reno_sacked));
 }
 
 static void leave(struct tern *t, struct tcb *c)
@@ -35,11 +37,13 @@ static void leave(struct tern *t, struct tcb *c)
 /* Before the window is reduced. */
 static void remember(struct tcb *c)
 {
-    c->undo = (struct undo){.valid = true, .marker = c->snd.una, .cwnd = c->cc.cwnd, .ssthresh = c->cc.ssthresh};
+    c->undo =
+        (struct undo){.valid = true, .marker = c->snd.una, .cwnd = c->cc.cwnd, .ssthresh = c->cc.ssthresh};
 }
 
-/* Nothing was lost, the path reorders: every byte that was sent again has been reported as a duplicate (RFC 3708), or the ACK of the
- * first one echoes a timestamp from before it was sent again (RFC 3522, 4015). Also after recovery has ended. */
+/* Nothing was lost, the path reorders: every byte that was sent again has been reported as a duplicate (RFC
+ * 3708), or the ACK of the first one echoes a timestamp from before it was sent again (RFC 3522, 4015). Also
+ * after recovery has ended. */
 static void try_undo(struct tern *t, struct tcb *c, const struct acked *a)
 {
     struct undo *u = &c->undo;
@@ -69,22 +73,24 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     r->rescue = false;
     r->force = true;
     if (why != TERN_C_LOSS_RACK)
-        sendlist_mark_head_lost(t, &c->list); /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
+        /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
+        sendlist_mark_head_lost(t, &c->list);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, why, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, why);
     if (c->opt.ecn)
         c->snd.cwr = true; /* RFC 3168 6.1.2: told also when the cause was a loss */
 }
 
-/* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC 8985). A repetition that
- * is lost again is found by time in either case. */
+/* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC
+ * 8985). A repetition that is lost again is found by time in either case. */
 static uint32_t judge(struct tern *t, struct tcb *c)
 {
     uint32_t lost = c->rack.reordering ? 0 : sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
     return lost + rack_detect(t, c);
 }
 
-/* A tail loss probe has repaired a loss that nothing else told of: the window is reduced once (RFC 8985 7.4). */
+/* A tail loss probe has repaired a loss that nothing else told of: the window is reduced once (RFC 8985
+ * 7.4). */
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c)
 {
     if (c->rec.phase != PHASE_OPEN)
@@ -103,7 +109,8 @@ void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why)
 }
 
 /* Duplicate ACKs while nothing else is going on. */
-static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate)
+static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
+                       bool duplicate)
 {
     struct recovery *r = &c->rec;
     if (a->bytes > 0) {
@@ -116,7 +123,10 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
     if (c->opt.sack) {
         uint32_t lost = judge(t, c);
         if (lost > 0 || (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering))
-            enter(t, c, c->rack.reordering ? TERN_C_LOSS_RACK : lost > 0 ? TERN_C_LOSS_SACK : TERN_C_LOSS_DUPACK);
+            enter(t, c,
+                  c->rack.reordering ? TERN_C_LOSS_RACK
+                  : lost > 0         ? TERN_C_LOSS_SACK
+                                     : TERN_C_LOSS_DUPACK);
         return;
     }
     if (!duplicate)
@@ -147,7 +157,8 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a,
     }
 }
 
-/* The window grows only when it was what held us back (RFC 7661 4.3 in spirit; RFC 5681 speaks of a sender that has data). */
+/* The window grows only when it was what held us back (RFC 7661 4.3 in spirit; RFC 5681 speaks of a sender
+ * that has data). */
 static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
 {
     if (!c->snd.limited || bytes == 0)
@@ -155,12 +166,14 @@ static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
     uint32_t before = c->cc.cwnd;
     cc_table[c->cc.algo]->acked(&c->cc, bytes, c->snd.mss, t->w->now);
     if (c->cc.cwnd > c->snd.max_wnd * 2ull + 2ull * c->snd.mss)
-        c->cc.cwnd = max_u32(before, (uint32_t)min_u64(c->snd.max_wnd * 2ull + 2ull * c->snd.mss, UINT32_MAX));
+        c->cc.cwnd =
+            max_u32(before, (uint32_t)min_u64(c->snd.max_wnd * 2ull + 2ull * c->snd.mss, UINT32_MAX));
     if (c->cc.cwnd != before)
         trace_cwnd(t, c, TERN_CAUSE_NONE);
 }
 
-/* The peer acknowledges up to a segment that it had SACKed, and not that one: it has dropped it (RFC 2018 8, reneging). */
+/* The peer acknowledges up to a segment that it had SACKed, and not that one: it has dropped it (RFC 2018 8,
+ * reneging). */
 static bool reneged(struct tern *t, struct tcb *c)
 {
     return c->list.head != 0 && (((struct sendrec *)at(t->a, c->list.head))->flags & SR_SACKED) != 0;
@@ -173,7 +186,8 @@ static void believe_reneging(struct tern *t, struct tcb *c)
         enter(t, c, TERN_C_LOSS_PARTIAL);
 }
 
-void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate)
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
+                     bool duplicate)
 {
     if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
         c->rec.cwr_valid = false;
@@ -213,8 +227,8 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     r->dupacks = 0;
     r->reno_sacked = 0;
     c->snd.limited = true;
-    /* RFC 2018 8 would forget all SACKs now; RFC 6675 5.1 lets them stand while taking them back is noticed. A second timeout in a
-     * row is reason enough. */
+    /* RFC 2018 8 would forget all SACKs now; RFC 6675 5.1 lets them stand while taking them back is noticed.
+     * A second timeout in a row is reason enough. */
     sendlist_mark_all_lost(t, &c->list, again);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_TIMEOUT, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, TERN_C_LOSS_TIMEOUT);

@@ -1,4 +1,5 @@
-/* recv.c - the sixth and seventh step: urgent data, text, and when to acknowledge it (RFC 9293 3.8.5, 3.8.6.3; RFC 5681 4.2).
+/* recv.c - the sixth and seventh step: urgent data, text, and when to acknowledge it (RFC 9293 3.8.5,
+ * 3.8.6.3; RFC 5681 4.2).
  *
  * Input only notes what is owed; output.c sends one acknowledgment for all of a batch (MUST-58, MUST-59):
  *   - now:      out of order, a gap filled, two full segments, FIN, quick acknowledgment, a changed CE mark
@@ -26,7 +27,8 @@ void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
     face_raise(t, &c->h, &c->face, TERN_URGENT);
 }
 
-/* An out-of-order segment: a duplicate ACK at once (RFC 5681 4.2); each its own while the peer cannot be told by SACK. */
+/* An out-of-order segment: a duplicate ACK at once (RFC 5681 4.2); each its own while the peer cannot be told
+ * by SACK. */
 static void owe_duplicate(struct tern *t, struct tcb *c)
 {
     c->sum.ooo_in++;
@@ -53,7 +55,8 @@ static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint
         k->quick--;
 }
 
-/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory; what does not fit is not acknowledged. */
+/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory; what does not fit is not
+ * acknowledged. */
 static uint32_t append(struct tern *t, struct tcb *c, const uint8_t *data, uint32_t len)
 {
     struct rcv *r = &c->rcv;
@@ -70,7 +73,8 @@ static void deliver(struct tern *t, struct tcb *c, uint32_t bytes)
     face_raise(t, &c->h, &c->face, TERN_READABLE);
 }
 
-static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segment *s, const uint8_t *data, uint32_t len)
+static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segment *s, const uint8_t *data,
+                                uint32_t len)
 {
     bool gap = c->rcv.ooo != 0;
     uint32_t got = append(t, c, data, len);

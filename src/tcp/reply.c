@@ -1,5 +1,5 @@
-/* reply.c - answers that belong to no record: RST by RFC 9293 3.5.2. They wait in a small ring for tern_tx; when it is full the
- * answer is not given (and counted), since the peer will ask again.
+/* reply.c - answers that belong to no record: RST by RFC 9293 3.5.2. They wait in a small ring for tern_tx;
+ * when it is full the answer is not given (and counted), since the peer will ask again.
  */
 #include "tcp/tcp.h"
 
@@ -21,7 +21,8 @@ static void rst(struct reply *r, seq_t seq, seq_t ack, uint8_t flags, enum tern_
     r->cause = (uint16_t)cause;
 }
 
-/* 3.5.2 group 1 and 3.10.7.1: with ACK <SEQ=SEG.ACK><CTL=RST>, else <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. */
+/* 3.5.2 group 1 and 3.10.7.1: with ACK <SEQ=SEG.ACK><CTL=RST>, else
+ * <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
 {
     if (cause == TERN_C_NO_CONNECTION && !settings(t)->rst_unclaimed)
@@ -29,7 +30,8 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = s->dst, .dst = s->src, .src_port = s->dst_port, .dst_port = s->src_port, .link = s->link};
+    *r = (struct reply){.src = s->dst, .dst = s->src, .src_port = s->dst_port, .dst_port = s->src_port, .link
+    *= s->link};
     enum tern_cause why = cause == TERN_C_NO_CONNECTION ? TERN_C_SEND_RST_CLOSED : TERN_C_SEND_RST_BAD_ACK;
     if (s->flags & F_ACK)
         rst(r, s->ack, seq(0), F_RST, why);
@@ -43,7 +45,8 @@ void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq)
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = h->local, .dst = h->remote, .src_port = h->local_port, .dst_port = h->remote_port, .link = h->link};
+    *r = (struct reply){.src = h->local, .dst = h->remote, .src_port = h->local_port, .dst_port =
+    *h->remote_port, .link = h->link};
     rst(r, at_seq, seq(0), F_RST, TERN_C_SEND_RST_ABORT);
 }
 

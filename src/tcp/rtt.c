@@ -1,6 +1,7 @@
 /* rtt.c - round-trip time and retransmission timeout (RFC 6298). Knows no connection.
  *
- * Kept in plain microseconds: SRTT and RTTVAR lose less than 1 us to rounding, which is below the clock's meaning.
+ * Kept in plain microseconds: SRTT and RTTVAR lose less than 1 us to rounding, which is below the clock's
+ * meaning.
  */
 #include "tcp/tcp.h"
 
@@ -29,8 +30,8 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
     }
     if (r->srtt_us == 0)
         r->srtt_us = 1;
-    /* RTO = SRTT + max(G, 4 * RTTVAR). The floor is put under the variance too, as Linux does: a path whose RTT is steady
-     * would else have RTO = SRTT, and every delayed ACK of the peer would look like a loss. */
+    /* RTO = SRTT + max(G, 4 * RTTVAR). The floor is put under the variance too, as Linux does: a path whose
+     * RTT is steady would else have RTO = SRTT, and every delayed ACK of the peer would look like a loss. */
     uint64_t var = max_u64(4ull * r->rttvar_us, set->rto_min_us);
     r->rto_us = (uint32_t)min_u64((uint64_t)r->srtt_us + var, set->rto_max_us);
     r->backoff = 0;

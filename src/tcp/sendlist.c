@@ -3,16 +3,20 @@
  *   by sequence   head ─▶ [una....) ─▶ [....) ─▶ [SACKED) ─▶ [....nxt) ◀─ tail
  *   by time       thead ─▶ oldest sending  ...  latest sending ◀─ ttail
  *
- * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split when a SACK or a
- * retransmission needs part of it. A retransmission moves its record to the end of the time order.
+ * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split
+ * when a SACK or a retransmission needs part of it. A retransmission moves its record to the end of the time
+ * order.
  *
- * The order of time holds only what may still be in the network, so that a judge by time (rack.c) meets nothing else.
+ * The order of time holds only what may still be in the network, so that a judge by time (rack.c) meets
+ * nothing else.
  *
- * Invariants: (1) records are neighbours without gap and cover SND.UNA..SND.NXT; (2) bytes, sacked, lost, retx are the sums of the
- * lengths of all records, of those with SACKED, LOST, RETX; (3) SACKED excludes LOST and RETX; RETX is set only on records that
- * were LOST; (4) lost_next is at or below the lowest record that is LOST and not RETX.
+ * Invariants: (1) records are neighbours without gap and cover SND.UNA..SND.NXT; (2) bytes, sacked, lost,
+ * retx are the sums of the lengths of all records, of those with SACKED, LOST, RETX; (3) SACKED excludes LOST
+ * and RETX; RETX is set only on records that were LOST; (4) lost_next is at or below the lowest record that
+ * is LOST and not RETX.
  *
- * No walk is longer than what the event newly concerns: searches start from the last place, judging starts at the top.
+ * No walk is longer than what the event newly concerns: searches start from the last place, judging starts at
+ * the top.
  */
 #include "tcp/tcp.h"
 
@@ -205,7 +209,8 @@ static void account(struct sendlist *l, const struct sendrec *r, uint32_t len, s
 /* All below `una` has arrived. */
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out)
 {
-    l->lost_below = seq_max(l->lost_below, una); /* neither falls further behind than what it is compared with */
+    /* neither falls further behind than what it is compared with */
+    l->lost_below = seq_max(l->lost_below, una);
     while (l->head != 0) {
         struct sendrec *r = rec(t, l->head);
         if (seq_ge(r->start, una))
@@ -301,8 +306,8 @@ static uint32_t judge_below(struct tern *t, struct sendlist *l, struct sendrec *
     return lost;
 }
 
-/* RFC 6675 IsLost(): three SACKed runs above, or more than two segments' bytes SACKed above. Counts from the highest SACK down
- * and stops as soon as either holds. Returns the bytes newly taken for lost. */
+/* RFC 6675 IsLost(): three SACKed runs above, or more than two segments' bytes SACKed above. Counts from the
+ * highest SACK down and stops as soon as either holds. Returns the bytes newly taken for lost. */
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss)
 {
     uint32_t runs = 0, bytes = 0;
@@ -378,7 +383,8 @@ void sendlist_clear(struct tern *t, struct sendlist *l)
         remove_head(t, l);
 }
 
-/* RFC 6675 SetPipe(): what is still in the network. Without SACK, duplicate ACKs say how much has left it (RFC 5681 3.2). */
+/* RFC 6675 SetPipe(): what is still in the network. Without SACK, duplicate ACKs say how much has left it
+ * (RFC 5681 3.2). */
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
 {
     uint32_t out = l->sacked + l->lost + reno_sacked;
@@ -386,7 +392,8 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
     return left + l->retx;
 }
 
-/* RFC 6675 NextSeg (3): the lowest record below the highest SACK that is neither SACKed nor taken for lost; it is taken for lost. */
+/* RFC 6675 NextSeg (3): the lowest record below the highest SACK that is neither SACKed nor taken for lost;
+ * it is taken for lost. */
 struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l)
 {
     struct sendrec *high = rec(t, l->high);
@@ -400,9 +407,11 @@ struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l)
     return NULL;
 }
 
-/* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had `patience` since its sending is
- * lost. Returns the bytes newly lost; *next is when the oldest suspect will be, 0 = there is none. */
-uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end, uint64_t patience, uint64_t *next)
+/* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had
+ * `patience` since its sending is lost. Returns the bytes newly lost; *next is when the oldest suspect will
+ * be, 0 = there is none. */
+uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
+                                 uint64_t patience, uint64_t *next)
 {
     uint32_t lost = 0;
     *next = 0;

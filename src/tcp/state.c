@@ -1,7 +1,8 @@
 /* state.c - the one door through which every change of state goes.
  *
- * Nobody else writes `state`. The door asserts that the edge is legal (state.def), keeps the reason and the time on the
- * record and in its history, and traces it. What follows from a change (timers, events, buffers) is done by who asked for it.
+ * Nobody else writes `state`. The door asserts that the edge is legal (state.def), keeps the reason and the
+ * time on the record and in its history, and traces it. What follows from a change (timers, events, buffers)
+ * is done by who asked for it.
  */
 #include "tcp/tcp.h"
 

@@ -5,20 +5,24 @@
  *   │ halfopen │ ──────▶ │     tcb      │ ───────▶ │ timewait │ ──▶ gone
  *   └──────────┘         └──────────────┘          └──────────┘
  *
- * Three records, because a half-open connection, an open one and one in TIME_WAIT need very different amounts of memory.
- * All begin with the same head, so that one table finds any of them by addresses and ports. A connection that this
- * program opens is a tcb from its SYN on. While the program holds the handle, a connection in TIME_WAIT stays a tcb.
+ * Three records, because a half-open connection, an open one and one in TIME_WAIT need very different amounts
+ * of memory. All begin with the same head, so that one table finds any of them by addresses and ports. A
+ * connection that this program opens is a tcb from its SYN on. While the program holds the handle, a
+ * connection in TIME_WAIT stays a tcb.
  *
- * The control block is made of groups, one for each mechanism; a mechanism's file gets its own group and nothing else. Only
- * input.c and output.c see the whole.
+ * The control block is made of groups, one for each mechanism; a mechanism's file gets its own group and
+ * nothing else. Only input.c and output.c see the whole.
  *
  * Invariants (checked by check.c after every verb in tests):
  *   1. snd.una <= snd.nxt; snd.q holds the bytes from una on (behind an unacknowledged SYN: from iss + 1 on).
- *   2. the send list covers una..nxt without gap or overlap; its sums (sacked, lost, retx) are those of its records.
- *   3. rcv.q ends at rcv.nxt (before a received FIN); out-of-order ranges lie above rcv.nxt, sorted, apart from each other.
+ *   2. the send list covers una..nxt without gap or overlap; its sums (sacked, lost, retx) are those of its
+ *      records.
+ *   3. rcv.q ends at rcv.nxt (before a received FIN); out-of-order ranges lie above rcv.nxt, sorted, apart
+ *      from each other.
  *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
  *   5. a timer's deadline is in the wheel at the latest when it is due.
- *   6. RETRANSMIT is armed exactly when something is in flight, PERSIST when something waits for a closed window, never both.
+ *   6. RETRANSMIT is armed exactly when something is in flight, PERSIST when something waits for a closed
+ *      window, never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
  *   8. states with a received FIN: CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT (and CLOSED); others have none.
  */
@@ -52,7 +56,8 @@ struct conn_head {
     uint16_t cause;        /* of the last state change */
     uint8_t tos;           /* Diffserv << 2 */
     uint8_t ttl;
-    bool parked;           /* in TIME_WAIT, out of the table: a half-open successor is being tried (RFC 9293 3.6.1) */
+    /* in TIME_WAIT, out of the table: a half-open successor is being tried (RFC 9293 3.6.1) */
+    bool parked;
     uint8_t pad[3];
 };
 
@@ -175,7 +180,8 @@ struct snd {
 struct sendrec {
     uint32_t gen;
     ref_t next, prev;      /* by sequence; next is the free link */
-    ref_t tnext, tprev;    /* by time of the last sending, oldest first; only what may still be in the network: neither
+    ref_t tnext,
+        tprev; /* by time of the last sending, oldest first; only what may still be in the network: neither
                               SACKED, nor LOST and not sent again */
     seq_t start;
     uint32_t len;          /* sequence numbers, SYN and FIN included */
@@ -238,7 +244,8 @@ struct tlp {
     seq_t end;             /* SND.NXT after it */
 };
 
-/* What a reduction of the window can be taken back to, when DSACKs show that every retransmission was needless (RFC 3708). */
+/* What a reduction of the window can be taken back to, when DSACKs show that every retransmission was
+ * needless (RFC 3708). */
 struct undo {
     bool valid;
     seq_t marker;          /* SND.UNA when it began */
@@ -295,7 +302,8 @@ struct options {
 
 struct totals {
     uint64_t sent, acked, received, retransmitted;
-    uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks, dsacks;
+    uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks,
+        dsacks;
 };
 
 /* What the program sees: events, and who holds the record. */

@@ -1,6 +1,7 @@
 /* tcp.h - what the files of this room offer each other and the rooms above.
  *
- * Grouped by file. Everything takes the stack first, the record second; `now` is t->w->now, set once by each verb.
+ * Grouped by file. Everything takes the stack first, the record second; `now` is t->w->now, set once by each
+ * verb.
  */
 #ifndef TCP_TCP_H
 #define TCP_TCP_H
@@ -8,8 +9,10 @@
 #include "tcp/world.h"
 
 /* demux.c: 4-tuple to record. */
-uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
-struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                    uint16_t rport);
+struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                             uint16_t rport);
 bool demux_insert(struct tern *t, struct conn_head *h); /* computes h->hash; false: no memory */
 void demux_remove(struct tern *t, struct conn_head *h);
 void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to);
@@ -18,7 +21,8 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
 bool demux_listener_insert(struct tern *t, struct listener *l);
 void demux_listener_remove(struct tern *t, struct listener *l);
 
-/* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must know. */
+/* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
+ * know. */
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
 void state_inherit(const struct conn_head *from, struct conn_head *to);
@@ -35,7 +39,8 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /
 void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
 void tcb_fin_wait_2(struct tern *t, struct tcb *c);
-void tcb_to_timewait_record(struct tern *t, struct tcb *c); /* released and in TIME_WAIT: to the small record */
+/* released and in TIME_WAIT: to the small record */
+void tcb_to_timewait_record(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
 void life_end_of_batch(struct tern *t);           /* frees what died */
 void conn_ready(struct tern *t, struct conn_head *h);
@@ -59,10 +64,12 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
 enum tern_cause in_synsent(struct tern *t, struct tcb *c, const struct segment *s);
 enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct segment *s);
 enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segment *s);
-enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s); /* steps six to eight */
+/* steps six to eight */
+enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s);
 
 /* halfopen.c */
-enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, struct conn_head *parked);
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s,
+                              struct conn_head *parked);
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
 void halfopen_timer(struct tern *t, struct halfopen *h);
 bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out);
@@ -100,7 +107,8 @@ void recv_read(struct tern *t, struct tcb *c); /* the program has read: the wind
 
 /* reasm.c: ranges above RCV.NXT. */
 enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len);
-uint32_t reasm_pull(struct tern *t, struct rcv *r); /* what follows RCV.NXT now is moved to the queue; bytes */
+/* what follows RCV.NXT now is moved to the queue; bytes */
+uint32_t reasm_pull(struct tern *t, struct rcv *r);
 void reasm_clear(struct tern *t, struct rcv *r);
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);
 
@@ -124,7 +132,8 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out);
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
-uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end, uint64_t patience, uint64_t *next);
+uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
+                                 uint64_t patience, uint64_t *next);
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
@@ -147,7 +156,8 @@ void tlp_sent(struct tern *t, struct tcb *c, bool again);
 bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate);
 
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
-void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now, bool duplicate);
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
+                     bool duplicate);
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
 void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why);
 void recovery_on_timeout(struct tern *t, struct tcb *c);
@@ -195,7 +205,8 @@ void segment_from_head(const struct conn_head *h, struct segment *s);
 
 /* reply.c */
 bool reply_output(struct tern *t, tern_tx_packet *out);
-void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause); /* by RFC 9293 3.5.2 group 1 */
+/* by RFC 9293 3.5.2 group 1 */
+void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
 void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq);
 
 /* isn.c */
@@ -205,8 +216,8 @@ uint32_t stamp_now(const struct tern *t, uint32_t offset);
 int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out);
 
 /* options.c */
-void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale, bool sack,
-                   struct tcp_opts *out);
+void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale,
+                   bool sack, struct tcp_opts *out);
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);
 uint8_t options_wscale(uint32_t buffer);
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
@@ -217,10 +228,10 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m);
 /* trace.c */
 void trace_fill(struct tern *t, const struct conn_head *h, tern_trace_record *r, enum tern_trace_kind kind,
                 enum tern_cause cause);
-void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, const struct segment *s,
-                   enum tern_cause cause, uint64_t a);
-void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause, uint64_t a,
-                uint64_t b, uint64_t c);
+void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind,
+                   const struct segment *s, enum tern_cause cause, uint64_t a);
+void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause,
+                uint64_t a, uint64_t b, uint64_t c);
 
 /* check.c */
 void tcp_check(struct tern *t, struct tcb *c);

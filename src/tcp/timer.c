@@ -1,8 +1,9 @@
-/* timer.c - the timers of a connection: retransmission or window probe (one tagged deadline), delayed ACK, keepalive, user
- * timeout, FIN_WAIT_2 and TIME_WAIT, pacing. Each is a deadline on the record; the wheel holds the earliest.
+/* timer.c - the timers of a connection: retransmission or window probe (one tagged deadline), delayed ACK,
+ * keepalive, user timeout, FIN_WAIT_2 and TIME_WAIT, pacing. Each is a deadline on the record; the wheel
+ * holds the earliest.
  *
- * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most once, and the user
- * timeout and keepalive have asked the peer before they judge it.
+ * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most
+ * once, and the user timeout and keepalive have asked the peer before they judge it.
  */
 #include "tcp/tcp.h"
 
@@ -67,7 +68,8 @@ static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
     return min_u64(us, settings(t)->rto_max_us);
 }
 
-/* Which of the two is needed now? A shut window is probed, whether or not something is in flight (MUST-35, SHLD-17). */
+/* Which of the two is needed now? A shut window is probed, whether or not something is in flight (MUST-35,
+ * SHLD-17). */
 void timer_window(struct tern *t, struct tcb *c)
 {
     bool shut = c->snd.wnd == 0 && synchronized(c);
@@ -147,12 +149,14 @@ static void give_up(struct tern *t, struct tcb *c, enum tern_cause cause)
     tcb_end(t, c, cause, error);
 }
 
-/* Has it lasted too long (R2)? A verdict needs an unanswered retransmission, also after a jump of the clock. */
+/* Has it lasted too long (R2)? A verdict needs an unanswered retransmission, also after a jump of the
+ * clock. */
 static bool exhausted(struct tern *t, struct tcb *c)
 {
     uint64_t now = t->w->now;
     bool opening = !synchronized(c);
-    uint64_t limit = opening && c->set.user_timeout_ms == 0 ? settings(t)->syn_retries_us : user_limit_us(t, c);
+    uint64_t limit =
+        opening && c->set.user_timeout_ms == 0 ? settings(t)->syn_retries_us : user_limit_us(t, c);
     if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged)
         return false;
     if (c->set.user_timeout_ms != 0)

@@ -1,8 +1,10 @@
-/* timewait.c - TIME_WAIT: both sides have closed; old segments must die before the pair of ports is used again.
+/* timewait.c - TIME_WAIT: both sides have closed; old segments must die before the pair of ports is used
+ * again.
  *
- * While the program holds the handle the record is the control block, afterwards the small one; both are judged by one view, so
- * that there is one truth. RST is ignored (RFC 1337 3). A new SYN may take the place of the old connection when it is certainly
- * newer (RFC 6191 2; RFC 9293 3.6.1); this must be asked before the window test, which it cannot pass.
+ * While the program holds the handle the record is the control block, afterwards the small one; both are
+ * judged by one view, so that there is one truth. RST is ignored (RFC 1337 3). A new SYN may take the place
+ * of the old connection when it is certainly newer (RFC 6191 2; RFC 9293 3.6.1); this must be asked before
+ * the window test, which it cannot pass.
  */
 #include "tcp/tcp.h"
 
@@ -17,13 +19,15 @@ static struct view view_of(const struct conn_head *h)
 {
     if (h->kind == REC_TCB) {
         const struct tcb *c = (const struct tcb *)h;
-        return (struct view){c->snd.nxt, c->rcv.nxt, rcv_wnd(&c->rcv), max_u32(c->snd.max_wnd, 65535), c->opt.ts, c->ts.recent};
+        return (struct view){c->snd.nxt, c->rcv.nxt,  rcv_wnd(&c->rcv), max_u32(c->snd.max_wnd, 65535),
+                             c->opt.ts,  c->ts.recent};
     }
     const struct timewait *w = (const struct timewait *)h;
     return (struct view){w->snd_nxt, w->rcv_nxt, w->rcv_wnd, 65535, w->ts, w->ts_recent};
 }
 
-/* RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old connection? */
+/* RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old
+ * connection? */
 static bool newer(struct tern *t, const struct view *v, const struct segment *s)
 {
     bool seq_newer = seq_ge(s->seq, v->rcv_nxt);
@@ -72,7 +76,8 @@ static bool in_window(const struct view *v, const struct segment *s)
     uint32_t len = seg_len(s);
     if (v->rcv_wnd == 0)
         return len == 0 && seq_eq(s->seq, v->rcv_nxt);
-    return seq_in(s->seq, v->rcv_nxt, v->rcv_wnd) || (len > 0 && seq_in(seq_add(s->seq, len - 1), v->rcv_nxt, v->rcv_wnd));
+    return seq_in(s->seq, v->rcv_nxt, v->rcv_wnd) ||
+           (len > 0 && seq_in(seq_add(s->seq, len - 1), v->rcv_nxt, v->rcv_wnd));
 }
 
 static bool ack_in_range(const struct view *v, const struct segment *s)
@@ -83,12 +88,13 @@ static bool ack_in_range(const struct view *v, const struct segment *s)
 /* The peer's FIN again: it has not seen our last ACK. Recognised before the window test, which it fails. */
 static bool repeated_fin(const struct view *v, const struct segment *s)
 {
-    return (s->flags & (F_FIN | F_ACK | F_SYN)) == (F_FIN | F_ACK) && seq_eq(seq_add(s->seq, seg_len(s)), v->rcv_nxt) &&
-           ack_in_range(v, s);
+    return (s->flags & (F_FIN | F_ACK | F_SYN)) == (F_FIN | F_ACK) &&
+           seq_eq(seq_add(s->seq, seg_len(s)), v->rcv_nxt) && ack_in_range(v, s);
 }
 
 /* Every other segment: none of them can change anything; the question is whether it draws an ACK. */
-static enum tern_cause old_segment(struct tern *t, struct conn_head *h, const struct view *v, const struct segment *s)
+static enum tern_cause old_segment(struct tern *t, struct conn_head *h, const struct view *v,
+                                   const struct segment *s)
 {
     if (s->flags & F_SYN) { /* fourth */
         owe_ack(t, h, TERN_C_SEND_CHALLENGE, false);

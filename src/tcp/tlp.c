@@ -1,6 +1,7 @@
-/* tlp.c - tail loss probe (RFC 8985 7): when the last segments of a flight, or their ACKs, are lost, nothing comes that SACK could
- * speak of, and only the retransmission timeout is left. Two round trips after the last sending one segment more is sent: new
- * data if there is some, else the last segment again. The ACK that it draws starts ordinary recovery.
+/* tlp.c - tail loss probe (RFC 8985 7): when the last segments of a flight, or their ACKs, are lost, nothing
+ * comes that SACK could speak of, and only the retransmission timeout is left. Two round trips after the last
+ * sending one segment more is sent: new data if there is some, else the last segment again. The ACK that it
+ * draws starts ordinary recovery.
  */
 #include "tcp/tcp.h"
 
@@ -9,10 +10,12 @@
 static bool wanted(const struct tcb *c)
 {
     return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out && c->list.count > 0 &&
-           c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 && c->tm.retries == 0;
+           c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 &&
+           c->tm.retries == 0;
 }
 
-/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, never behind the retransmission timeout. */
+/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, never behind the retransmission
+ * timeout. */
 void tlp_schedule(struct tern *t, struct tcb *c)
 {
     c->tm.tlp_us = 0;

@@ -1,4 +1,5 @@
-/* trace.c - what TCP does, as binary records for people (event.h). Costs one branch while no ring is given. */
+/* trace.c - what TCP does, as binary records for people (event.h). Costs one branch while no ring is
+ * given. */
 #include "tcp/tcp.h"
 
 static void fill_numbers(const struct conn_head *h, tern_trace_record *r)
@@ -32,8 +33,8 @@ void trace_fill(struct tern *t, const struct conn_head *h, tern_trace_record *r,
     fill_numbers(h, r);
 }
 
-void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause, uint64_t a,
-                uint64_t b, uint64_t c)
+void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause,
+                uint64_t a, uint64_t b, uint64_t c)
 {
     tern_trace_record *r = trace_next(&t->trace);
     if (r == NULL)
@@ -62,8 +63,8 @@ static uint32_t wnd_bytes(const struct conn_head *h, const struct segment *s, bo
     return (uint32_t)s->wnd << (in ? c->opt.snd_wscale : c->opt.rcv_wscale);
 }
 
-void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, const struct segment *s,
-                   enum tern_cause cause, uint64_t a)
+void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind,
+                   const struct segment *s, enum tern_cause cause, uint64_t a)
 {
     tern_trace_record *r = trace_next(&t->trace);
     if (r == NULL)

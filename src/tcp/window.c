@@ -38,7 +38,8 @@ uint32_t window_offer(struct tern *t, struct tcb *c)
         c->rcv.adv = seq_add(c->rcv.nxt, could);
     uint32_t wnd = rcv_wnd(&c->rcv);
     uint32_t said = (uint32_t)window_field(wnd, c->opt.rcv_wscale) << c->opt.rcv_wscale;
-    /* Scaling rounds down; what was offered before is not taken back (SHLD-14): round up to what the field can say. */
+    /* Scaling rounds down; what was offered before is not taken back (SHLD-14): round up to what the field
+     * can say. */
     if (said < wnd && wnd < window_max(c)) {
         said += 1u << c->opt.rcv_wscale;
         c->rcv.adv = seq_add(c->rcv.nxt, said);
@@ -46,8 +47,8 @@ uint32_t window_offer(struct tern *t, struct tcb *c)
     return said;
 }
 
-/* The program has read: is it worth telling the peer? At once when the window was shut or a good part of it opens
- * (FIELD: "reader drains a full window at once"). */
+/* The program has read: is it worth telling the peer? At once when the window was shut or a good part of it
+ * opens (FIELD: "reader drains a full window at once"). */
 bool window_update_due(struct tern *t, struct tcb *c)
 {
     uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
@@ -56,7 +57,8 @@ bool window_update_due(struct tern *t, struct tcb *c)
     uint32_t gain = could - offered;
     if (!worthwhile(c, gain))
         return false;
-    /* Shut or nearly shut: any worthwhile step. Else when the edge moves by two segments and a quarter of the buffer. */
+    /* Shut or nearly shut: any worthwhile step. Else when the edge moves by two segments and a quarter of the
+     * buffer. */
     return offered < 2 * max_u32(c->ack.seg, c->snd.mss) || gain >= c->rcv.buffer / 4;
 }
 

@@ -1,7 +1,7 @@
 /* world.h - all state of a stack, as the protocol's rooms see it.
  *
- * `struct tern` is the handle that the caller holds: it has the pointers (arena, trace ring) and lies before the arena.
- * `struct world` lies in the arena, holds no pointer, and is everything else.
+ * `struct tern` is the handle that the caller holds: it has the pointers (arena, trace ring) and lies before
+ * the arena. `struct world` lies in the arena, holds no pointer, and is everything else.
  */
 #ifndef TCP_WORLD_H
 #define TCP_WORLD_H
@@ -22,7 +22,8 @@ enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 
 #define REPLIES 256
 
-/* A stateless answer waiting for tern_tx: a RST for no connection, or an ACK for a record that cannot keep one. */
+/* A stateless answer waiting for tern_tx: a RST for no connection, or an ACK for a record that cannot keep
+ * one. */
 struct reply {
     tern_ip src, dst;
     uint16_t src_port, dst_port;

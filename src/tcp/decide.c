@@ -1,0 +1,310 @@
+/* decide.c - what a connection sends next: one decision, in one order.
+ *
+ *   RST owed ▸ SYN ▸ what was lost ▸ new data, with FIN ▸ FIN ▸ recovery's last resorts ▸ tail probe ▸ window
+ *   probe ▸ keepalive ▸ pure ACK
+ *
+ * Input, timers and calls only note what is owed; here it becomes a plan (plan.h), which output.c makes a
+ * packet. How much may be in the network is one comparison in all phases: pipe < cwnd (RFC 6675). The answer
+ * may be "not before t".
+ */
+#include "tcp/plan.h"
+
+#define SWS_OVERRIDE_US 200000u /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
+
+/* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
+uint32_t full_size(const struct tcb *c)
+{
+    if (!c->opt.sack || c->rcv.ooo == 0)
+        return c->snd.mss;
+    uint32_t blocks = min_u32(c->rcv.ooo_count, c->opt.ts ? 3 : 4);
+    uint32_t room = 4 + 8 * blocks;
+    return c->snd.mss > room + 64 ? c->snd.mss - room : c->snd.mss;
+}
+
+/* Most payload of one packet: whole segments up to what the link splits for us. */
+static uint32_t burst_size(const struct tern *t, const struct tcb *c, uint32_t full)
+{
+    uint32_t gso = t->w->ip.links[c->h.link].gso_max;
+    return gso >= 2 * full ? gso / full * full : full;
+}
+
+static uint32_t cwnd_room(const struct tcb *c)
+{
+    uint32_t pipe = sendlist_pipe(&c->list, c->rec.reno_sacked);
+    return pipe < c->cc.cwnd ? c->cc.cwnd - pipe : 0;
+}
+
+/* Right edge minus SND.NXT; a shrunken window gives none, never a huge number (MUST-34). */
+static uint32_t usable_window(const struct snd *s)
+{
+    uint32_t out = flight(s);
+    return s->wnd > out ? s->wnd - out : 0;
+}
+
+static bool fin_follows(const struct tcb *c, seq_t end)
+{
+    return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && !seq_eq(c->snd.una, c->snd.iss);
+}
+
+/* SYN or SYN+ACK, first time. */
+static bool decide_syn(struct tcb *c, struct plan *p)
+{
+    if (c->h.state != TERN_SYN_SENT || !seq_eq(c->snd.nxt, c->snd.iss))
+        return false;
+    *p = (struct plan){.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
+    return true;
+}
+
+static enum tern_cause again_cause(const struct tcb *c)
+{
+    if (c->rec.phase == PHASE_LOSS)
+        return TERN_C_SEND_RETRANSMIT;
+    return c->opt.sack || seq_eq(c->rec.point, c->snd.nxt) ? TERN_C_SEND_FAST_RETRANSMIT
+                                                           : TERN_C_SEND_PARTIAL_RETRANSMIT;
+}
+
+/* Plan to send (the beginning of) a record once more, at most `limit` numbers of it. */
+static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_t limit, enum tern_cause why,
+                       struct plan *p)
+{
+    uint32_t syn = seq_eq(r->start, c->snd.iss) && seq_eq(c->snd.una, c->snd.iss);
+    limit = max_u32(limit, 1) + syn;
+    if (r->len > limit)
+        sendlist_split(t, &c->list, r, limit);
+    *p = (struct plan){.start = r->start, .len = r->len, .again = true, .rec = r, .why = why};
+    p->flags = syn ? F_SYN : 0;
+    if (r->len > syn && seq_ge(seq_add(r->start, r->len), snd_end(&c->snd)))
+        p->flags |= F_PSH; /* MUST-61 */
+    if (c->snd.fin_sent && seq_gt(seq_add(r->start, r->len), snd_end(&c->snd)))
+        p->flags |= F_FIN;
+    return true;
+}
+
+/* Only a piece is in flight (what a window probe left behind) and more waits: they leave as one segment (RFC
+ * 9293 3.7.4 allows to repacketize). */
+static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
+{
+    struct snd *n = &c->snd;
+    uint32_t full = full_size(c);
+    if (c->list.count != 1 || r->len >= full || n->fin_sent || !synchronized(c) || seq_eq(n->una, n->iss))
+        return;
+    uint32_t more = min_u32(min_u32(snd_unsent(n), usable_window(n)), full - r->len);
+    bool fin = fin_follows(c, seq_add(n->nxt, more)) && usable_window(n) > more;
+    if (more == 0)
+        return;
+    sendlist_extend(t, &c->list, r, more + fin);
+    n->nxt = seq_add(n->nxt, more + fin);
+    n->fin_sent |= fin;
+    c->sum.sent += more;
+}
+
+/* What was lost (RFC 6675 NextSeg (1)). The first of a recovery does not ask pipe. While the window is shut,
+ * probes do this. */
+static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
+{
+    struct sendrec *r = c->list.lost_next != 0 ? sendlist_lost(t, &c->list) : NULL;
+    if (r == NULL || (c->tm.rexmit == TERN_TIMER_PERSIST && synchronized(c)))
+        return false;
+    grow_again(t, c, r);
+    uint32_t full = full_size(c), room = cwnd_room(c);
+    bool syn = !synchronized(c) || seq_eq(c->snd.una, c->snd.iss);
+    if (!c->rec.force && !syn && room < min_u32(full, r->len))
+        return false;
+    uint32_t limit =
+        c->rec.force ? full + 1 : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
+    c->rec.force = false;
+    return plan_again(t, c, r, limit, again_cause(c), p);
+}
+
+/* In SYN_RCVD after a simultaneous open the answer is our SYN again, now with ACK (RFC 9293 3.10.7.3 fourth,
+ * MUST-10). */
+static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.head == 0)
+        return false;
+    return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
+}
+
+/* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window), then Nagle. */
+static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len, struct plan *p)
+{
+    bool all = len == snd_unsent(&c->snd);
+    bool window_small = !all && usable_window(&c->snd) == len;
+    if (all && nagle_holds(c, len, true))
+        return false;
+    if (all || (c->snd.max_wnd != 0 && len >= c->snd.max_wnd / 2 && !nagle_holds(c, len, false)))
+        return true;
+    if (!window_small || c->list.count > 0)
+        return false; /* an ACK will come and change this */
+    if (c->snd.blocked_us == 0)
+        c->snd.blocked_us = t->w->now;
+    p->not_before = c->snd.blocked_us + SWS_OVERRIDE_US;
+    return p->not_before <= t->w->now;
+}
+
+/* RFC 5681 4.1: after idle longer than the timeout the window says nothing any more. */
+static void restart_after_idle(struct tern *t, struct tcb *c)
+{
+    if (c->list.count > 0 || c->snd.last_us == 0 ||
+        t->w->now - c->snd.last_us <= rtt_timeout(&c->rtt, settings(t)))
+        return;
+    c->cc.cwnd = min_u32(c->cc.cwnd, cc_initial_window(c->snd.mss));
+}
+
+static bool may_send_data(const struct tcb *c)
+{
+    switch (c->h.state) {
+    case TERN_ESTABLISHED:
+    case TERN_CLOSE_WAIT:
+        return true;
+    case TERN_FIN_WAIT_1:
+    case TERN_CLOSING:
+    case TERN_LAST_ACK:
+        /* queued before the handshake ended: after it */
+        return !seq_eq(c->snd.una, c->snd.iss) || c->snd.q.len == 0;
+    default:
+        return false;
+    }
+}
+
+/* How many new bytes may leave now; 0 = none. */
+static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
+{
+    uint32_t unsent = snd_unsent(&c->snd), full = full_size(c);
+    uint32_t window = min_u32(unsent, usable_window(&c->snd));
+    uint32_t len = min_u32(window, cwnd_room(c));
+    if (len < window)
+        c->snd.limited = true;
+    if (len >= full)
+        return min_u32(len / full * full, burst_size(t, c, full));
+    if (len == 0 || (len < window && c->list.count > 0))
+        return 0; /* held by cwnd: whole segments only, while something is in flight */
+    return small_may_go(t, c, len, p) ? len : 0;
+}
+
+static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
+        return false;
+    restart_after_idle(t, c);
+    memset(p, 0, sizeof *p);
+    uint32_t len = new_bytes(t, c, p);
+    if (len == 0)
+        return false;
+    bool lead = c->rec.phase == PHASE_OPEN && c->rec.dupacks > 0;
+    p->start = c->snd.nxt;
+    p->len = len;
+    p->not_before = 0;
+    p->why = lead ? TERN_C_SEND_LIMITED : TERN_C_SEND_DATA;
+    if (len == snd_unsent(&c->snd))
+        p->flags |= F_PSH; /* MUST-61 */
+    if (fin_follows(c, seq_add(p->start, len)) && usable_window(&c->snd) > len && len % full_size(c) != 0) {
+        p->flags |= F_FIN;
+        p->len++;
+    }
+    return true;
+}
+
+static bool decide_fin(struct tcb *c, struct plan *p)
+{
+    if (c->snd.fin_sent || !may_send_data(c) || snd_unsent(&c->snd) > 0 || !c->snd.fin_queued)
+        return false;
+    if (usable_window(&c->snd) == 0 && c->snd.wnd != 0 && flight(&c->snd) > 0)
+        return false; /* an ACK will open it */
+    if (c->snd.wnd == 0 && c->tm.rexmit == TERN_TIMER_PERSIST)
+        return false; /* the probe is the FIN */
+    *p = (struct plan){.start = c->snd.nxt, .len = 1, .flags = F_FIN, .why = TERN_C_SEND_FIN};
+    return true;
+}
+
+/* RFC 6675 NextSeg (3): nothing is lost and nothing new may go, but the peer waits below what it has
+ * SACKed. */
+static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (c->rec.phase != PHASE_RECOVERY || !c->opt.sack || c->rack.reordering || cwnd_room(c) < c->snd.mss)
+        return false;
+    struct sendrec *r = sendlist_unsacked_below_high(t, &c->list);
+    return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
+}
+
+/* RFC 8985 7.3: new data if there is some (cwnd is not asked), else the last segment again. */
+static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (!c->tlp.due)
+        return false;
+    c->tlp.due = false;
+    uint32_t full = full_size(c), new = min_u32(min_u32(snd_unsent(&c->snd), usable_window(&c->snd)), full);
+    if (new > 0 && may_send_data(c)) {
+        *p = (struct plan){.start = c->snd.nxt, .len = new, .why = TERN_C_SEND_TAIL_PROBE};
+        p->flags = new == snd_unsent(&c->snd) ? F_PSH : 0;
+        return true;
+    }
+    struct sendrec *r = c->list.tail != 0 ? at(t->a, c->list.tail) : NULL;
+    if (r != NULL && r->len > full)
+        r = sendlist_split(t, &c->list, r, (r->len - 1) / full * full);
+    return r != NULL && !(r->flags & SR_SACKED) && plan_again(t, c, r, full + 1, TERN_C_SEND_TAIL_PROBE, p);
+}
+
+/* RFC 9293 3.8.6.1: one byte at SND.UNA, sent before or not. Behind all data it is the FIN. */
+static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (!c->tm.probe)
+        return false;
+    c->tm.probe = false;
+    if (c->list.head != 0) {
+        plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_WINDOW_PROBE, p);
+    } else {
+        bool data = snd_unsent(&c->snd) > 0;
+        *p = (struct plan){.start = c->snd.nxt, .len = 1, .flags = data ? 0 : F_FIN, .why =
+        *TERN_C_SEND_WINDOW_PROBE};
+        if (!data && (!c->snd.fin_queued || c->snd.fin_sent))
+            return false;
+    }
+    p->probe = true;
+    return true;
+}
+
+/* RFC 9293 3.8.4: an old number and no data, so that the peer must answer (SHLD-12). */
+static bool decide_keepalive(struct tcb *c, struct plan *p)
+{
+    if (!c->tm.keep_probe)
+        return false;
+    c->tm.keep_probe = false;
+    *p = (struct plan){.start = seq_sub(c->snd.nxt, 1), .probe = true, .why = TERN_C_SEND_KEEPALIVE};
+    return true;
+}
+
+static bool decide_ack(struct tcb *c, struct plan *p)
+{
+    struct acker *k = &c->ack;
+    if ((k->now_cause == 0 && k->dup_owed == 0) || c->h.state < TERN_SYN_RCVD)
+        return false;
+    *p = (struct plan){.start = c->snd.nxt, .why = k->now_cause != 0 ? k->now_cause : TERN_C_SEND_ACK_DUP};
+    return true;
+}
+
+static bool decide_rst(struct tcb *c, struct plan *p)
+{
+    *p = (struct plan){.start = c->snd.nxt, .flags = F_RST, .no_ack_flag = true, .why = c->rst_cause};
+    return true;
+}
+
+bool decide(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (c->rst_cause != 0)
+        return decide_rst(c, p);
+    if (c->h.state == TERN_CLOSED || c->h.state == TERN_LISTEN)
+        return false;
+    if (decide_syn(c, p) || decide_synack(t, c, p) || decide_lost(t, c, p))
+        return true;
+    struct plan wait = {0};
+    if (decide_new(t, c, &wait)) {
+        *p = wait;
+        return true;
+    }
+    if (decide_fin(c, p) || decide_below_sacks(t, c, p) || decide_tail_probe(t, c, p) ||
+        decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p))
+        return true;
+    p->not_before = wait.not_before;
+    return false;
+}

@@ -1,0 +1,27 @@
+/* plan.h - what passes from the decision (decide.c) to the builder (output.c). */
+#ifndef TCP_PLAN_H
+#define TCP_PLAN_H
+
+#include "tcp/tcp.h"
+
+/* One packet to be. */
+struct plan {
+    seq_t start;
+    uint32_t len;          /* sequence numbers, SYN and FIN included */
+    uint8_t flags;         /* beside ACK: F_SYN, F_FIN, F_PSH, F_RST */
+    bool again;            /* was sent before: rec is its record */
+    bool probe;
+    bool no_ack_flag;
+    struct sendrec *rec;
+    enum tern_cause why;
+    uint64_t not_before;   /* > now: nothing is sent before that */
+};
+
+/* The next packet of a connection. False: there is none now; p->not_before says until when, if that is
+ * known. */
+bool decide(struct tern *t, struct tcb *c, struct plan *p);
+
+/* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
+uint32_t full_size(const struct tcb *c);
+
+#endif
