@@ -1,6 +1,7 @@
 /* demo.c - `tern demo`: plays scenarios between two stacks in memory, draws them, and says whether their promises held. */
 #include "cmd.h"
 
+#include "host/canvas.h"
 #include "host/ladder.h"
 #include "host/ladder_svg.h"
 #include "host/trace_json.h"
@@ -126,17 +127,11 @@ static const char *paint(const struct options *o, const char *escape)
 static void print_mark(const struct options *o, bool ok, const char *text)
 {
     printf("  %s%s%s ", paint(o, ok ? "\033[32m" : "\033[1;31m"), ok ? "✓" : "✗", paint(o, "\033[0m"));
-    char *rest = strdup(text);
-    fflush(stdout);
-    for (const char *at = rest; *at;) {
-        size_t fits = strlen(at) <= WIDTH - 4 ? strlen(at) : WIDTH - 4;
-        while (at[fits] != 0 && fits > 0 && at[fits] != ' ')
-            fits--;
-        printf("%s%.*s\n", at == rest ? "" : "    ", (int)fits, at);
+    for (const char *at = text; *at; at += strspn(at, " ")) {
+        int fits = canvas_fit(at, WIDTH - 4);
+        printf("%s%.*s\n", at == text ? "" : "    ", fits, at);
         at += fits;
-        at += strspn(at, " ");
     }
-    free(rest);
 }
 
 static void print_title(const struct options *o, const struct scenario *s)
@@ -157,7 +152,7 @@ static void print_verdict(const struct options *o, const struct part *part)
         print_mark(o, part->promises.v[i].ok, part->promises.v[i].text);
     for (uint32_t i = 0; i < v->n_complaints && i < COMPLAINTS; i++)
         print_mark(o, false, v->complaint[i]);
-    snprintf(text, sizeof text, "the oracle: %u segments and %u calls follow RFC 9293, and %u changes of state are what it expects",
+    snprintf(text, sizeof text, "oracle: %u segments and %u calls follow RFC 9293; the %u changes of state are the right ones",
              v->segments, v->calls, v->states);
     if (v->ok)
         print_mark(o, true, text);

@@ -36,6 +36,7 @@ struct ladder {
     bool color;
     uint64_t last_us;    /* time of the last row */
     uint16_t last_cause[2];
+    struct story_tally tally; /* hidden since the last row */
     struct canvas row;
 };
 
@@ -278,8 +279,6 @@ static void segment_row(struct ladder *l, uint32_t index)
 static void arrival_row(struct ladder *l, uint32_t index)
 {
     const struct story_item *i = &l->s->items[index];
-    if (i->of != STORY_NOWHERE && !is_split(l->s, i->of))
-        return;
     struct arrow a = {.side = i->side, .head = true};
     uint64_t sent = i->of == STORY_NOWHERE ? 0 : l->s->items[i->of].t_us;
     story_segment_text(l->s, i, a.text, sizeof a.text);
@@ -327,14 +326,17 @@ static void note_row(struct ladder *l, const struct story_item *i)
     words(l, i->side, STYLE_NOTE, i->text);
 }
 
-static void fold_row(struct ladder *l, uint32_t index)
+/* What was left out since the last row. */
+static void fold_row(struct ladder *l)
 {
     char text[300], line[320];
-    story_folded_text(l->s, index, text, sizeof text);
+    bool any = story_tally_text(l->s, &l->tally, text, sizeof text);
+    memset(&l->tally, 0, sizeof l->tally);
+    if (!any)
+        return;
     snprintf(line, sizeof line, "⋮ %s", text);
     rails(l);
     words(l, STORY_BOTH, STYLE_DIM, line);
-    l->last_us = l->s->items[index - 1].t_us;
 }
 
 /* --- all --------------------------------------------------------------------------------------------------------- */
@@ -365,24 +367,38 @@ static void header(struct ladder *l)
     print_row(l);
 }
 
+static void item_rows(struct ladder *l, uint32_t index)
+{
+    const struct story_item *item = &l->s->items[index];
+    switch (item->kind) {
+    case STORY_SEGMENT: segment_row(l, index); break;
+    case STORY_ARRIVAL: arrival_row(l, index); break;
+    case STORY_STATE: state_row(l, item); break;
+    default: note_row(l, item); break;
+    }
+}
+
+/* Whether an item has a row at all: an arrival has none when its segment took one row for both ends. */
+static bool has_row(const struct story *s, const struct story_item *i)
+{
+    return i->kind != STORY_ARRIVAL || i->of == STORY_NOWHERE || is_split(s, i->of);
+}
+
 void ladder_print(const struct story *s, FILE *out, bool color)
 {
     struct ladder l = {.s = s, .out = out, .color = color, .last_us = s->start_us};
     header(&l);
     first_states(&l);
     for (uint32_t i = 0; i < s->n; i++) {
-        const struct story_item *item = &s->items[i];
-        if (item->folded)
-            fold_row(&l, i);
-        if (item->hidden)
-            continue;
-        switch (item->kind) {
-        case STORY_SEGMENT: segment_row(&l, i); break;
-        case STORY_ARRIVAL: arrival_row(&l, i); break;
-        case STORY_STATE: state_row(&l, item); break;
-        default: note_row(&l, item); break;
+        if (s->items[i].hidden) {
+            story_tally_add(&l.tally, &s->items[i]);
+            l.last_us = s->items[i].t_us > l.last_us ? s->items[i].t_us : l.last_us;
+        } else if (has_row(s, &s->items[i])) {
+            fold_row(&l);
+            item_rows(&l, i);
         }
     }
+    fold_row(&l);
 }
 
 void ladder_wrap(FILE *out, const char *indent, int width, const char *text)

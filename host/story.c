@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
+enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, CROWD_SHOWN = 1 };
 
 void story_init(struct story *s, const char *scenario, const char *part, const char *title)
 {
@@ -114,18 +114,18 @@ static const char *number(uint64_t v, char buf[32])
     return buf;
 }
 
-struct tally {
-    uint64_t bytes[2], data[2], acks, syns, others;
-};
-
-static void count(struct tally *t, const struct story_item *i)
+void story_tally_add(struct story_tally *t, const struct story_item *i)
 {
-    if (i->kind == STORY_SEGMENT && i->len > 0) {
+    if (i->kind != STORY_SEGMENT)
+        return;
+    if (i->crowd) {
+        t->crowd += i->outsider;
+    } else if (i->len > 0) {
         t->data[i->side]++;
         t->bytes[i->side] += i->len;
-    } else if (i->kind == STORY_SEGMENT && (i->flags & SYN)) {
+    } else if (i->flags & SYN) {
         t->syns++;
-    } else if (i->kind == STORY_SEGMENT) {
+    } else {
         t->acks++;
     }
 }
@@ -138,29 +138,34 @@ static int say(char *buf, size_t len, int n, uint64_t count, const char *what)
     return n + snprintf(buf + n, len - (size_t)n, "%s%s %s", n ? ", " : "", number(count, text), what);
 }
 
-void story_folded_text(const struct story *s, uint32_t i, char *buf, size_t len)
+bool story_tally_text(const struct story *s, const struct story_tally *t, char *buf, size_t len)
 {
-    struct tally t = {0};
-    for (uint32_t k = i - s->items[i].folded; k < i; k++)
-        count(&t, &s->items[k]);
-    int n = 0;
+    buf[0] = 0;
+    int n = say(buf, len, 0, t->crowd, "more from X");
     for (int side = 0; side < 2; side++) {
         char bytes[32], what[80];
-        snprintf(what, sizeof what, "segments from %s (%s bytes)", s->name[side], number(t.bytes[side], bytes));
-        n = say(buf, len, n, t.data[side], what);
+        snprintf(what, sizeof what, "segments from %s (%s bytes)", s->name[side], number(t->bytes[side], bytes));
+        n = say(buf, len, n, t->data[side], what);
     }
-    n = say(buf, len, n, t.syns, "SYN or SYN,ACK");
-    n = say(buf, len, n, t.acks, n ? "ACK" : "segments without data");
-    if (n == 0)
-        snprintf(buf, len, "%u more", s->items[i].folded);
+    n = say(buf, len, n, t->syns, "SYN or SYN,ACK");
+    return say(buf, len, n, t->acks, n ? "ACK" : "segments without data") > 0;
 }
 
-/* Hide items first..last-1 behind the item `last`. */
-static void hide(struct story *s, uint32_t first, uint32_t last)
+/* Hide the middle of the run first..last-1. */
+static void hide_middle(struct story *s, uint32_t first, uint32_t last, uint32_t keep)
 {
-    for (uint32_t i = first; i < last; i++)
+    uint32_t head = keep * 2 / 3, tail = keep - head;
+    if (last - first <= keep + 4)
+        return;
+    for (uint32_t i = first + head; i < last - tail; i++)
         s->items[i].hidden = true;
-    s->items[last].folded = last - first;
+}
+
+static void hide_crowd(struct story *s)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->items[i].crowd > CROWD_SHOWN)
+            s->items[i].hidden = true;
 }
 
 /* A segment and its arrival are shown or hidden together. */
@@ -180,15 +185,14 @@ static void hide_pairs(struct story *s)
 
 void story_fold(struct story *s, uint32_t keep)
 {
-    for (uint32_t i = 0; i < s->n;) {
+    for (uint32_t i = 0; i < s->n; i++) {
         uint32_t end = i;
         while (end < s->n && s->items[end].bulk)
             end++;
-        uint32_t head = keep * 2 / 3, tail = keep - head;
-        if (end - i > keep + 4)
-            hide(s, i + head, end - tail);
-        i = end + 1;
+        hide_middle(s, i, end, keep);
+        i = end;
     }
+    hide_crowd(s);
     hide_pairs(s);
 }
 

@@ -39,16 +39,16 @@ struct story_item {
     bool outsider;       /* sent by neither side (forged addresses) */
     bool again;          /* the segment was sent before */
     bool copy;           /* a second copy made by the path: arrives, was never sent */
-    bool bulk;           /* one of many of its kind: may be folded away */
-    bool hidden;         /* folded away: `folded` of another item counts it */
+    bool bulk;           /* one of many of its kind: a long run of such items is folded */
+    bool hidden;         /* folded away */
     uint16_t cause;      /* enum tern_cause: why it was sent; the rule of a state change */
     uint16_t refused;    /* why the receiver dropped the segment; 0 = it did not */
     uint16_t mss;
-    uint32_t conn;       /* connections of a story are numbered from 0 */
+    uint32_t conn;       /* connections of a story are numbered from 0; STORY_NOWHERE = not numbered */
     uint32_t seq, ack, len, wnd;
     uint32_t rseq, rack; /* relative to the initial numbers */
     uint32_t of;         /* STORY_ARRIVAL: index of the segment; STORY_SEGMENT: of its arrival, or STORY_NOWHERE */
-    uint32_t folded;     /* items folded away in front of this one */
+    uint32_t crowd;      /* not 0: belongs to that one of very many conversations alike, of which a few are enough */
     uint16_t port[2];    /* of the left and the right side */
     const char *lost_why; /* static words; NULL */
     char *text;          /* STORY_NOTE; owned */
@@ -82,11 +82,19 @@ void story_note(struct story *s, enum story_side side, uint64_t t_us, const char
  * The stack is the left side. */
 void story_from_trace(struct story *s, const tern_trace_record *records, uint32_t n, uint64_t conn);
 
-/* Mark what a reader need not see: of each run of more than `keep` ordinary items all but the first and last few. */
+/* Hide what a reader need not see: of each run of more than `keep` ordinary items all but the first and the last few, and
+ * of a crowd all but its first conversation. */
 void story_fold(struct story *s, uint32_t keep);
 
-/* What was folded away in front of item i, in words: "1,398 segments: 1,000,000 bytes from B, 652 acknowledgments". */
-void story_folded_text(const struct story *s, uint32_t i, char *buf, size_t len);
+/* Counts of what is hidden, to be told in one line. */
+struct story_tally {
+    uint64_t bytes[2], data[2], acks, syns, crowd;
+};
+
+void story_tally_add(struct story_tally *t, const struct story_item *i);
+
+/* "719 segments from B (1,036,936 bytes), 367 ACK". False (and an empty text) when there is nothing to say. */
+bool story_tally_text(const struct story *s, const struct story_tally *t, char *buf, size_t len);
 
 /* "SYN,ACK": flags in the order of their bits, which is what the JSON says. Returns buf. */
 const char *story_flags(uint8_t flags, char buf[40]);

@@ -15,7 +15,9 @@
 #include "packet.h"
 #include "world.h"
 
-enum { NOBODY = UINT32_MAX, BUCKETS = 1024 };
+#define NOBODY UINT32_MAX
+
+enum { BUCKETS = 1024 };
 
 struct side {
     tern_endpoint local, remote;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOLD_ABOVE = 12, PART_GAP_US = 1000000 };
+enum { FOLD_ABOVE = 48, PART_GAP_US = 1000000 };
 
 static struct part *now_playing(struct play *p)
 {

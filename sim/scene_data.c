@@ -1,7 +1,7 @@
 /* scene_data.c - data: both ways at once, and one way only. */
 #include "scenes.h"
 
-enum { BOTH_WAYS = 14000, MEBIBYTE = 1 << 20 };
+enum { BOTH_WAYS = 5000, MEBIBYTE = 1 << 20 };
 
 /* --- transfer ---------------------------------------------------------------------------------------------------- */
 
@@ -12,7 +12,7 @@ void scene_transfer(struct play *p)
     if (!open_pair(p, &c))
         return;
     struct end *first = p->w.first == A ? c.a : c.b, *second = p->w.first == A ? c.b : c.a;
-    remark(p, OUTSIDE, "both programs write 14,000 bytes at the same time");
+    remark(p, OUTSIDE, "both programs write 5,000 bytes at the same time");
     prog_send_stream(first, BOTH_WAYS);
     prog_send_stream(second, BOTH_WAYS);
     settle(p);

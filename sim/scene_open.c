@@ -49,9 +49,9 @@ static void three_steps(struct play *p)
     promise(p, c.a->told & TERN_CONNECTED, "A's program is told that it is connected; B's accepts");
     goes(p, c.a, TERN_CLOSED, TERN_SYN_SENT, TERN_ESTABLISHED);
     goes(p, c.b, TERN_LISTEN, TERN_SYN_RCVD, TERN_ESTABLISHED);
-    line(p, "x = %u and y = %u are drawn by RFC 6528: a keyed hash of the addresses and ports, plus a clock, so", syn.seq,
-         answer.seq);
-    line(p, "that nobody can guess them and no segment of an earlier connection fits into this one.");
+    line(p, "x = %u and y = %u are drawn by RFC 6528: a keyed hash of the addresses and ports, plus a clock, so "
+            "that nobody can guess them and no segment of an earlier connection fits into this one.",
+         syn.seq, answer.seq);
 }
 
 static void what_ack_counts_for(struct play *p)

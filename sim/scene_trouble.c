@@ -173,7 +173,7 @@ static void say_why(struct play *p, const struct end *e, tern_why *why)
     tern_why_say(json, p->w.now, why);
     json_decref(json);
     char since[32];
-    line(p, "%s: %s for %s. %s owes the next step. %s", p->w.host[e->host].name,
+    line(p, "tern ss at %s: %s for %s. The next step is owed by %s. %s", p->w.host[e->host].name,
          tern_state_name((enum tern_state)info.state), tern_why_span(p->w.now - info.state_since_us, since), why->owes,
          why->text);
 }

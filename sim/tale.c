@@ -15,7 +15,8 @@ struct conversation {
     tern_endpoint end[2]; /* of A and of B; an outsider stands in for A */
     uint32_t iss[2];
     bool known[2];
-    bool outsider;
+    uint32_t crowd;  /* with nobody's address: number in the crowd, from 1; 0 = with a host */
+    uint32_t number; /* in the story; STORY_NOWHERE for the crowd */
     uint32_t next; /* in its bucket */
 };
 
@@ -26,6 +27,8 @@ struct teller {
     struct story *s;
     LIST(struct conversation) conv;
     uint32_t bucket[BUCKET_COUNT];
+    uint32_t numbered;    /* conversations that have a number */
+    uint32_t crowd;       /* those that have none */
     uint32_t *item_of;    /* for each of wire[]: its item, or NOBODY */
     uint32_t *conv_of;    /* and its conversation */
 };
@@ -53,7 +56,8 @@ static uint32_t begin(struct teller *t, const tern_endpoint *a, const tern_endpo
     struct conversation *c = LIST_ADD(t->conv);
     c->end[0] = *a;
     c->end[1] = *b;
-    c->outsider = outsider;
+    c->crowd = outsider ? ++t->crowd : 0;
+    c->number = outsider ? STORY_NOWHERE : t->numbered++;
     c->next = *bucket;
     *bucket = index;
     return index;
@@ -99,11 +103,13 @@ static void describe(struct teller *t, struct story_item *i, const struct wire *
     int side = side_of(p);
     i->port[side] = g->src.port;
     i->port[!side] = g->dst.port;
-    const struct conversation *c = &t->conv.v[i->conn];
+    const struct conversation *c = &t->conv.v[t->conv_of[p - t->w->wire.v]];
+    i->conn = c->number;
     i->rseq = c->known[side] ? g->seq - c->iss[side] : 0;
     i->rack = g->flags & ACK && c->known[!side] ? g->ack - c->iss[!side] : 0;
     bool plain = (g->flags & (SYN | FIN | RST)) == 0 && p->fate != LOST && !p->refused && !i->again && !p->copy;
-    i->bulk = plain || c->outsider;
+    i->bulk = plain;
+    i->crowd = c->crowd;
 }
 
 static struct story_item *segment_item(struct teller *t, uint32_t index, enum story_kind kind, uint64_t at)
@@ -115,7 +121,6 @@ static struct story_item *segment_item(struct teller *t, uint32_t index, enum st
     if (t->conv_of[index] == NOBODY)
         t->conv_of[index] = conversation(t, &g, side, p->from == OUTSIDE || p->to == OUTSIDE);
     struct story_item *i = story_add(t->s, kind, (enum story_side)side, at);
-    i->conn = t->conv_of[index];
     describe(t, i, p, &g);
     return i;
 }
@@ -165,8 +170,8 @@ static void tell_state(struct teller *t, const struct state_change *c)
     bool used = conn != NOBODY && t->conv.v[conn].known[c->host];
     if (c->remote.port && (conn == NOBODY || (to == TERN_SYN_SENT && used)))
         conn = begin(t, a, b, false);
-    i->conn = conn;
-    i->bulk = conn != NOBODY && t->conv.v[conn].outsider;
+    i->conn = conn == NOBODY ? STORY_NOWHERE : t->conv.v[conn].number;
+    i->crowd = conn == NOBODY ? 0 : t->conv.v[conn].crowd;
     i->from = from;
     i->to = to;
     i->cause = c->cause;
@@ -217,7 +222,7 @@ void tale_tell(const struct world *w, struct story *s)
     s->start_us = w->start_us;
     for (uint32_t i = 0; i < w->log.n; i++)
         tell_entry(&t, &w->log.v[i]);
-    s->conns = t.conv.n;
+    s->conns = t.numbered;
     free(t.item_of);
     free(t.conv_of);
     free(t.conv.v);
