@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -31,7 +32,7 @@ static const char usage[] =
     "Exit status: 0 all was sent and received; 1 refused, reset or timed out; 2 it could not begin.\n\n"
     "Example:  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | tern cat --tun tern0 --addr 192.0.2.1/24 192.0.2.2 80\n";
 
-enum { OPT_LINGER = 256, CAT_CHUNK = 1 << 16, CAT_PIPE = 4096 };
+enum { OPT_LINGER = 256, CAT_CHUNK = 1 << 16, CAT_PIPE = 4096, CAT_SLICES = 64 };
 
 static const struct option long_options[] = {{"listen", no_argument, NULL, 'l'},
                                              {"wait", required_argument, NULL, 'w'},
@@ -176,28 +177,55 @@ static void open_output(cat *c)
         c->out_blocks = true;
 }
 
+/* The network has said all: whoever reads our standard output shall know, while we may go on sending. */
+static void end_output(cat *c)
+{
+    c->out_open = false;
+    if (c->out_fd != STDOUT_FILENO)
+        close(c->out_fd);
+    int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nothing >= 0) { /* the number stays taken, so that no later descriptor gets it */
+        dup2(nothing, STDOUT_FILENO);
+        close(nothing);
+    }
+    c->out_fd = STDOUT_FILENO;
+}
+
+/* Some of the slices to standard output. Returns what it took, or -1. */
+static ssize_t write_slices(const cat *c, const tern_slice *s, int n)
+{
+    struct iovec v[CAT_SLICES];
+    if (c->out_blocks) /* a pipe that is ready takes so much without blocking */
+        return write(c->out_fd, s[0].data, s[0].len < CAT_PIPE ? s[0].len : CAT_PIPE);
+    for (int i = 0; i < n; i++)
+        v[i] = (struct iovec){(void *)(uintptr_t)s[i].data, s[i].len};
+    return writev(c->out_fd, v, n);
+}
+
 /* The network to standard output, as much as it takes. */
 static void copy_out(cat *c)
 {
+    tern_slice s[CAT_SLICES];
     while (c->out_open) {
-        tern_slice s;
-        int n = tern_peek(c->net.stack, c->h, &s, 1);
+        int n = tern_peek(c->net.stack, c->h, s, CAT_SLICES);
         if (n == -TERN_EAGAIN)
             return;
         if (n <= 0) {
-            c->out_open = false;
+            end_output(c);
             c->error = n;
             return;
         }
-        size_t len = c->out_blocks && s.len > CAT_PIPE ? CAT_PIPE : s.len;
-        ssize_t done = write(c->out_fd, s.data, len);
+        size_t there = 0;
+        for (int i = 0; i < n; i++)
+            there += s[i].len;
+        ssize_t done = write_slices(c, s, n);
         if (done < 0 && errno != EAGAIN && errno != EINTR) {
             c->out_open = false;
             c->error = -errno; /* nobody reads us any more */
         }
         if (done > 0)
             tern_consume(c->net.stack, c->h, (size_t)done);
-        if (done < (ssize_t)s.len)
+        if (done < (ssize_t)there)
             return; /* standard output is full: turn() waits for it */
     }
 }

@@ -217,7 +217,7 @@ static int run(iperf *it)
     bool stopped = r == IPERF_STOPPED && it->server; /* how a server ends */
     if (r != 0 && !stopped)
         fprintf(stderr, "tern iperf: %s\n", iperf_error(it, r));
-    net_turn(&it->net, -1, 0, 100); /* the last segments leave */
+    net_drain(&it->net, 1000);
     net_close(&it->net);
     json_decref(it->peer);
     return r == 0 || stopped ? CMD_OK : r == IPERF_LOST ? CMD_CANNOT : CMD_NO;

@@ -125,6 +125,10 @@ static int run_data(iperf *it)
             return r;
     }
     iperf_stop(it);
+    /* iperf3 as receiver reads whole blocks: only the end of the stream frees it from waiting for the rest of
+     * one */
+    for (int i = 0; i < it->n_streams && it->sending; i++)
+        tern_shutdown(it->net.stack, it->streams[i].h);
     return 0;
 }
 

@@ -106,7 +106,8 @@ int iperf_get_json(iperf *it, json_t **out)
     char *text = len <= IPERF_JSON_MAX ? malloc(len + 1) : NULL;
     if (text != NULL)
         r = iperf_read(it, it->control, text, len, 10);
-    *out = text != NULL && r == 0 ? json_loadb(text, len, 0, NULL) : NULL;
+    /* iperf3 says -1 as 18446744073709551615 */
+    *out = text != NULL && r == 0 ? json_loadb(text, len, JSON_DECODE_INT_AS_REAL, NULL) : NULL;
     free(text);
     if (r == 0 && *out == NULL) {
         snprintf(it->said, sizeof it->said, "the other side's JSON cannot be read");
@@ -221,7 +222,7 @@ json_t *iperf_results(iperf *it)
 void iperf_close_all(iperf *it)
 {
     for (int i = 0; i < it->n_streams; i++)
-        tern_abort(it->net.stack, it->streams[i].h); /* what is still under way counts for nobody */
+        tern_close(it->net.stack, it->streams[i].h);
     it->n_streams = 0;
     if (it->control.v != 0)
         tern_close(it->net.stack, it->control);

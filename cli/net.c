@@ -176,12 +176,12 @@ static int open_link(net *n, const net_options *o, const char *tun)
     char err[256];
     tern_link *link;
     if (tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
-        return cmd_cannot(o->command, "%s", err);
+        return -cmd_cannot(o->command, "%s", err);
     if ((o->impaired_tx || o->impaired_rx) &&
         tern_link_impair(&link, link, o->impaired_tx ? &o->impair_tx : NULL,
                          o->impaired_rx ? &o->impair_rx : NULL) != 0) {
         tern_link_close(link);
-        return cmd_cannot(o->command, "not enough memory for --impair");
+        return -cmd_cannot(o->command, "not enough memory for --impair");
     }
     int id = tern_host_attach(n->host, link);
     return id > 0 ? id : -cmd_cannot(o->command, "the device %s cannot be used (%s)", tun, strerror(-id));
@@ -264,6 +264,15 @@ int net_turn(net *n, int fd, short events, int timeout_ms)
 {
     struct pollfd one = {.fd = fd, .events = events};
     return net_turn_fds(n, &one, 1, timeout_ms);
+}
+
+void net_drain(net *n, int at_most_ms)
+{
+    tern_live live;
+    uint64_t until = tern_host_now() + (uint64_t)at_most_ms * 1000;
+    do
+        tern_get_live(n->stack, &live);
+    while (live.tcbs > 0 && tern_host_now() < until && !(net_turn(n, -1, 0, 20) & (NET_SIGNAL | NET_LOST)));
 }
 
 /* --- names ------------------------------------------------------------------------------------ */

@@ -89,6 +89,10 @@ int net_turn(net *n, int fd, short events, int timeout_ms);
 struct pollfd;
 int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms);
 
+/* After the last close: wait until the connections are over (or in TIME_WAIT), so that their last segments
+ * and the answers to them are not left to nobody; at most so long, and not beyond a signal. */
+void net_drain(net *n, int at_most_ms);
+
 /* Whether one of the addresses is of the family of `ip`. */
 bool net_has_family(const net_options *o, const tern_ip *ip);
 

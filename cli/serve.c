@@ -183,12 +183,7 @@ static void end_all(server *s)
             tern_close(s->net.stack, c->h);
         conn_free(s, c);
     }
-    tern_live live;
-    uint64_t until = tern_host_now() + 300000;
-    do {
-        tern_get_live(s->net.stack, &live);
-    } while (live.tcbs > 0 && tern_host_now() < until &&
-             !(net_turn(&s->net, -1, 0, 50) & (NET_SIGNAL | NET_LOST)));
+    net_drain(&s->net, 300);
 }
 
 static int run(server *s)

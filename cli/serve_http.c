@@ -80,6 +80,14 @@ static uint16_t refusal(const request *r)
     return 0;
 }
 
+/* A method that nobody knows is 501 (RFC 9110 15.6.2); what does not look like one is no HTTP. */
+static uint16_t refusal_of_error(enum http_errno error, uint8_t first)
+{
+    if (error == HPE_HEADER_OVERFLOW)
+        return 431;
+    return error == HPE_INVALID_METHOD && first >= 'A' && first <= 'Z' ? 501 : 400;
+}
+
 size_t request_feed(request *r, const uint8_t *data, size_t len)
 {
     static const http_parser_settings settings = {.on_url = on_url,
@@ -91,7 +99,7 @@ size_t request_feed(request *r, const uint8_t *data, size_t len)
     r->head_bytes += (uint32_t)n;
     r->refuse = refusal(r);
     if (error != HPE_OK && error != HPE_PAUSED && r->refuse == 0)
-        r->refuse = error == HPE_HEADER_OVERFLOW ? 431 : error == HPE_INVALID_METHOD ? 501 : 400;
+        r->refuse = refusal_of_error(error, data[0]);
     else if (!r->complete && r->head_bytes > REQUEST_HEAD_MAX && r->refuse == 0)
         r->refuse = r->parser.method == HTTP_GET || r->parser.method == HTTP_HEAD ? 431 : 413;
     return n;

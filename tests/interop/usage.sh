@@ -1,0 +1,74 @@
+#!/bin/bash
+# What a person gets who mistypes: one line that says what to do, exit 2; and --help.
+# timeout: 60
+LIMIT=${LIMIT:-50}
+. "$(dirname "$0")/lib.bash"
+device 0
+
+# wrong PATTERN ARGUMENT...: exit 2, exactly one line on standard error, which has the pattern; nothing else.
+wrong() {
+    local pattern=$1 out
+    shift
+    out=$(timeout 10 "$tern" "$@" 2>"$dir/said" </dev/null)
+    local status=$?
+    cat "$dir/said"
+    [ "$status" -eq 2 ] || { echo "exit $status"; return 1; }
+    [ -z "$out" ] || { echo "on standard output: $out"; return 1; }
+    grep -qiE -- "$pattern" "$dir/said" || { echo "does not say '$pattern'"; return 1; }
+    [ "$(wc -l <"$dir/said")" -eq "${LINES_SAID:-1}" ] || { echo "$(wc -l <"$dir/said") lines"; return 1; }
+}
+helps() {
+    "$tern" "$1" --help >"$dir/help" 2>"$dir/said" && [ ! -s "$dir/said" ] && grep -q "^usage: tern $1" "$dir/help"
+    local status=$?
+    awk 'length > 110 { print "too long: " $0; bad = 1 } END { exit bad }' "$dir/help" && [ $status -eq 0 ]
+}
+for command in serve cat ss iperf; do
+    check "tern $command --help" helps $command
+    LINES_SAID=2 check "tern $command with an unknown option" wrong "unrecognized|see tern $command" $command --nonsense
+done
+
+check "serve: which directory" wrong 'which directory' serve
+check "serve: no such directory" wrong 'there is no directory /nonexistent; make it' serve /nonexistent
+check "serve: a file is no directory" wrong 'no directory' serve /etc/passwd
+check "serve: a bad address" wrong "'192.0.2.300' is no address; give one such as" serve . --addr 192.0.2.300
+check "serve: a multicast address" wrong 'cannot be an address' serve . --tun tern0 --addr 224.0.0.1/24
+check "serve: a bad port" wrong "port" serve . --port 99999
+check "serve: a port twice" wrong 'given twice' serve . "${tern_0[@]}" --port 80 --port 80
+check "serve: not tern's address" wrong "not an address of tern's" serve . "${tern_0[@]}" --listen 192.0.2.9:80
+check "serve: a bad device name" wrong 'device' serve . --tun 'a/b'
+check "serve: a bad impairment" wrong "loss=2%" serve . --impair loss=lots
+check "serve: an unknown impairment" wrong 'there are delay' serve . --impair fog=1
+check "serve: a trace that cannot be written" wrong 'cannot be written' serve . --tun tern0 --trace /nonexistent/x
+check "cat: where to" wrong 'which host and port' cat
+check "cat: which port" wrong 'which port' cat -l
+check "cat: a bad port" wrong 'no port' cat 192.0.2.2 nonsense
+check "cat: no such name" wrong 'cannot be resolved' cat nonsense.invalid 80
+check "cat: the other family" wrong 'family' cat --addr 192.0.2.1/24 2001:db8::2 80
+check "cat: a bad time" wrong 'no time' cat -w soon 192.0.2.2 80
+check "iperf: -s or -c" wrong 'either -s' iperf
+check "iperf: a bad size" wrong 'give a size' iperf -c 192.0.2.2 -n many
+check "ss: no such state" wrong "no state is called 'waiting'" ss waiting
+check "ss: a bad pid" wrong 'no process number' ss -p x
+
+busy() {
+    "$tern" serve "$dir" "${tern_0[@]}" >"$dir/serve.out" 2>"$dir/serve.err" &
+    soon 5 tern_listens 80
+    wrong 'tern0.*(busy|in use)' serve "$dir" "${tern_0[@]}"
+    local result=$?
+    kill -INT $!
+    wait $! && return $result
+}
+check "serve: a device that another has; SIGINT ends with 0" busy
+unprivileged() {
+    chmod 755 "$dir"
+    setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all -- "$tern" serve / --tun tern9 2>"$dir/said"
+    [ $? -eq 2 ] && cat "$dir/said" && [ "$(wc -l <"$dir/said")" -eq 1 ]
+}
+[ "$(id -u)" -ne 0 ] || [ -e /proc/self/setgroups ] && grep -q deny /proc/self/setgroups ||
+    check "serve: without permission" unprivileged
+nothing() {
+    "$tern" ss 2>"$dir/said"
+    [ $? -eq 1 ] && grep -q 'no tern process' "$dir/said"
+}
+check "ss: nobody to ask, exit 1" nothing
+finish
