@@ -10,7 +10,7 @@ import sys
 import textwrap
 
 COLUMNS = 110
-COMMENT = re.compile(r'^(\s*(?:#|\*|/\*\*?|//)\s?)(\s*)(\S.*)$')
+COMMENT = re.compile(r'^(\s*(?:#|\*(?![\w(])|/\*\*?|//)\s?)(\s*)(\S.*)$')
 ITEM = re.compile(r'^([-*]|\d+\.)\s+')
 
 

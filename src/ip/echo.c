@@ -9,8 +9,8 @@ bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip,
     if (s->echo_count == IP_ECHOES || m->body_len + hdr > s->links[link].mtu || !ip_valid_peer(s, &ip->src))
         return false;
     struct ip_echo *e = &s->echoes[(s->echo_head + s->echo_count) % IP_ECHOES];
-    *e = (struct ip_echo){.src = ip->dst, .dst = ip->src, .rest = m->rest, .link = link, .tos =
-    *(uint8_t)(ip->tos & ~3)};
+    *e = (struct ip_echo){.src = ip->dst, .dst = ip->src, .rest = m->rest, .link = link};
+    e->tos = (uint8_t)(ip->tos & ~3);
     chunkq_init(&e->body, 0);
     if (chunkq_append(a, &e->body, m->body, m->body_len, MEM_DATA) < m->body_len) {
         chunkq_clear(a, &e->body);

@@ -255,8 +255,8 @@ static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
         plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_WINDOW_PROBE, p);
     } else {
         bool data = snd_unsent(&c->snd) > 0;
-        *p = (struct plan){.start = c->snd.nxt, .len = 1, .flags = data ? 0 : F_FIN, .why =
-        *TERN_C_SEND_WINDOW_PROBE};
+        *p = (struct plan){.start = c->snd.nxt, .len = 1, .why = TERN_C_SEND_WINDOW_PROBE};
+        p->flags = data ? 0 : F_FIN;
         if (!data && (!c->snd.fin_queued || c->snd.fin_sent))
             return false;
     }

@@ -30,8 +30,9 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = s->dst, .dst = s->src, .src_port = s->dst_port, .dst_port = s->src_port, .link
-    *= s->link};
+    *r = (struct reply){.src = s->dst, .dst = s->src, .link = s->link};
+    r->src_port = s->dst_port;
+    r->dst_port = s->src_port;
     enum tern_cause why = cause == TERN_C_NO_CONNECTION ? TERN_C_SEND_RST_CLOSED : TERN_C_SEND_RST_BAD_ACK;
     if (s->flags & F_ACK)
         rst(r, s->ack, seq(0), F_RST, why);
@@ -45,8 +46,9 @@ void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq)
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = h->local, .dst = h->remote, .src_port = h->local_port, .dst_port =
-    *h->remote_port, .link = h->link};
+    *r = (struct reply){.src = h->local, .dst = h->remote, .link = h->link};
+    r->src_port = h->local_port;
+    r->dst_port = h->remote_port;
     rst(r, at_seq, seq(0), F_RST, TERN_C_SEND_RST_ABORT);
 }
 
