@@ -9,8 +9,10 @@ import subprocess
 import sys
 import textwrap
 
+from csource import TOKEN
+
 COLUMNS = 110
-COMMENT = re.compile(r'^(\s*(?:#|\*(?![\w(])|/\*\*?|//)\s?)(\s*)(\S.*)$')
+COMMENT = re.compile(r'^(\s*(?:#|\*|/\*\*?|//)\s?)(\s*)(\S.*)$')
 ITEM = re.compile(r'^([-*]|\d+\.)\s+')
 
 
@@ -41,11 +43,24 @@ def comment_paragraph(lines, at):
     return wrapped(words, first, following), behind
 
 
-def reflow_comments(lines):
+def inside_comment(text):
+    """The numbers of the lines that begin inside a block comment: there, and only there, `*` opens a comment
+line."""
+    inside = set()
+    for match in TOKEN.finditer(text):
+        first = text.count('\n', 0, match.start())
+        if match.group().startswith('/*'):
+            inside.update(range(first + 1, first + match.group().count('\n') + 1))
+    return inside
+
+
+def reflow_comments(lines, c_source):
     done, at = [], 0
+    inside = inside_comment('\n'.join(lines)) if c_source else set()
     while at < len(lines):
         line = lines[at]
-        if len(line) > COLUMNS and COMMENT.match(line) and not re.match(r'\s*#\s*(include|define)', line):
+        is_comment = at in inside or re.match(r'\s*/[*/]' if c_source else r'\s*#', line)
+        if len(line) > COLUMNS and is_comment and COMMENT.match(line):
             paragraph, at = comment_paragraph(lines, at)
             done += paragraph
         else:
@@ -69,7 +84,7 @@ def trailing_comments_above(lines):
 def reflow(path):
     with open(path, encoding='utf-8') as file:
         before = file.read()
-    lines = reflow_comments(before.split('\n'))
+    lines = reflow_comments(before.split('\n'), path.endswith(('.c', '.h', '.def')))
     if path.endswith(('.c', '.h')):
         lines = list(trailing_comments_above(lines))
     text = '\n'.join(lines)
