@@ -31,19 +31,29 @@ typedef struct trace {
     bool ladder;
     life *lives;
     bool drawn; /* one at least: a blank line before the next */
+    tern_trace_record stray; /* the last segment of no connection: perhaps the SYN of the next one */
 } trace;
 
 /* --- one JSON object a line ------------------------------------------------------------------- */
 
-static const char *kind_name(uint8_t kind)
+/* Segments and state changes as `tern demo --json` names them; the other kinds by their names in
+ * events.def. */
+static void write_kind(FILE *out, const tern_trace_record *r)
 {
-    static const char *const names[] = {
-        "none",
+    static const char *const names[] = {"none",
 #define TRACE_EVENT(name, text) #name,
 #include <tern/events.def>
 #undef TRACE_EVENT
     };
-    return kind < TERN_TRACE_KINDS ? names[kind] : "unknown";
+    if (r->kind == TERN_TRACE_SEG_IN)
+        fputs("\"segment\",\"from\":\"peer\",\"to\":\"tern\"", out);
+    else if (r->kind == TERN_TRACE_SEG_OUT)
+        fputs("\"segment\",\"from\":\"tern\",\"to\":\"peer\"", out);
+    else if (r->kind == TERN_TRACE_STATE)
+        fprintf(out, "\"state\",\"host\":\"tern\",\"from\":\"%s\",\"to\":\"%s\"",
+                tern_state_name((enum tern_state)r->state), tern_state_name((enum tern_state)r->state_to));
+    else
+        fprintf(out, "\"%s\"", r->kind < TERN_TRACE_KINDS ? names[r->kind] : "unknown");
 }
 
 static void write_addresses(FILE *out, const tern_trace_record *r)
@@ -58,10 +68,12 @@ static void write_segment(FILE *out, const tern_trace_record *r)
 {
     char flags[40];
     bool in = r->kind != TERN_TRACE_SEG_OUT;
+    uint32_t first = in ? r->irs : r->iss, other = in ? r->iss : r->irs;
     fprintf(out, ",\"flags\":\"%s\",\"seq\":%u,\"ack\":%u,\"len\":%u,\"wnd\":%u",
             story_flags(r->tcp_flags, flags), r->seq, r->ack, r->len, r->wnd);
-    fprintf(out, ",\"rseq\":%u,\"rack\":%u", r->seq - (in ? r->irs : r->iss),
-            (r->tcp_flags & 16) != 0 ? r->ack - (in ? r->iss : r->irs) : 0);
+    if (first != 0) /* else the initial numbers are not known yet */
+        fprintf(out, ",\"rseq\":%u,\"rack\":%u", r->seq - first,
+                (r->tcp_flags & 16) != 0 ? r->ack - other : 0);
     if (r->gso_size != 0)
         fprintf(out, ",\"gso_size\":%u", r->gso_size);
     if (r->mss != 0)
@@ -74,20 +86,22 @@ static void write_segment(FILE *out, const tern_trace_record *r)
 
 static void write_record(FILE *out, const tern_trace_record *r)
 {
-    fprintf(out, "{\"t_us\":%" PRIu64 ",\"conn\":%" PRIu64 ",\"ev\":\"%s\"", r->t_us, r->conn,
-            kind_name(r->kind));
+    enum tern_cause cause = r->cause < TERN_CAUSES ? (enum tern_cause)r->cause : TERN_CAUSE_NONE;
+    bool segment =
+        r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_SEG_OUT || r->kind == TERN_TRACE_DROP;
+    fprintf(out, "{\"t_us\":%" PRIu64 ",\"conn\":%" PRIu64 ",\"ev\":", r->t_us, r->conn);
+    write_kind(out, r);
     write_addresses(out, r);
-    if (r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_SEG_OUT || r->kind == TERN_TRACE_DROP)
+    if (segment)
         write_segment(out, r);
-    else if (r->kind == TERN_TRACE_STATE)
-        fprintf(out, ",\"from\":\"%s\",\"to\":\"%s\"", tern_state_name((enum tern_state)r->state),
-                tern_state_name((enum tern_state)r->state_to));
-    else
+    else if (r->len != 0)
         fprintf(out, ",\"seq\":%u,\"len\":%u", r->seq, r->len);
-    if (r->cause != 0)
-        fprintf(out, ",\"cause\":\"%s\",\"rule\":\"%s\"", tern_cause_name((enum tern_cause)r->cause),
-                tern_cause_rule((enum tern_cause)r->cause));
-    fprintf(out, ",\"a\":%" PRIu64 ",\"b\":%" PRIu64 ",\"c\":%" PRIu64 "}\n", r->a, r->b, r->c);
+    if (!segment && r->kind != TERN_TRACE_STATE)
+        fprintf(out, ",\"a\":%" PRIu64 ",\"b\":%" PRIu64 ",\"c\":%" PRIu64, r->a, r->b, r->c);
+    if (cause != TERN_CAUSE_NONE)
+        fprintf(out, ",\"cause\":\"%s\",\"rule\":\"%s\",\"why\":\"%s\"", tern_cause_name(cause),
+                tern_cause_rule(cause), tern_cause_text(cause));
+    fputs("}\n", out);
 }
 
 /* --- ladders ---------------------------------------------------------------------------------- */
@@ -171,11 +185,32 @@ static void draw(trace *t, life *l)
     l->done = true;
 }
 
+static bool same_ends(const tern_trace_record *a, const tern_trace_record *b)
+{
+    return a->local_port == b->local_port && a->remote_port == b->remote_port &&
+           memcmp(&a->local, &b->local, sizeof a->local) == 0 &&
+           memcmp(&a->remote, &b->remote, sizeof a->remote) == 0;
+}
+
+/* The SYN to a listener comes before there is a connection: its life begins with it. */
+static void keep_syn(trace *t, life *l, const tern_trace_record *opened)
+{
+    if (t->stray.kind == TERN_TRACE_NONE || !same_ends(&t->stray, opened))
+        return;
+    t->stray.conn = opened->conn;
+    keep(l, &t->stray);
+    t->stray.kind = TERN_TRACE_NONE;
+}
+
 static void follow(trace *t, const tern_trace_record *r)
 {
     life *l = r->conn != 0 ? life_of(t, r->conn) : NULL;
+    if (r->conn == 0 && r->kind == TERN_TRACE_SEG_IN)
+        t->stray = *r;
     if (l == NULL)
         return;
+    if (r->kind == TERN_TRACE_OPENED)
+        keep_syn(t, l, r);
     if (!l->done)
         keep(l, r);
     l->time_wait |= r->kind == TERN_TRACE_STATE && r->state_to == TERN_TIME_WAIT;

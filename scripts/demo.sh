@@ -121,14 +121,14 @@ start_serve() {
 # The states that the connection with this port of the kernel's went through, by tern's trace:
 # "LISTEN → SYN_RCVD → ESTABLISHED". The trace is one JSON object a line.
 life_of() { # life_of FILE KERNEL-ENDPOINT
-    grep '"ev":"STATE"' "$1" | grep -F "\"remote\":\"$2\"" |
+    grep '"ev":"state"' "$1" | grep -F "\"remote\":\"$2\"" |
         sed 's/.*"from":"\([A-Z_0-9]*\)","to":"\([A-Z_0-9]*\)".*/\1 \2/' |
         awk 'NR == 1 { line = $1 } { line = line " → " $2 } END { print line }'
 }
 
 # The port on the kernel's side of the connection opened last.
 last_port() {
-    grep '"ev":"STATE"' "$1" | sed -n "s/.*\"remote\":\"$2:\([0-9]*\)\".*/\1/p" | tail -n 1
+    grep '"ev":"state"' "$1" | sed -n "s/.*\"remote\":\"$2:\([0-9]*\)\".*/\1/p" | tail -n 1
 }
 
 kernel_state() { # kernel_state LOCAL-PORT REMOTE
@@ -146,9 +146,10 @@ lives() { # lives FILE KERNEL TERN PORT
 act_fetch() {
     title "1. The kernel's curl fetches $SIZE_MIB MiB from tern serve"
     say "\$ curl http://$TERN/random.bin"
-    told=$(curl -sS --max-time 60 -o "$dir/copy" -w '%{time_total} %{speed_download}' "http://$TERN/random.bin") ||
+    told=$(curl -sS --max-time 60 -o "$dir/copy" -w '%{time_total} %{speed_download}' \
+        "http://$TERN/random.bin") ||
         fail "curl could not fetch the file"
-    say "$(echo "$told" | awk '{ printf "%.2f s, %.2f Gbit/s", $1, $2 * 8 / 1e9 }')"
+    say "$(echo "$told" | awk '{ printf "%.2f s, %.1f Gbit/s", $1, $2 * 8 / 1e9 }')"
     original=$(sha256sum <"$dir/www/random.bin")
     copy=$(sha256sum <"$dir/copy")
     say "sha256  the file      ${original%% *}"

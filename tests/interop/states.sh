@@ -136,7 +136,8 @@ tell drop out none
 
 fin_wait_2() { tell wait c50003 FIN_WAIT_2 && both FIN_WAIT_2 CLOSE-WAIT 50003; }
 check "FIN_WAIT_2, there CLOSE-WAIT" fin_wait_2
-check "FIN_WAIT_2: the other side owes the close" why fin_wait_2 'the program on the other side owes the close'
+check "FIN_WAIT_2: the other side owes the close" \
+    why fin_wait_2 'the program on the other side owes the close'
 
 time_wait() { kernel close c50003 && both TIME_WAIT '' 50003; }
 check "TIME_WAIT after the kernel closed too (there gone)" time_wait
@@ -144,7 +145,8 @@ check "TIME_WAIT: harmless" why time_wait 'this one first'
 
 close_wait() { open 50004 && kernel shutdown c50004 && both CLOSE_WAIT FIN-WAIT-2 50004; }
 check "CLOSE_WAIT, there FIN-WAIT-2" close_wait
-check "CLOSE_WAIT: this program has not closed, nobody watches" why close_wait 'nobody watches this connection'
+check "CLOSE_WAIT: this program has not closed, nobody watches" \
+    why close_wait 'nobody watches this connection'
 forgotten() { tell recv c50004 && why close_wait 'a forgotten close'; }
 check "CLOSE_WAIT: with the end of the stream read, a forgotten close" forgotten
 stuck() {
@@ -177,7 +179,8 @@ released() { tell close c50007 && ! tern_says CLOSED 50007; }
 check "CLOSED is gone when the handle is released" released
 
 accept_queue() {
-    kernel connect c50008 192.0.2.1 80 50008 && soon 3 why listen '1 connection waits for the program to accept' &&
+    kernel connect c50008 192.0.2.1 80 50008 &&
+        soon 3 why listen '1 connection waits for the program to accept' &&
         why established 'has not accepted this connection yet'
 }
 check "LISTEN says how many wait for accept, and the connection says so too" accept_queue

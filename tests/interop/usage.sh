@@ -18,13 +18,15 @@ wrong() {
     [ "$(wc -l <"$dir/said")" -eq "${LINES_SAID:-1}" ] || { echo "$(wc -l <"$dir/said") lines"; return 1; }
 }
 helps() {
-    "$tern" "$1" --help >"$dir/help" 2>"$dir/said" && [ ! -s "$dir/said" ] && grep -q "^usage: tern $1" "$dir/help"
+    "$tern" "$1" --help >"$dir/help" 2>"$dir/said" && [ ! -s "$dir/said" ] &&
+        grep -q "^usage: tern $1" "$dir/help"
     local status=$?
     awk 'length > 110 { print "too long: " $0; bad = 1 } END { exit bad }' "$dir/help" && [ $status -eq 0 ]
 }
 for command in serve cat ss iperf; do
     check "tern $command --help" helps $command
-    LINES_SAID=2 check "tern $command with an unknown option" wrong "unrecognized|see tern $command" $command --nonsense
+    LINES_SAID=2 check "tern $command with an unknown option" \
+        wrong "unrecognized|see tern $command" $command --nonsense
 done
 
 check "serve: which directory" wrong 'which directory' serve
@@ -34,11 +36,13 @@ check "serve: a bad address" wrong "'192.0.2.300' is no address; give one such a
 check "serve: a multicast address" wrong 'cannot be an address' serve . --tun tern0 --addr 224.0.0.1/24
 check "serve: a bad port" wrong "port" serve . --port 99999
 check "serve: a port twice" wrong 'given twice' serve . "${tern_0[@]}" --port 80 --port 80
-check "serve: not tern's address" wrong "not an address of tern's" serve . "${tern_0[@]}" --listen 192.0.2.9:80
+check "serve: not tern's address" \
+    wrong "not an address of tern's" serve . "${tern_0[@]}" --listen 192.0.2.9:80
 check "serve: a bad device name" wrong 'device' serve . --tun 'a/b'
 check "serve: a bad impairment" wrong "loss=2%" serve . --impair loss=lots
 check "serve: an unknown impairment" wrong 'there are delay' serve . --impair fog=1
-check "serve: a trace that cannot be written" wrong 'cannot be written' serve . --tun tern0 --trace /nonexistent/x
+check "serve: a trace that cannot be written" \
+    wrong 'cannot be written' serve . --tun tern0 --trace /nonexistent/x
 check "cat: where to" wrong 'which host and port' cat
 check "cat: which port" wrong 'which port' cat -l
 check "cat: a bad port" wrong 'no port' cat 192.0.2.2 nonsense
@@ -61,7 +65,8 @@ busy() {
 check "serve: a device that another has; SIGINT ends with 0" busy
 unprivileged() {
     chmod 755 "$dir"
-    setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all -- "$tern" serve / --tun tern9 2>"$dir/said"
+    setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all -- \
+        "$tern" serve / --tun tern9 2>"$dir/said"
     [ $? -eq 2 ] && cat "$dir/said" && [ "$(wc -l <"$dir/said")" -eq 1 ]
 }
 [ "$(id -u)" -ne 0 ] || [ -e /proc/self/setgroups ] && grep -q deny /proc/self/setgroups ||
