@@ -577,6 +577,11 @@ static void timeouts(void **state)
     assert_int_equal(frag_expire(w.a, w.t, w.now), 2);
     assert_int_equal(w.t->timeouts, 3);
     assert_int_equal(pages_in_use(&w), pages);
+    /* what was refused before is counted as that, and forgotten in its time */
+    assert_int_equal(add_piece(&w, 4, 2, 0, 32, true), TERN_CAUSE_NONE);
+    assert_int_equal(add_piece(&w, 4, 2, 8, 32, true), TERN_C_FRAGMENT_OVERLAP);
+    assert_int_equal(frag_expire(w.a, w.t, w.now + FRAG_TIMEOUT_US), 0);
+    assert_int_equal(frag_live(w.t), 0);
     end_world(&w, pages);
 }
 
@@ -625,6 +630,16 @@ static void no_ratchet(void **state)
     }
     assert_int_equal(w.a->pages_used, high);
     assert_true(high <= pages + 3 * 18);
+    end_world(&w, pages);
+    w = make_world(512); /* each a little larger than the one before */
+    pages = pages_in_use(&w);
+    for (uint32_t id = 0; id < 127; id++) {
+        struct cut a = piece(4, id, 0, 512 * id + 8, true), b = piece(4, id, 512 * id + 8, 8, false);
+        struct frag_packet out;
+        assert_int_equal(add(&w, &a, data, &out), TERN_CAUSE_NONE);
+        assert_int_equal(add(&w, &b, data, &out), TERN_CAUSE_NONE);
+    }
+    assert_true(w.a->pages_used <= pages + 3 * 140 + 2 * 129);
     end_world(&w, pages);
 }
 

@@ -158,6 +158,10 @@ static void embedded_others(void **state)
     memcpy(p + 24, mapped.b, 16);
     assert_int_equal(message(6, ICMP6_UNREACH, p, sizeof GOLD_SYN6, &m), TERN_CAUSE_NONE);
     assert_false(m.has_tcp);
+    memcpy(p, GOLD_SYN6, sizeof GOLD_SYN6);
+    memcpy(p + 8, mapped.b, 16);
+    assert_int_equal(message(6, ICMP6_UNREACH, p, sizeof GOLD_SYN6, &m), TERN_CAUSE_NONE);
+    assert_false(m.has_tcp);
 }
 
 /* Extension headers in the embedded packet, cut at every byte. */
