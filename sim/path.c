@@ -77,7 +77,7 @@ static void depart(struct world *w, uint32_t index)
     if ((p->from >= 0 && w->host[p->from].cut) || (p->to >= 0 && w->host[p->to].cut))
         lose(w, index, "the cable is out");
     else if (w->lifetime_us && p->due_us - p->sent_us > w->lifetime_us)
-        lose(w, index, "older than 1 MSL: the network discards it");
+        lose(w, index, "older than 1 MSL: discarded");
     else
         heap_push(w, index);
 }

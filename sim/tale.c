@@ -41,13 +41,28 @@ static uint32_t hash(const tern_endpoint *a, const tern_endpoint *b)
     return h % BUCKET_COUNT;
 }
 
+static bool same_ends(const struct conversation *c, const tern_endpoint *a, const tern_endpoint *b)
+{
+    return endpoint_equal(&c->end[0], a) && endpoint_equal(&c->end[1], b);
+}
+
 /* The newest conversation of these endpoints; NOBODY. */
 static uint32_t find(const struct teller *t, const tern_endpoint *a, const tern_endpoint *b)
 {
     uint32_t i = t->bucket[hash(a, b)];
-    while (i != NOBODY && !(endpoint_equal(&t->conv.v[i].end[0], a) && endpoint_equal(&t->conv.v[i].end[1], b)))
+    while (i != NOBODY && !same_ends(&t->conv.v[i], a, b))
         i = t->conv.v[i].next;
     return i;
+}
+
+/* The conversation whose other end, seen from `side`, has this initial number; else the newest. */
+static uint32_t find_by_peer(const struct teller *t, const tern_endpoint *a, const tern_endpoint *b, int side, uint32_t irs)
+{
+    uint32_t newest = find(t, a, b), i = newest;
+    for (; i != NOBODY; i = t->conv.v[i].next)
+        if (same_ends(&t->conv.v[i], a, b) && t->conv.v[i].known[!side] && t->conv.v[i].iss[!side] == irs)
+            return i;
+    return newest;
 }
 
 static uint32_t begin(struct teller *t, const tern_endpoint *a, const tern_endpoint *b, bool outsider)
@@ -63,12 +78,25 @@ static uint32_t begin(struct teller *t, const tern_endpoint *a, const tern_endpo
     return index;
 }
 
-/* The conversation that a segment belongs to, from side `side`. */
+/* Whether the numbers of a segment can belong to this conversation: none lies before its initial numbers. */
+static bool fits(const struct conversation *c, const struct segment *g, int side)
+{
+    bool zero = (g->flags & (RST | ACK)) == (RST | ACK) && g->seq == 0; /* RST for no connection: no number of its own */
+    if (c->known[side] && (int32_t)(g->seq - c->iss[side]) < 0 && !zero)
+        return false;
+    return !(g->flags & ACK) || !c->known[!side] || (int32_t)(g->ack - c->iss[!side]) >= 0;
+}
+
+/* The conversation that a segment belongs to, from side `side`: the newest whose numbers it fits. */
 static uint32_t conversation(struct teller *t, const struct segment *g, int side, bool outsider)
 {
     const tern_endpoint *a = side == 0 ? &g->src : &g->dst, *b = side == 0 ? &g->dst : &g->src;
-    uint32_t i = find(t, a, b);
+    uint32_t newest = find(t, a, b), i = newest;
     bool first = (g->flags & (SYN | ACK)) == SYN;
+    while (i != NOBODY && !(same_ends(&t->conv.v[i], a, b) && fits(&t->conv.v[i], g, side)))
+        i = t->conv.v[i].next;
+    if (i == NOBODY)
+        i = newest;
     if (i == NOBODY || (first && t->conv.v[i].known[side] && t->conv.v[i].iss[side] != g->seq))
         i = begin(t, a, b, outsider);
     struct conversation *c = &t->conv.v[i];
@@ -166,7 +194,7 @@ static void tell_state(struct teller *t, const struct state_change *c)
     oracle_edge(c->cause, &from, &to);
     struct story_item *i = story_add(t->s, STORY_STATE, (enum story_side)c->host, c->t_us);
     const tern_endpoint *a = c->host == A ? &c->local : &c->remote, *b = c->host == A ? &c->remote : &c->local;
-    uint32_t conn = c->remote.port ? find(t, a, b) : NOBODY;
+    uint32_t conn = c->remote.port ? find_by_peer(t, a, b, c->host, c->irs) : NOBODY;
     bool used = conn != NOBODY && t->conv.v[conn].known[c->host];
     if (c->remote.port && (conn == NOBODY || (to == TERN_SYN_SENT && used)))
         conn = begin(t, a, b, false);

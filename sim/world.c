@@ -295,9 +295,13 @@ void world_run(struct world *w, uint64_t us)
 bool world_until(struct world *w, bool (*done)(void *ctx), void *ctx, uint64_t us)
 {
     uint64_t end = w->now + us;
-    while (!done(ctx))
+    while (!done(ctx)) {
+        flush(w);
+        if (done(ctx))
+            return true;
         if (!world_step(w, end))
             return done(ctx);
+    }
     return true;
 }
 
