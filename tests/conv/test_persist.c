@@ -40,6 +40,22 @@ static void probes_back_off(void **state)
     lab_end(l);
 }
 
+/* RFC 5681 2: an answer to a probe is no sign of a loss, though it repeats the number: the window must not
+ * suffer by it. */
+static void answers_are_no_duplicates(void **state)
+{
+    struct lab *l = shut(state, 10000);
+    for (int i = 0; i < 6; i++)
+        TALK(l, "+any > A 1461:1462(1) ack 1\n"
+                "< A 1 ack 1461 win 0");
+    TALK(l, "? fast_retransmits 0\n"
+            "? cwnd 14600\n"
+            "< A 1 ack 1461 win 65535");
+    assert_true(lab_pending(l) >= 7);
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* MUST-37: as long as the peer answers the probes the connection lives: here a day. */
 static void a_day_of_probes(void **state)
 {
@@ -189,9 +205,16 @@ static void old_window_is_ignored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(probes_back_off), LAB_TEST(a_day_of_probes),        LAB_TEST(window_opens),
-        LAB_TEST(update_lost),     LAB_TEST(probes_unanswered),      LAB_TEST(close_while_shut),
-        LAB_TEST(window_shrinks),  LAB_TEST(window_shrinks_to_zero), LAB_TEST(old_window_is_ignored),
+        LAB_TEST(probes_back_off),
+        LAB_TEST(answers_are_no_duplicates),
+        LAB_TEST(a_day_of_probes),
+        LAB_TEST(window_opens),
+        LAB_TEST(update_lost),
+        LAB_TEST(probes_unanswered),
+        LAB_TEST(close_while_shut),
+        LAB_TEST(window_shrinks),
+        LAB_TEST(window_shrinks_to_zero),
+        LAB_TEST(old_window_is_ignored),
     };
     return LAB_MAIN(tests);
 }
