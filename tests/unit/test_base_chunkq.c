@@ -262,6 +262,25 @@ static void test_a_hint_whose_chunk_went_to_another_queue(void **state)
     free(b.a);
 }
 
+/* A queue that went to another place with its chunks, and a new one where it was. */
+static void test_a_hint_whose_queue_moved_away(void **state)
+{
+    (void)state;
+    struct bench b;
+    tern_slice out[1];
+    uint32_t got;
+    ref_t hint = 0;
+    bench_init(&b, 512, 0);
+    append(&b, &b.q[0], 480);
+    chunkq_slices(b.a, &b.q[0], 0, 1, &hint, out, 1, &got);
+    b.q[1] = b.q[0];
+    chunkq_init(&b.q[0], 480);
+    append(&b, &b.q[0], 480);
+    check_slices(&b, &b.q[0], 100, 300, &hint, 1);
+    check_slices(&b, &b.q[1], 100, 300, &hint, 1);
+    free(b.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_append_stops_where_memory_is_refused),
         cmocka_unit_test(test_small_ranges_share_pages_when_joined),
         cmocka_unit_test(test_a_hint_whose_chunk_went_to_another_queue),
+        cmocka_unit_test(test_a_hint_whose_queue_moved_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

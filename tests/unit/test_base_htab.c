@@ -115,6 +115,19 @@ static void test_random_histories(void **state)
     random_history(512, 4000, 2);
 }
 
+/* In an empty table a search ends where it begins: the beginnings must not crowd. */
+static void check_spread(struct bench *b, uint32_t factor)
+{
+    struct htab_iter it;
+    uint32_t count[4096 / 8] = {0}, most = 0;
+    assert_true(htab_init(b->a, &b->h));
+    for (uint32_t i = 0; i < 20000; i++) {
+        assert_int_equal(htab_first(b->a, &b->h, i * factor, &it), 0);
+        most = max_u32(most, ++count[it.slot]);
+    }
+    assert_true(most < 4 * (20000 / 511));
+}
+
 /* Hashes of callers that did not hash: small numbers, ports in the upper half, multiples. */
 static void test_plain_numbers_as_hashes(void **state)
 {
@@ -127,6 +140,8 @@ static void test_plain_numbers_as_hashes(void **state)
             assert_true(insert(&b, i * factors[f]));
         check_all(&b);
         assert_true(arena_in_use(b.a) < 20000 * 8 / 4096 * 4 + 20);
+        htab_free(b.a, &b.h);
+        check_spread(&b, factors[f]);
         free(b.a);
     }
 }
@@ -260,6 +275,32 @@ static void test_churn_takes_no_more_memory(void **state)
     free(b.a);
 }
 
+/* One segment empties while its sister is full: they cannot join yet, and nothing is lost when they do. */
+static void test_a_lone_segment_empties(void **state)
+{
+    (void)state;
+    static struct bench b;
+    struct dice d = {12};
+    struct htab_iter it;
+    bench_init(&b, 512, 0);
+    while (b.n < 2000)
+        assert_true(insert(&b, (uint32_t)dice64(&d)));
+    while (b.n > 0) {
+        htab_first(b.a, &b.h, b.entries[0].hash, &it);
+        ref_t segment = it.segment;
+        for (uint32_t i = 0; i < b.n;) {
+            htab_first(b.a, &b.h, b.entries[i].hash, &it);
+            if (it.segment == segment)
+                drop(&b, i);
+            else
+                i++;
+        }
+        check_all(&b);
+    }
+    assert_true(b.h.count == 0);
+    free(b.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_equal_hashes_come_in_order_of_insertion),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_when_memory_is_used_up),
+        cmocka_unit_test(test_a_lone_segment_empties),
         cmocka_unit_test(test_churn_takes_no_more_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
