@@ -1,7 +1,13 @@
 /* info.c - STATUS (RFC 9293 3.10.6) and more: what can be known of a stack, of one record, of all of them. */
 #include "sock/sock.h"
 
-void tern_get_stats(const tern *t, tern_stats *out) { *out = t->w->stats; }
+void tern_get_stats(const tern *t, tern_stats *out)
+{
+    *out = t->w->stats;
+    out->no_memory = t->a->refused;
+    out->dropped[TERN_C_FRAGMENT_TIMEOUT] += t->w->ip.frag.timeouts;
+    out->dropped[TERN_C_FRAGMENT_LIMIT] += t->w->ip.frag.evicted;
+}
 
 void tern_get_live(const tern *t, tern_live *out)
 {

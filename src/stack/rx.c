@@ -58,11 +58,23 @@ static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const s
     return TERN_CAUSE_NONE;
 }
 
+/* Only what we shall take is put together; fragments of the program's own protocols go back to it one by one. */
+static bool ours_when_whole(const struct ip_hdr *ip)
+{
+    if (ip->version == 4)
+        return ip->proto == PROTO_TCP || ip->proto == PROTO_ICMP;
+    return ip->proto != PROTO_UDP; /* TCP, ICMPv6, or headers that lead to them */
+}
+
 static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
                                    bool *unclaimed)
 {
     struct frag_packet whole = {0};
     struct ip_hdr inner;
+    if (!ours_when_whole(ip)) {
+        *unclaimed = true;
+        return TERN_CAUSE_NONE;
+    }
     enum tern_cause cause = frag_add(t->a, &t->w->ip.frag, t->w->now, ip, p->data, p->link, &whole);
     if (cause != TERN_CAUSE_NONE || whole.data == NULL)
         return cause;

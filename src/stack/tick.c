@@ -20,8 +20,7 @@ void tern_tick(tern *t, uint64_t now)
     stack_clock(t, now);
     for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now)) != NULL;)
         timer_fire(t, head_of(n));
-    uint32_t old = frag_expire(t->a, &t->w->ip.frag, t->w->now);
-    t->w->stats.dropped[TERN_C_FRAGMENT_TIMEOUT] += old;
+    frag_expire(t->a, &t->w->ip.frag, t->w->now);
     life_end_of_batch(t);
 }
 

@@ -75,7 +75,8 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
     }
 }
 
-/* RFC 5681 2: the five conditions of a duplicate ACK. */
+/* RFC 5681 2: the five conditions of a duplicate ACK. The answer to a window probe is none: the byte that it
+ * asks for again was refused, not lost. */
 static bool is_duplicate(const struct tcb *c, const struct segment *s, uint32_t old_wnd)
 {
     return s->len == 0 && !(s->flags & (F_SYN | F_FIN)) && seq_eq(s->ack, c->snd.una) &&
