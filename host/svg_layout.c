@@ -151,6 +151,8 @@ static void lay_arrival(struct plan *p, uint32_t index)
     struct svg_mark *m = new_mark(p, SVG_ARRIVE, !i->side, index);
     if (i->refused)
         add_cause(m, TONE_WRONG, i->refused);
+    if (i->of == STORY_NOWHERE)
+        p->y += 30; /* a late copy comes from above */
     place(p, m, SVG_LINE / 2);
     if (i->of == STORY_NOWHERE)
         return;
