@@ -16,16 +16,17 @@ extern "C" {
 #endif
 
 enum {
-    TERN_READABLE = 1,   /* recv will give bytes, end of stream or an error */
-    /* send will take at least one byte (raised after a send found no room, and at connect) */
-    TERN_WRITABLE = 2,
-    TERN_CONNECTED = 4,  /* the connection is ESTABLISHED (by connect) */
-    TERN_ACCEPTABLE = 8, /* a listener has a connection to accept */
+    TERN_READABLE = 1,     /* recv will give bytes, end of stream or an error */
+    TERN_WRITABLE = 2,     /* send will take at least one byte (raised after a send found no room, and at
+                              connect) */
+    TERN_CONNECTED = 4,    /* the connection is ESTABLISHED (by connect) */
+    TERN_ACCEPTABLE = 8,   /* a listener has a connection to accept */
     TERN_PEER_CLOSED = 16, /* the peer's FIN arrived: it will send no more (said at once, RFC 9293 3.6) */
-    TERN_ENDED = 32,     /* the connection is CLOSED; info says why (tern_info.reason). Release the handle */
-    TERN_URGENT = 64,    /* urgent data is announced (RFC 9293 MUST-32) */
-    /* trouble reported: ICMP, or many retransmissions (MUST-47, SHLD-9); info has it */
-    TERN_SOFT_ERROR = 128,
+    TERN_ENDED = 32,       /* the connection is CLOSED; info says why (tern_info.reason). Release the
+                              handle */
+    TERN_URGENT = 64,      /* urgent data is announced (RFC 9293 MUST-32) */
+    TERN_SOFT_ERROR = 128, /* trouble reported: ICMP, or many retransmissions (MUST-47, SHLD-9); info has
+                              it */
 };
 
 typedef struct tern_event {
@@ -51,8 +52,8 @@ enum tern_trace_kind {
  * mean. */
 typedef struct tern_trace_record {
     uint64_t t_us;      /* when, the stack's clock */
-    /* which connection, a number that grows from 1 for each record of the stack; 0 = none */
-    uint64_t conn;
+    uint64_t conn;      /* which connection, a number that grows from 1 for each record of the stack; 0 =
+                           none */
     uint8_t kind;       /* enum tern_trace_kind */
     uint8_t state;      /* TCP state before (enum tern_state, stats.h) */
     uint8_t state_to;   /* TCP state after */
@@ -63,8 +64,8 @@ typedef struct tern_trace_record {
     uint32_t seq, ack;  /* absolute; as in the segment */
     uint32_t len;       /* payload bytes */
     uint32_t wnd;       /* window in bytes, scaled */
-    /* initial numbers of the connection, so that relative ones can be had (0 before known) */
-    uint32_t iss, irs;
+    uint32_t iss, irs;  /* initial numbers of the connection, so that relative ones can be had (0 before
+                           known) */
     uint16_t local_port, remote_port;
     uint32_t gso_size;  /* 0 = one segment */
     tern_ip local, remote;

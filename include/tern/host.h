@@ -60,13 +60,14 @@ int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uin
 /* What a bad path does, to packets in one direction. All in millionths, times in us. */
 typedef struct tern_impair_config {
     uint64_t seed;
-    uint32_t delay_us, jitter_us;  /* every packet: delay + uniform 0..jitter, order kept */
-    uint64_t rate_bps;             /* 0 = no limit; then a queue of `queue_bytes` before it (0 = 256 KiB) */
+    uint32_t delay_us, jitter_us;      /* every packet: delay + uniform 0..jitter, order kept */
+    uint64_t rate_bps;                 /* 0 = no limit; then a queue of `queue_bytes` before it (0 = 256
+                                          KiB) */
     uint32_t queue_bytes;
     uint32_t loss_ppm, duplicate_ppm, corrupt_ppm, reorder_ppm;
-    /* a reordered packet is overtaken by this many others (default 3..10), at most 50 ms */
-    uint32_t reorder_min, reorder_max;
-    uint32_t ce_ppm;               /* ECN-capable packets marked CE */
+    uint32_t reorder_min, reorder_max; /* a reordered packet is overtaken by this many others (default 3..10),
+                                          at most 50 ms */
+    uint32_t ce_ppm;                   /* ECN-capable packets marked CE */
 } tern_impair_config;
 
 /* Wrap a link: `tx` is done to what the stack sends, `rx` to what it receives (NULL: nothing). Super-segments
@@ -87,11 +88,11 @@ void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8
 typedef struct tern_host tern_host;
 
 typedef struct tern_host_config {
-    tern_config stack;     /* seed all zero: drawn from getrandom */
-    /* bytes of address space for the stack; default 1 GiB; pages are used only when touched */
-    uint64_t memory;
-    const char *name;      /* for the control socket, shown by `tern ss`; NULL: no control socket */
-    uint32_t trace_records;/* ring of trace records; default 0 = none; a power of two */
+    tern_config stack;      /* seed all zero: drawn from getrandom */
+    uint64_t memory;        /* bytes of address space for the stack; default 1 GiB; pages are used only when
+                               touched */
+    const char *name;       /* for the control socket, shown by `tern ss`; NULL: no control socket */
+    uint32_t trace_records; /* ring of trace records; default 0 = none; a power of two */
 } tern_host_config;
 
 /* Make a host: memory mapped, stack made, control socket opened. On failure returns a negative errno

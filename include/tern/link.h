@@ -15,8 +15,8 @@ extern "C" {
 /* What became of a received packet. */
 enum {
     TERN_TAKEN = 0,     /* the stack's; done with */
-    /* not the stack's (another protocol or address): the program may use it. Nothing was answered */
-    TERN_UNCLAIMED = 1,
+    TERN_UNCLAIMED = 1, /* not the stack's (another protocol or address): the program may use it. Nothing was
+                           answered */
     TERN_DROPPED = 2,   /* the stack's, and refused; `cause` says why (stats.h, tern_cause_text) */
 };
 

@@ -83,14 +83,14 @@ enum tern_option {
     TERN_OPT_KEEPALIVE,       /* 0/1; default 0 (MUST-25) */
     TERN_OPT_KEEPIDLE_MS,     /* quiet time before the first probe; default 7200000 (MUST-28); 1 and up */
     TERN_OPT_KEEPINTVL_MS,    /* between probes; default 75000; 1 and up */
-    /* unanswered probes until the peer counts as dead; default 9; 2..255 (MUST-29) */
-    TERN_OPT_KEEPCNT,
-    TERN_OPT_USER_TIMEOUT_MS, /* data without acknowledgment ends the connection after this (MUST-21);
-                                 0 = the stack's retries_ms; UINT32_MAX = never */
+    TERN_OPT_KEEPCNT,         /* unanswered probes until the peer counts as dead; default 9; 2..255
+                                 (MUST-29) */
+    TERN_OPT_USER_TIMEOUT_MS, /* data without acknowledgment ends the connection after this (MUST-21); 0 = the
+                                 stack's retries_ms; UINT32_MAX = never */
     TERN_OPT_LINGER0,         /* 0/1; 1 = tern_close resets */
     TERN_OPT_SEND_BUFFER,     /* bytes, 1024..1<<30 */
-    /* bytes, 1024..1<<30; the window scale is fixed at the SYN: set large ones before */
-    TERN_OPT_RECV_BUFFER,
+    TERN_OPT_RECV_BUFFER,     /* bytes, 1024..1<<30; the window scale is fixed at the SYN: set large ones
+                                 before */
     TERN_OPT_DSCP,            /* 0..63: Diffserv field of what is sent (MUST-48, SHLD-21) */
     TERN_OPT_TTL,             /* 1..255: TTL or hop limit (MUST-49) */
     TERN_OPT_ECN,             /* TERN_ECN_... for a connection whose SYN has not left, or a listener */

@@ -100,8 +100,8 @@ typedef struct tern_info {
     tern_endpoint local, remote;
     uint8_t state;              /* enum tern_state */
     bool listener;
-    /* the program holds the handle (false: orphan, half-open, waiting for accept) */
-    bool held;
+    bool held;                  /* the program holds the handle (false: orphan, half-open, waiting for
+                                   accept) */
     bool unaccepted;            /* waits in a listener's accept queue */
     bool eof_read;              /* the program has read the end of the stream */
     bool fin_rcvd, fin_sent, fin_acked;

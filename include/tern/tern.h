@@ -87,35 +87,34 @@ static inline bool tern_ip_is4(const tern_ip *ip)
 
 /* Settings of a stack. Zero in any field means the default named beside it. Checked once by tern_create. */
 typedef struct tern_config {
-    uint8_t seed[32]; /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production. All zero is
-                                     taken as it is (tests) */
-    /* arena page and payload chunk, bytes, a power of two 512..65536; default 4096 */
-    uint32_t page_size;
+    uint8_t seed[32];             /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production.
+                                     All zero is taken as it is (tests) */
+    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 512..65536; default
+                                     4096 */
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
-    uint32_t msl_ms; /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2 MSL
-                                     (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes) */
-    uint32_t
-        rto_min_us; /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4 asks for 1 s as
-                                     a SHOULD; Linux uses 200 ms; documented deviation) */
+    uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2
+                                     MSL (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes) */
+    uint32_t rto_min_us;          /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4
+                                     asks for 1 s as a SHOULD; Linux uses 200 ms; documented deviation) */
     uint32_t rto_max_us;          /* upper bound; default 120000000; at least 60 s by RFC 6298 2.5 */
     uint32_t delack_us;           /* delayed ACK; default 40000; at most 500000 (RFC 9293 MUST-40) */
-    /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at least 3 min) */
-    uint32_t syn_retries_ms;
+    uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at
+                                     least 3 min) */
     uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s) */
-    /* how long unacknowledged data is repeated (R2); default 924600 (~15 min); >= 100 s */
-    uint32_t retries_ms;
+    uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600 (~15 min);
+                                     >= 100 s */
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */
     uint32_t send_buffer;         /* bytes queued per connection; default 262144 */
-    /* receive window offered at most, bytes; default 1048576; at most 1 GiB (RFC 7323) */
-    uint32_t recv_buffer;
+    uint32_t recv_buffer;         /* receive window offered at most, bytes; default 1048576; at most 1 GiB
+                                     (RFC 7323) */
     uint16_t port_low, port_high; /* ephemeral range, inclusive; default 32768..60999 (RFC 6056) */
     uint8_t ttl;                  /* TTL and hop limit; default 64 */
     uint8_t ecn;                  /* TERN_ECN_...; default TERN_ECN_PASSIVE (RFC 3168) */
     uint8_t no_timestamps;        /* 1: never offer RFC 7323 timestamps */
     uint8_t no_wscale;            /* 1: never offer window scaling */
     uint8_t no_sack;              /* 1: never offer SACK (RFC 2018) */
-    /* TERN_RST_...: what a TCP segment to our address without a connection draws; default RST */
-    uint8_t unclaimed_rst;
+    uint8_t unclaimed_rst;        /* TERN_RST_...: what a TCP segment to our address without a connection
+                                     draws; default RST */
     void *trace;                  /* ring for trace records (event.h), 8-byte aligned, or NULL: no trace */
     uint32_t trace_records;       /* its size in records, a power of two */
 } tern_config;
@@ -162,8 +161,8 @@ uint64_t tern_now(const tern *t);
 /* A link as the stack knows it. */
 typedef struct tern_link_info {
     uint32_t mtu;        /* largest IP packet, bytes, 576..65535 (1280 at least for IPv6) */
-    /* largest TCP payload handed over as one super-segment with gso_size; 0 = the link cannot split */
-    uint32_t gso_max;
+    uint32_t gso_max;    /* largest TCP payload handed over as one super-segment with gso_size; 0 = the link
+                            cannot split */
     bool tx_csum;        /* the link fills in TCP checksums (csum_start, csum_offset) */
 } tern_link_info;
 

@@ -59,6 +59,8 @@ static enum tern_cause again_cause(const struct tcb *c)
 {
     if (c->rec.phase == PHASE_LOSS)
         return TERN_C_SEND_RETRANSMIT;
+    if (c->rec.phase == PHASE_OPEN)
+        return TERN_C_SEND_REFUSED_AGAIN;
     return c->opt.sack || seq_eq(c->rec.point, c->snd.nxt) ? TERN_C_SEND_FAST_RETRANSMIT
                                                            : TERN_C_SEND_PARTIAL_RETRANSMIT;
 }

@@ -205,7 +205,7 @@ static void sent_new(struct tern *t, struct tcb *c, const struct plan *p, uint32
     n->nxt = seq_add(p->start, p->len);
     if (p->flags & F_FIN)
         n->fin_sent = true;
-    if (payload > 0 && payload % full_size(c) != 0)
+    if (payload > 0 && payload % full_size(c) != 0 && !p->probe)
         n->small = n->nxt;
     if (payload > 0)
         n->last_us = t->w->now;
