@@ -13,7 +13,10 @@ from csource import TOKEN
 
 COLUMNS = 110
 COMMENT = re.compile(r'^(\s*(?:#|\*|/\*\*?|//)\s?)(\s*)(\S.*)$')
-ITEM = re.compile(r'^([-*]|\d+\.)\s+')
+# of a list or a table: `- x`, `1. x`, `A5  x`, `A10 x`
+ITEM = re.compile(r'^([-*]|\d+\.|[A-Z]\d+)\s+|^\S{1,4}\s{2,}')
+TRAILING = re.compile(r'^(\s*[^\s/#].*?\S\s*)/\*\s+(.*)$')
+TRAILING_COLUMN = 60  # a comment behind code that begins further right goes above the code
 
 
 def wrapped(text, first, following):
@@ -45,7 +48,7 @@ def comment_paragraph(lines, at):
 
 def inside_comment(text):
     """The numbers of the lines that begin inside a block comment: there, and only there, `*` opens a comment
-line."""
+    line."""
     inside = set()
     for match in TOKEN.finditer(text):
         first = text.count('\n', 0, match.start())
@@ -69,16 +72,39 @@ def reflow_comments(lines, c_source):
     return done
 
 
-def trailing_comments_above(lines):
-    """`code; /* why */` that is too long becomes the comment, then the code."""
-    for line in lines:
-        match = re.match(r'^(\s*)(\S.*?\S)\s*/\* (.*) \*/$', line)
-        if len(line) > COLUMNS and match and not line.rstrip().endswith('\\') and '/*' not in match.group(2):
-            indent = match.group(1)
-            yield from wrapped(f'/* {match.group(3)} */', indent, indent + ' * ')
-            yield indent + match.group(2)
+def trailing_comment(lines, at):
+    """(`code; /* why */` that is too long, wrapped at the comment's column or with the comment above; the line
+behind)."""
+    code, words = TRAILING.match(lines[at]).groups()
+    behind = at + 1
+    while not words.endswith('*/') and behind < len(lines):
+        words += ' ' + lines[behind].strip().lstrip('* ')
+        behind += 1
+    if len(code) <= TRAILING_COLUMN:
+        return wrapped('/* ' + words, code, ' ' * (len(code) + 3)), behind
+    indent = re.match(r'\s*', code).group()
+    return wrapped('/* ' + words, indent, indent + ' * ') + [code.rstrip()], behind
+
+
+def reflow_trailing(lines):
+    done, at = [], 0
+    inside = inside_comment('\n'.join(lines))
+    while at < len(lines):
+        line = lines[at]
+        match = TRAILING.match(line)
+        if (
+            len(line) > COLUMNS
+            and match
+            and at not in inside
+            and not line.endswith('\\')
+            and '*/' not in match[2][:-2]
+        ):
+            some, at = trailing_comment(lines, at)
+            done += some
         else:
-            yield line
+            done.append(line)
+            at += 1
+    return done
 
 
 def reflow(path):
@@ -86,7 +112,7 @@ def reflow(path):
         before = file.read()
     lines = reflow_comments(before.split('\n'), path.endswith(('.c', '.h', '.def')))
     if path.endswith(('.c', '.h')):
-        lines = list(trailing_comments_above(lines))
+        lines = reflow_trailing(lines)
     text = '\n'.join(lines)
     if text != before:
         with open(path, 'w', encoding='utf-8') as file:

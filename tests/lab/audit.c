@@ -5,10 +5,13 @@
  *  A3  The bytes are those of the program's stream (never other ones for a number that was used before).
  *  A4  The right edge of tern's window does not move left (SHLD-14).
  *  A5  Nothing is sent beyond the furthest edge that the peer ever offered, but for a probe of one byte
- * (3.8.6.1). A6  Nothing comes after the FIN. A7  New data is sent only within the congestion window, and
- * limited transmit's two segments (RFC 5681, RFC 3042). A8  With timestamps agreed each segment but a RST has
- * them (RFC 7323 3.2). A9  A segment with SYN or ACK acknowledges what the peer has sent only. A10 Pure ACKs,
- * SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
+ *      (3.8.6.1).
+ *  A6  Nothing comes after the FIN.
+ *  A7  New data is sent only within the congestion window, and limited transmit's two segments (RFC 5681,
+ *      RFC 3042).
+ *  A8  With timestamps agreed each segment but a RST has them (RFC 7323 3.2).
+ *  A9  A segment with SYN or ACK acknowledges what the peer has sent only.
+ *  A10 Pure ACKs, SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
  */
 #include "lab/lab.h"
 
