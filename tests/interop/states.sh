@@ -19,8 +19,8 @@ tell() { # tell COMMAND...: the puppet does it; whether it could
     }
 }
 
-# The kernel's side: a program that does what it is told, too.
-coproc KERNEL { python3 -u -c '
+# The kernel's side: a program that does what it is told, too. (bash warns about a second coprocess.)
+{ coproc KERNEL { python3 -u -c '
 import socket, struct, sys
 held = {}
 for line in sys.stdin:
@@ -59,7 +59,7 @@ for line in sys.stdin:
         print("ok")
     except Exception as e:
         print("error", e)
-'; }
+'; }; } 2>/dev/null
 kernel() {
     local reply
     echo "$*" >&"${KERNEL[1]}"
