@@ -357,25 +357,18 @@ static void first_states(struct ladder *l)
 
 static void header(struct ladder *l)
 {
-    char text[80];
+    char left[160], right[160];
     canvas_clear(&l->row);
-    snprintf(text, sizeof text, "%s %s", l->s->name[0], l->s->addr[0]);
-    canvas_put(&l->row, LINE_LEFT, STYLE_LEFT, text);
-    snprintf(text, sizeof text, "%s %s", l->s->addr[1], l->s->name[1]);
-    canvas_put_right(&l->row, LINE_RIGHT + 1, STYLE_RIGHT, text);
+    snprintf(left, sizeof left, "%s %s", l->s->name[0], l->s->addr[0]);
+    snprintf(right, sizeof right, "%s %s", l->s->addr[1], l->s->name[1]);
     canvas_put_right(&l->row, TIME_END, STYLE_DIM, "s");
-    print_row(l);
-}
-
-static void item_rows(struct ladder *l, uint32_t index)
-{
-    const struct story_item *item = &l->s->items[index];
-    switch (item->kind) {
-    case STORY_SEGMENT: segment_row(l, index); break;
-    case STORY_ARRIVAL: arrival_row(l, index); break;
-    case STORY_STATE: state_row(l, item); break;
-    default: note_row(l, item); break;
+    canvas_put(&l->row, LINE_LEFT, STYLE_LEFT, left);
+    if (canvas_width(left) + canvas_width(right) > INNER) { /* long addresses: a row each */
+        print_row(l);
+        canvas_clear(&l->row);
     }
+    canvas_put_right(&l->row, LINE_RIGHT + 1, STYLE_RIGHT, right);
+    print_row(l);
 }
 
 /* Whether an item has a row at all: an arrival has none when its segment took one row for both ends. */

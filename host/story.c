@@ -60,6 +60,25 @@ void story_note(struct story *s, enum story_side side, uint64_t t_us, const char
     story_add(s, STORY_NOTE, side, t_us)->text = strdup(text);
 }
 
+/* --- states ------------------------------------------------------------------------------------------------------ */
+
+void story_edge(uint16_t cause, uint8_t *from, uint8_t *to)
+{
+    if (cause == TERN_C_SYN_RCVD_LISTEN)
+        *from = TERN_LISTEN;
+    else if (cause == TERN_C_SYN_RCVD_TIME_WAIT)
+        *from = TERN_TIME_WAIT;
+    else if (cause == TERN_C_OLD_DUPLICATE_SYN)
+        *to = TERN_TIME_WAIT;
+    else if (cause == TERN_C_HALFOPEN_RESET || cause == TERN_C_HALFOPEN_SYN || cause == TERN_C_HALFOPEN_TIMEOUT)
+        *to = TERN_LISTEN;
+}
+
+bool story_edge_hidden(uint16_t cause, uint8_t from)
+{
+    return cause == TERN_C_SYN_RCVD_TIME_WAIT && from == TERN_TIME_WAIT;
+}
+
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
 const char *story_flags(uint8_t flags, char buf[40])
@@ -225,9 +244,12 @@ static void read_segment(struct reader *r, const tern_trace_record *rec)
 
 static void read_state(struct reader *r, const tern_trace_record *rec)
 {
+    if (story_edge_hidden(rec->cause, rec->state))
+        return;
     struct story_item *i = story_add(r->s, STORY_STATE, STORY_LEFT, rec->t_us);
     i->from = rec->state;
     i->to = rec->state_to;
+    story_edge(rec->cause, &i->from, &i->to);
     i->cause = rec->cause;
     i->port[0] = rec->local_port;
     i->port[1] = rec->remote_port;

@@ -96,6 +96,13 @@ void story_tally_add(struct story_tally *t, const struct story_item *i);
 /* "719 segments from B (1,036,936 bytes), 367 ACK". False (and an empty text) when there is nothing to say. */
 bool story_tally_text(const struct story *s, const struct story_tally *t, char *buf, size_t len);
 
+/* A state change as the standard tells it. A stack keeps records: a half-open one is made from nothing while the listener
+ * stays, and goes. The standard says that LISTEN becomes SYN_RCVD and, after a reset, SYN_RCVD becomes LISTEN again. */
+void story_edge(uint16_t cause, uint8_t *from, uint8_t *to);
+
+/* Whether a record of the trace only tells of such bookkeeping, and of no edge of the standard's diagram. */
+bool story_edge_hidden(uint16_t cause, uint8_t from);
+
 /* "SYN,ACK": flags in the order of their bits, which is what the JSON says. Returns buf. */
 const char *story_flags(uint8_t flags, char buf[40]);
 

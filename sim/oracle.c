@@ -1,6 +1,8 @@
 /* oracle.c - see oracle.h. */
 #include "oracle.h"
 
+#include "host/story.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,23 +58,6 @@ static void judge_ends(struct model *m)
 
 /* --- afterwards: what the stacks said of themselves -------------------------------------------------------------- */
 
-void oracle_edge(uint16_t cause, uint8_t *from, uint8_t *to)
-{
-    if (cause == TERN_C_SYN_RCVD_LISTEN)
-        *from = TERN_LISTEN;
-    else if (cause == TERN_C_SYN_RCVD_TIME_WAIT)
-        *from = TERN_TIME_WAIT;
-    else if (cause == TERN_C_OLD_DUPLICATE_SYN)
-        *to = TERN_TIME_WAIT;
-    else if (cause == TERN_C_HALFOPEN_RESET || cause == TERN_C_HALFOPEN_SYN || cause == TERN_C_HALFOPEN_TIMEOUT)
-        *to = TERN_LISTEN;
-}
-
-bool oracle_edge_hidden(uint16_t cause, uint8_t from)
-{
-    return cause == TERN_C_SYN_RCVD_TIME_WAIT && from == TERN_TIME_WAIT;
-}
-
 /* A half-open record that goes: LISTEN to the stack's reader, no record to the model's. */
 static uint8_t plain(uint8_t state)
 {
@@ -104,9 +89,9 @@ static void compare(struct model *m, struct verdict *v)
     for (uint32_t i = 0; i < m->w->states.n; i++) {
         const struct state_change *c = &m->w->states.v[i];
         uint8_t from = c->from, to = c->to;
-        if (oracle_edge_hidden(c->cause, from))
+        if (story_edge_hidden(c->cause, from))
             continue;
-        oracle_edge(c->cause, &from, &to);
+        story_edge(c->cause, &from, &to);
         m->now = c->t_us;
         if (claim(m, c, from, to, &start))
             v->states++;

@@ -28,11 +28,4 @@ struct verdict {
 void oracle_judge(const struct world *w, struct verdict *v);
 void verdict_free(struct verdict *v);
 
-/* A state change as the standard tells it. The stack keeps records: a half-open one is made from nothing while the listener
- * stays. The standard says that LISTEN becomes SYN_RCVD and that a reset half-open connection returns to LISTEN. */
-void oracle_edge(uint16_t cause, uint8_t *from, uint8_t *to);
-
-/* Whether a record of the trace only tells of such bookkeeping and of no edge of the standard's diagram. */
-bool oracle_edge_hidden(uint16_t cause, uint8_t from);
-
 #endif

@@ -4,7 +4,6 @@
  */
 #include "tale.h"
 
-#include "oracle.h"
 #include "packet.h"
 
 #include <stdio.h>
@@ -19,6 +18,8 @@ struct conversation {
     uint32_t number; /* in the story; STORY_NOWHERE for the crowd */
     uint32_t next; /* in its bucket */
 };
+
+#define NOBODY UINT32_MAX
 
 enum { BUCKET_COUNT = 4096 };
 
@@ -189,9 +190,9 @@ static void tell_lost(struct teller *t, uint32_t index)
 static void tell_state(struct teller *t, const struct state_change *c)
 {
     uint8_t from = c->from, to = c->to;
-    if (oracle_edge_hidden(c->cause, from))
+    if (story_edge_hidden(c->cause, from))
         return;
-    oracle_edge(c->cause, &from, &to);
+    story_edge(c->cause, &from, &to);
     struct story_item *i = story_add(t->s, STORY_STATE, (enum story_side)c->host, c->t_us);
     const tern_endpoint *a = c->host == A ? &c->local : &c->remote, *b = c->host == A ? &c->remote : &c->local;
     uint32_t conn = c->remote.port ? find_by_peer(t, a, b, c->host, c->irs) : NOBODY;
