@@ -33,7 +33,7 @@ title() {
 say() { printf '   %s\n' "$*"; }
 
 # What a command prints, set in.
-show() { sed 's/^/   /'; }
+show() { sed "/./,\$!d; s/^/   /; s/ *$//"; }
 
 fail() {
     printf '\ndemo: FAILED: %s\n' "$*"

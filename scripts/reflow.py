@@ -73,8 +73,7 @@ def reflow_comments(lines, c_source):
 
 
 def trailing_comment(lines, at):
-    """(`code; /* why */` that is too long, wrapped at the comment's column or with the comment above; the line
-behind)."""
+    """(`code; /* why */` wrapped at the comment's column, or with the comment above; the line behind)."""
     code, words = TRAILING.match(lines[at]).groups()
     behind = at + 1
     while not words.endswith('*/') and behind < len(lines):
