@@ -371,6 +371,17 @@ static void header(struct ladder *l)
     print_row(l);
 }
 
+static void item_rows(struct ladder *l, uint32_t index)
+{
+    const struct story_item *item = &l->s->items[index];
+    switch (item->kind) {
+    case STORY_SEGMENT: segment_row(l, index); break;
+    case STORY_ARRIVAL: arrival_row(l, index); break;
+    case STORY_STATE: state_row(l, item); break;
+    default: note_row(l, item); break;
+    }
+}
+
 /* Whether an item has a row at all: an arrival has none when its segment took one row for both ends. */
 static bool has_row(const struct story *s, const struct story_item *i)
 {
