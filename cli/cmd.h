@@ -1,15 +1,17 @@
 /* cmd.h - the subcommands of tern; each has a file (or a family of files) of its own in cli/.
  *
- * argv[0] is the name of the subcommand, the rest are its arguments. What is returned is the exit status of the process:
- * CMD_OK, CMD_NO or CMD_CANNOT. Each answers --help with its usage on standard output.
+ * argv[0] is the name of the subcommand, the rest are its arguments. What is returned is the exit status of
+ * the process: CMD_OK, CMD_NO or CMD_CANNOT. Each answers --help with its usage on standard output.
  */
 #ifndef CLI_CMD_H
 #define CLI_CMD_H
 
 enum {
     CMD_OK = 0,     /* done */
-    CMD_NO = 1,     /* the work was done and the answer is no: a promise did not hold, the peer refused, ... */
-    CMD_CANNOT = 2, /* bad usage, a missing device, no permission: one line on standard error says what to do */
+    CMD_NO = 1,     /* the work was done and the answer is no: a promise did not hold, the peer refused,
+                       ... */
+    CMD_CANNOT = 2, /* bad usage, a missing device, no permission: one line on standard error says what to
+                       do */
 };
 
 int cmd_demo(int argc, char **argv);  /* scenarios between two stacks in memory */
@@ -18,7 +20,8 @@ int cmd_cat(int argc, char **argv);   /* netcat */
 int cmd_ss(int argc, char **argv);    /* connections of running tern processes */
 int cmd_iperf(int argc, char **argv); /* throughput against iperf3 */
 
-/* Print one line, "tern NAME: ...", to standard error; returns CMD_CANNOT, so that `return cmd_cannot(...)` reads well. */
+/* Print one line, "tern NAME: ...", to standard error; returns CMD_CANNOT, so that `return cmd_cannot(...)`
+ * reads well. */
 int cmd_cannot(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,4 +1,5 @@
-/* demo.c - `tern demo`: plays scenarios between two stacks in memory, draws them, and says whether their promises held. */
+/* demo.c - `tern demo`: plays scenarios between two stacks in memory, draws them, and says whether their
+ * promises held. */
 #include "cmd.h"
 
 #include "host/canvas.h"
@@ -26,21 +27,23 @@ struct options {
 
 static int usage(FILE *out)
 {
-    fputs("usage: tern demo [NAME...] [--json] [--seed N] [--svg FILE] [--color=auto|always|never]\n"
-          "       tern demo --list\n\n"
-          "Plays scenarios from the life of a connection between two tern stacks, A and B, in memory and on a virtual\n"
-          "clock, and draws every segment and every change of state with its reason. Without NAME: all of them.\n\n"
-          "  --list        the names of the scenarios, and what each shows\n"
-          "  --seed N      other initial numbers, ports and delays; another one runs first (default 1)\n"
-          "  --json        one JSON object a line: segments, states, and a verdict at the end of each scenario\n"
-          "  --svg FILE    draw a picture as well\n"
-          "  --color=WHEN  auto (on a terminal), always or never\n\n"
-          "Exit status: 0 every promise held, 1 one did not (it is named), 2 bad usage.\n",
-          out);
+    fputs(
+        "usage: tern demo [NAME...] [--json] [--seed N] [--svg FILE] [--color=auto|always|never]\n"
+        "       tern demo --list\n\n"
+        "Plays scenarios from the life of a connection between two tern stacks, A and B, in memory and on\n"
+        "a virtual clock, and draws every segment and every change of state with its reason. Without NAME:\n"
+        "all of them.\n\n"
+        "  --list        the names of the scenarios, and what each shows\n"
+        "  --seed N      other initial numbers, ports and delays; another one runs first (default 1)\n"
+        "  --json        one JSON object a line: segments, states, at the end of each scenario a verdict\n"
+        "  --svg FILE    draw a picture as well\n"
+        "  --color=WHEN  auto (on a terminal), always or never\n\n"
+        "Exit status: 0 every promise held, 1 one did not (it is named), 2 bad usage.\n",
+        out);
     return CMD_OK;
 }
 
-/* --- arguments --------------------------------------------------------------------------------------------------- */
+/* --- arguments ------------------------------------------------------------------------------- */
 
 static int parse_color(struct options *o, const char *when)
 {
@@ -111,7 +114,7 @@ static int parse(struct options *o, int argc, char **argv)
     return result;
 }
 
-/* --- output ------------------------------------------------------------------------------------------------------ */
+/* --- output ---------------------------------------------------------------------------------- */
 
 static void list(void)
 {
@@ -152,7 +155,8 @@ static void print_verdict(const struct options *o, const struct part *part)
         print_mark(o, part->promises.v[i].ok, part->promises.v[i].text);
     for (uint32_t i = 0; i < v->n_complaints && i < COMPLAINTS; i++)
         print_mark(o, false, v->complaint[i]);
-    snprintf(text, sizeof text, "oracle: %u segments and %u calls follow RFC 9293; the %u changes of state are the right ones",
+    snprintf(text, sizeof text,
+             "oracle: %u segments and %u calls follow RFC 9293; the %u changes of state are the right ones",
              v->segments, v->calls, v->states);
     if (v->ok)
         print_mark(o, true, text);
@@ -161,7 +165,8 @@ static void print_verdict(const struct options *o, const struct part *part)
 static void print_part(const struct options *o, const struct part *part)
 {
     const struct story *s = &part->story;
-    printf("\n  %s%s%s%s%s\n\n", paint(o, "\033[4m"), s->part, s->part[0] ? ": " : "", s->title, paint(o, "\033[0m"));
+    printf("\n  %s%s%s%s%s\n\n", paint(o, "\033[4m"), s->part, s->part[0] ? ": " : "", s->title,
+           paint(o, "\033[0m"));
     ladder_print(s, stdout, o->color);
     fputc('\n', stdout);
     for (uint32_t i = 0; i < part->lines.n; i++)
@@ -182,11 +187,11 @@ static void print_play(const struct options *o, const struct play *p)
     print_title(o, p->scenario);
     for (uint32_t i = 0; i < p->parts.n; i++)
         print_part(o, &p->parts.v[i]);
-    printf("\n%s%s: %s%s\n\n", paint(o, p->ok ? "\033[1;32m" : "\033[1;31m"), p->scenario->name, p->ok ? "ok" : "FAILED",
-           paint(o, "\033[0m"));
+    printf("\n%s%s: %s%s\n\n", paint(o, p->ok ? "\033[1;32m" : "\033[1;31m"), p->scenario->name,
+           p->ok ? "ok" : "FAILED", paint(o, "\033[0m"));
 }
 
-/* --- running ----------------------------------------------------------------------------------------------------- */
+/* --- running --------------------------------------------------------------------------------- */
 
 struct gallery {
     const struct story **stories;
@@ -233,7 +238,8 @@ static int run(const struct options *o)
         ok &= plays[i].ok;
     }
     if (!o->json && o->n_chosen > 1)
-        printf("%d scenarios, seed %llu: %s\n", o->n_chosen, (unsigned long long)o->seed, ok ? "all ok" : "FAILED");
+        printf("%d scenarios, seed %llu: %s\n", o->n_chosen, (unsigned long long)o->seed,
+               ok ? "all ok" : "FAILED");
     fflush(stdout);
     report(o, plays);
     int drawn = draw(o, &gallery);

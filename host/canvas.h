@@ -7,7 +7,8 @@
 
 enum { CANVAS_COLUMNS = 120 };
 
-#define CANVAS_SOLID "\xc2\xa0" /* a blank at which canvas_fit does not break (U+00A0); printed as a plain blank */
+#define CANVAS_SOLID \
+    "\xc2\xa0" /* a blank at which canvas_fit does not break (U+00A0); printed as a plain blank */
 
 enum canvas_style {
     STYLE_PLAIN,

@@ -6,8 +6,9 @@
  *                        │  to open the connection ... [RFC 9293 3.10.1]              │
  *     0.021              │        a SYN for a listener: answered with SYN+ACK [...]   ● SYN_RCVD
  *
- * A segment takes one row, at the time it was sent, unless something crosses it: then it takes two, one at each end.
- * Reasons stand below it, on the side of the one who has them; the same reason twice in a row is said once.
+ * A segment takes one row, at the time it was sent, unless something crosses it: then it takes two, one at
+ * each end. Reasons stand below it, on the side of the one who has them; the same reason twice in a row is
+ * said once.
  */
 #include "host/ladder.h"
 
@@ -56,7 +57,8 @@ static void put_time(struct ladder *l, uint64_t t_us)
 {
     char text[32];
     uint64_t ms = (t_us - l->s->start_us + 500) / 1000;
-    snprintf(text, sizeof text, "%llu.%03llu", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000));
+    snprintf(text, sizeof text, "%llu.%03llu", (unsigned long long)(ms / 1000),
+             (unsigned long long)(ms % 1000));
     canvas_put_right(&l->row, TIME_END, STYLE_DIM, text);
 }
 
@@ -65,7 +67,7 @@ static enum canvas_style style_of(uint8_t side)
     return side == STORY_LEFT ? STYLE_LEFT : STYLE_RIGHT;
 }
 
-/* --- silence ----------------------------------------------------------------------------------------------------- */
+/* --- silence --------------------------------------------------------------------------------- */
 
 static void span_text(uint64_t us, char *buf, size_t len)
 {
@@ -93,7 +95,7 @@ static void gap(struct ladder *l, uint64_t t_us)
         l->last_us = t_us;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------------------------------- */
 
 /* One line of words between the life lines, on its side. */
 static void put_words(struct ladder *l, uint8_t side, enum canvas_style style, const char *text, int bytes)
@@ -135,7 +137,7 @@ static void cause_words(uint16_t cause, const char *before, char *buf, size_t le
     snprintf(buf + n, len - (size_t)n, "]");
 }
 
-/* --- segments ---------------------------------------------------------------------------------------------------- */
+/* --- segments -------------------------------------------------------------------------------- */
 
 static bool takes_space(const struct story_item *i)
 {
@@ -153,8 +155,8 @@ static bool is_split(const struct story *s, uint32_t index)
     for (uint32_t k = i->of; k-- > 0 && s->items[k].t_us + LATE_US > i->t_us;) {
         const struct story_item *o = &s->items[k];
         bool other_way = o->kind == STORY_SEGMENT && o->side != i->side && !o->hidden && o->conn == i->conn;
-        bool meanwhile = o->arrival_us != STORY_LOST && o->arrival_us != STORY_UNKNOWN && o->arrival_us > i->t_us &&
-                         (k > index || (o->of != STORY_NOWHERE && o->of > index));
+        bool meanwhile = o->arrival_us != STORY_LOST && o->arrival_us != STORY_UNKNOWN &&
+                         o->arrival_us > i->t_us && (k > index || (o->of != STORY_NOWHERE && o->of > index));
         if (other_way && meanwhile && takes_space(i) && takes_space(o))
             return true;
     }
@@ -180,7 +182,8 @@ static void fill_from(struct canvas *c, const struct arrow *a, int first, int la
         canvas_fill(c, LINE_RIGHT - last, LINE_RIGHT - first, style, character);
 }
 
-static void put_from(struct canvas *c, const struct arrow *a, int distance, enum canvas_style style, const char *text)
+static void put_from(struct canvas *c, const struct arrow *a, int distance, enum canvas_style style,
+                     const char *text)
 {
     if (a->side == STORY_LEFT)
         canvas_put(c, LINE_LEFT + 1 + distance, style, text);
@@ -291,7 +294,7 @@ static void arrival_row(struct ladder *l, uint32_t index)
     refused_words(l, i);
 }
 
-/* --- states, notes, folds ---------------------------------------------------------------------------------------- */
+/* --- states, notes, folds -------------------------------------------------------------------- */
 
 static void put_state(struct ladder *l, uint8_t side, uint8_t state)
 {
@@ -339,7 +342,7 @@ static void fold_row(struct ladder *l)
     words(l, STORY_BOTH, STYLE_DIM, line);
 }
 
-/* --- all --------------------------------------------------------------------------------------------------------- */
+/* --- all ------------------------------------------------------------------------------------- */
 
 /* The state at the top of a life line: what the first change says that it was. */
 static void first_states(struct ladder *l)

@@ -1,4 +1,5 @@
-/* ladder.h - a story as text: two life lines with states, and an arrow for each segment. At most 100 columns. */
+/* ladder.h - a story as text: two life lines with states, and an arrow for each segment. At most 100
+ * columns. */
 #ifndef HOST_LADDER_H
 #define HOST_LADDER_H
 

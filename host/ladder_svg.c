@@ -1,6 +1,7 @@
 /* ladder_svg.c - see ladder_svg.h. Where things stand is svg_layout.c's business; here they are drawn.
  *
- * Each life line is a bar whose colour is the state. Words stand outside of the bars, numbers on the arrows between them.
+ * Each life line is a bar whose colour is the state. Words stand outside of the bars, numbers on the arrows
+ * between them.
  */
 #include "host/ladder_svg.h"
 
@@ -16,7 +17,7 @@ static const char *const ink[] = {"#0b7285", "#862e9c"}; /* of the two sides */
 
 static const char *const heads[] = {"heada", "headb"};
 
-/* --- small things ------------------------------------------------------------------------------------------------ */
+/* --- small things ---------------------------------------------------------------------------- */
 
 static void put_escaped(FILE *out, const char *text)
 {
@@ -69,7 +70,7 @@ static void time_text(const struct story *s, uint64_t t_us, char buf[32])
     snprintf(buf, 32, "%llu.%03llu s", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000));
 }
 
-/* --- life lines -------------------------------------------------------------------------------------------------- */
+/* --- life lines ------------------------------------------------------------------------------ */
 
 static uint8_t first_state(const struct story *s, uint8_t side)
 {
@@ -82,8 +83,9 @@ static uint8_t first_state(const struct story *s, uint8_t side)
 static void bar(FILE *out, uint8_t side, int from, int to, uint8_t state)
 {
     if (to > from)
-        fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", line_x(side) - BAR / 2, from, BAR,
-                to - from, state == TERN_STATES ? "#e9ecef" : color_of(state));
+        fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n",
+                line_x(side) - BAR / 2, from, BAR, to - from,
+                state == TERN_STATES ? "#e9ecef" : color_of(state));
 }
 
 static void life_line(FILE *out, const struct story *s, const struct svg_layout *l, uint8_t side, int top)
@@ -101,7 +103,7 @@ static void life_line(FILE *out, const struct story *s, const struct svg_layout 
     bar(out, side, from, l->bottom, state);
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------------------------------- */
 
 static const char *const class_of[] = {"words", "rule", "note", "wrong"};
 
@@ -139,12 +141,14 @@ static void state_change(FILE *out, const struct story *s, const struct svg_mark
     char time[32];
     int width = (int)strlen(name) * 8 + 16, x = words_x(m->side);
     int left = m->side == STORY_LEFT ? x - width : x;
-    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"18\" rx=\"9\" fill=\"%s\"/>\n", left, m->y - 9, width,
-            color_of(i->to));
+    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"18\" rx=\"9\" fill=\"%s\"/>\n", left,
+            m->y - 9, width, color_of(i->to));
     put_text(out, left + width / 2, m->y + 4, "state", "middle", name);
     time_text(s, i->t_us, time);
-    put_text(out, m->side == STORY_LEFT ? left - 8 : left + width + 8, m->y + 4, "time", anchor_of(m->side), time);
-    fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"5\" fill=\"#fff\" stroke=\"#495057\" stroke-width=\"1.5\"/>\n",
+    put_text(out, m->side == STORY_LEFT ? left - 8 : left + width + 8, m->y + 4, "time", anchor_of(m->side),
+             time);
+    fprintf(out,
+            "<circle cx=\"%d\" cy=\"%d\" r=\"5\" fill=\"#fff\" stroke=\"#495057\" stroke-width=\"1.5\"/>\n",
             line_x(m->side), m->y);
     block(out, m, m->y + SVG_STATE + 4);
 }
@@ -162,14 +166,15 @@ static void gap(FILE *out, const struct svg_mark *m)
 {
     for (uint8_t side = STORY_LEFT; side <= STORY_RIGHT; side++) {
         int x = line_x(side);
-        fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"14\" fill=\"#fff\"/>\n", x - BAR, m->y + 5, 2 * BAR);
+        fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"14\" fill=\"#fff\"/>\n", x - BAR,
+                m->y + 5, 2 * BAR);
         for (int k = 0; k < 3; k++)
             fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"1.3\" fill=\"#868e96\"/>\n", x, m->y + 8 + 4 * k);
     }
     put_text(out, (SVG_LEFT + SVG_RIGHT) / 2, m->y + 16, "fold", "middle", m->line[0]);
 }
 
-/* --- segments ---------------------------------------------------------------------------------------------------- */
+/* --- segments -------------------------------------------------------------------------------- */
 
 struct arrow {
     double x1, y1, x2, y2;
@@ -217,23 +222,26 @@ static struct arrow make_arrow(const struct story *s, const struct svg_mark *m)
 
 static void draw_line(FILE *out, const struct arrow *a)
 {
-    fprintf(out,
-            "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"1.8\"%s marker-end=\"url(#%s)\"/>\n",
-            a->x1, a->y1, a->x2, a->y2, a->color, a->lost || a->late ? " stroke-dasharray=\"7 5\"" : "",
-            a->head);
+    fprintf(
+        out,
+        "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"1.8\"%s "
+        "marker-end=\"url(#%s)\"/>\n",
+        a->x1, a->y1, a->x2, a->y2, a->color, a->lost || a->late ? " stroke-dasharray=\"7 5\"" : "", a->head);
 }
 
 /* Words along the line, `along` it from its sender's end, `above` it. */
-static void draw_label(FILE *out, const struct arrow *a, uint8_t side, const char *class, double along, double above,
-                       const char *text)
+static void draw_label(FILE *out, const struct arrow *a, uint8_t side, const char *class, double along,
+                       double above, const char *text)
 {
     double part = along / a->length, x = a->x1 + (a->x2 - a->x1) * part, y = a->y1 + (a->y2 - a->y1) * part;
     double width = (double)strlen(text) * (strcmp(class, "lost") == 0 ? CHAR_WIDTH - 1 : CHAR_WIDTH);
-    fprintf(out, "<g transform=\"matrix(%.4f %.4f %.4f %.4f %.1f %.1f)\">", a->along_x, a->along_y, -a->along_y, a->along_x, x,
-            y);
-    fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"12\" fill=\"#fff\" fill-opacity=\"0.8\"/>",
+    fprintf(out, "<g transform=\"matrix(%.4f %.4f %.4f %.4f %.1f %.1f)\">", a->along_x, a->along_y,
+            -a->along_y, a->along_x, x, y);
+    fprintf(out,
+            "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"12\" fill=\"#fff\" fill-opacity=\"0.8\"/>",
             side == STORY_LEFT ? -1.0 : 1.0 - width, above - 10, width);
-    fprintf(out, "<text y=\"%.1f\" class=\"%s\" text-anchor=\"%s\">", above, class, side == STORY_LEFT ? "start" : "end");
+    fprintf(out, "<text y=\"%.1f\" class=\"%s\" text-anchor=\"%s\">", above, class,
+            side == STORY_LEFT ? "start" : "end");
     put_escaped(out, text);
     fputs("</text></g>\n", out);
 }
@@ -243,7 +251,9 @@ static void segment(FILE *out, const struct story *s, const struct svg_mark *m)
     const struct story_item *i = &s->items[m->item];
     struct arrow a = make_arrow(s, m);
     char text[140];
-    int n = i->outsider ? snprintf(text, sizeof text, "X: ") : i->copy ? snprintf(text, sizeof text, "copy of ") : 0;
+    int n = i->outsider ? snprintf(text, sizeof text, "X: ")
+            : i->copy   ? snprintf(text, sizeof text, "copy of ")
+                        : 0;
     story_segment_text(s, i, text + n, sizeof text - (size_t)n);
     draw_label(out, &a, m->side, "segment", 14, -5, text);
     if (a.lost && i->lost_why)
@@ -256,7 +266,8 @@ static struct arrow late_arrow(const struct story *s, const struct svg_mark *m)
 {
     uint8_t from = s->items[m->item].side;
     int step = from == STORY_LEFT ? 1 : -1;
-    struct arrow a = {.x2 = line_x(!from) - step * 7, .y2 = m->y, .late = true, .color = ink[from], .head = heads[from]};
+    struct arrow a = {
+        .x2 = line_x(!from) - step * 7, .y2 = m->y, .late = true, .color = ink[from], .head = heads[from]};
     a.x1 = a.x2 - step * 260;
     a.y1 = a.y2 - 22;
     measure(&a);
@@ -305,14 +316,15 @@ static void draw_words(FILE *out, const struct story *s, const struct svg_mark *
     }
 }
 
-/* --- a story, and all ------------------------------------------------------------------------------------------- */
+/* --- a story, and all ------------------------------------------------------------------------ */
 
 static void side_head(FILE *out, const struct story *s, uint8_t side, int y)
 {
     char text[120];
     snprintf(text, sizeof text, side == STORY_LEFT ? "%s  %s" : "%s  %s", s->name[side], s->addr[side]);
     int x = line_x(side);
-    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"190\" height=\"26\" rx=\"5\" fill=\"%s\"/>\n", x - 95, y - 18, ink[side]);
+    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"190\" height=\"26\" rx=\"5\" fill=\"%s\"/>\n", x - 95,
+            y - 18, ink[side]);
     put_text(out, x, y, "name", "middle", text);
 }
 
@@ -344,37 +356,45 @@ static void draw_story(FILE *out, const struct story *s, const struct svg_layout
 
 static void marker(FILE *out, const char *id, const char *color)
 {
-    fprintf(out, "<marker id=\"%s\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" ", id);
+    fprintf(
+        out,
+        "<marker id=\"%s\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" ",
+        id);
     fprintf(out, "orient=\"auto\"><path d=\"M0 0 L10 5 L0 10 L3 5 z\" fill=\"%s\"/></marker>\n", color);
 }
 
 static void head(FILE *out, int height)
 {
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n", SVG_WIDTH,
-            height, SVG_WIDTH, height);
-    fputs("<style>\n"
-          "text { font-family: 'DejaVu Sans', Verdana, sans-serif; font-size: 11px; fill: #343a40 }\n"
-          ".title { font-size: 19px; font-weight: bold; fill: #212529 }\n"
-          ".subtitle { font-size: 13px; fill: #495057 }\n"
-          ".name { font-size: 13px; font-weight: bold; fill: #fff }\n"
-          ".state { font-size: 11px; font-weight: bold; fill: #212529 }\n"
-          ".words { fill: #495057 }\n"
-          ".rule { font-size: 10px; fill: #868e96 }\n"
-          ".time { font-size: 10px; fill: #868e96 }\n"
-          ".note { font-style: italic; font-size: 12px; fill: #b35900 }\n"
-          ".fold { font-size: 11px; fill: #868e96 }\n"
-          ".wrong, .lost { fill: #e03131 }\n"
-          ".segment { font-family: 'DejaVu Sans Mono', Menlo, monospace; font-size: 11.5px; font-weight: bold }\n"
-          ".note, .fold { paint-order: stroke; stroke: #fff; stroke-width: 4px }\n"
-          "</style>\n<defs>\n",
-          out);
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n",
+            SVG_WIDTH, height, SVG_WIDTH, height);
+    fputs(
+        "<style>\n"
+        "text { font-family: 'DejaVu Sans', Verdana, sans-serif; font-size: 11px; fill: #343a40 }\n"
+        ".title { font-size: 19px; font-weight: bold; fill: #212529 }\n"
+        ".subtitle { font-size: 13px; fill: #495057 }\n"
+        ".name { font-size: 13px; font-weight: bold; fill: #fff }\n"
+        ".state { font-size: 11px; font-weight: bold; fill: #212529 }\n"
+        ".words { fill: #495057 }\n"
+        ".rule { font-size: 10px; fill: #868e96 }\n"
+        ".time { font-size: 10px; fill: #868e96 }\n"
+        ".note { font-style: italic; font-size: 12px; fill: #b35900 }\n"
+        ".fold { font-size: 11px; fill: #868e96 }\n"
+        ".wrong, .lost { fill: #e03131 }\n"
+        ".segment { font-family: 'DejaVu Sans Mono', Menlo, monospace; font-size: 11.5px;"
+        " font-weight: bold }\n"
+        ".note, .fold { paint-order: stroke; stroke: #fff; stroke-width: 4px }\n"
+        "</style>\n<defs>\n",
+        out);
     marker(out, heads[0], ink[0]);
     marker(out, heads[1], ink[1]);
     marker(out, "headx", "#495057");
-    fputs("<marker id=\"lost\" viewBox=\"0 0 10 10\" refX=\"5\" refY=\"5\" markerWidth=\"9\" markerHeight=\"9\">"
-          "<path d=\"M1 1 L9 9 M9 1 L1 9\" stroke=\"#e03131\" stroke-width=\"2\"/></marker>\n"
-          "</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-          out);
+    fputs(
+        "<marker id=\"lost\" viewBox=\"0 0 10 10\" refX=\"5\" refY=\"5\" markerWidth=\"9\""
+        " markerHeight=\"9\">"
+        "<path d=\"M1 1 L9 9 M9 1 L1 9\" stroke=\"#e03131\" stroke-width=\"2\"/></marker>\n"
+        "</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
+        out);
 }
 
 void ladder_svg_print(const struct story *const *stories, uint32_t n, FILE *out)

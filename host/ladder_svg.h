@@ -1,4 +1,5 @@
-/* ladder_svg.h - stories as a picture: two life lines, states beside them, segments slanted by their delay. */
+/* ladder_svg.h - stories as a picture: two life lines, states beside them, segments slanted by their
+ * delay. */
 #ifndef HOST_LADDER_SVG_H
 #define HOST_LADDER_SVG_H
 

@@ -60,7 +60,7 @@ void story_note(struct story *s, enum story_side side, uint64_t t_us, const char
     story_add(s, STORY_NOTE, side, t_us)->text = strdup(text);
 }
 
-/* --- states ------------------------------------------------------------------------------------------------------ */
+/* --- states ---------------------------------------------------------------------------------- */
 
 void story_edge(uint16_t cause, uint8_t *from, uint8_t *to)
 {
@@ -70,7 +70,8 @@ void story_edge(uint16_t cause, uint8_t *from, uint8_t *to)
         *from = TERN_TIME_WAIT;
     else if (cause == TERN_C_OLD_DUPLICATE_SYN)
         *to = TERN_TIME_WAIT;
-    else if (cause == TERN_C_HALFOPEN_RESET || cause == TERN_C_HALFOPEN_SYN || cause == TERN_C_HALFOPEN_TIMEOUT)
+    else if (cause == TERN_C_HALFOPEN_RESET || cause == TERN_C_HALFOPEN_SYN ||
+             cause == TERN_C_HALFOPEN_TIMEOUT)
         *to = TERN_LISTEN;
 }
 
@@ -79,7 +80,7 @@ bool story_edge_hidden(uint16_t cause, uint8_t from)
     return cause == TERN_C_SYN_RCVD_TIME_WAIT && from == TERN_TIME_WAIT;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------------------------------- */
 
 const char *story_flags(uint8_t flags, char buf[40])
 {
@@ -117,7 +118,7 @@ const char *story_segment_text(const struct story *s, const struct story_item *i
     return buf;
 }
 
-/* --- folding ----------------------------------------------------------------------------------------------------- */
+/* --- folding --------------------------------------------------------------------------------- */
 
 /* A number with thousands apart. */
 static const char *number(uint64_t v, char buf[32])
@@ -163,7 +164,8 @@ bool story_tally_text(const struct story *s, const struct story_tally *t, char *
     int n = say(buf, len, 0, t->crowd, "more from X");
     for (int side = 0; side < 2; side++) {
         char bytes[32], what[80];
-        snprintf(what, sizeof what, "segments from %s (%s bytes)", s->name[side], number(t->bytes[side], bytes));
+        snprintf(what, sizeof what, "segments from %s (%s bytes)", s->name[side],
+                 number(t->bytes[side], bytes));
         n = say(buf, len, n, t->data[side], what);
     }
     n = say(buf, len, n, t->syns, "SYN or SYN,ACK");
@@ -215,7 +217,7 @@ void story_fold(struct story *s, uint32_t keep)
     hide_pairs(s);
 }
 
-/* --- from the trace of one stack --------------------------------------------------------------------------------- */
+/* --- from the trace of one stack ------------------------------------------------------------- */
 
 struct reader {
     struct story *s;

@@ -1,13 +1,13 @@
 /* story.h - what happened between two sides, as a list that every printer reads: ladder, text, JSON, picture.
  *
- *     simulated world (two sides, every arrival known) ──▶ struct story ──▶ ladder.c      text, two life lines
- *     trace of one stack (story_from_trace)            ──▶              ──▶ ladder_svg.c  picture
- *                                                                       ──▶ trace_text.c  one line an event
- *                                                                       ──▶ trace_json.c  one object an event
+ *     a simulated world: two sides,  ──┐                   ┌─▶ ladder.c      two life lines of text
+ *     every arrival known              ├─▶ struct story ───┼─▶ ladder_svg.c  a picture
+ *     the trace of one stack           │                   ├─▶ trace_text.c  one line an event
+ *     (story_from_trace)             ──┘                   └─▶ trace_json.c  one object an event
  *
- * Items are in the order in which things happened. A segment is there twice where both ends are watched: when it sets out
- * (STORY_SEGMENT) and when it arrives (STORY_ARRIVAL, which points back). Seen from one stack only, one time is known and
- * the segment stands there once.
+ * Items are in the order in which things happened. A segment is there twice where both ends are watched: when
+ * it sets out (STORY_SEGMENT) and when it arrives (STORY_ARRIVAL, which points back). Seen from one stack
+ * only, one time is known and the segment stands there once.
  */
 #ifndef HOST_STORY_H
 #define HOST_STORY_H
@@ -47,8 +47,10 @@ struct story_item {
     uint32_t conn;       /* connections of a story are numbered from 0; STORY_NOWHERE = not numbered */
     uint32_t seq, ack, len, wnd;
     uint32_t rseq, rack; /* relative to the initial numbers */
-    uint32_t of;         /* STORY_ARRIVAL: index of the segment; STORY_SEGMENT: of its arrival, or STORY_NOWHERE */
-    uint32_t crowd;      /* not 0: belongs to that one of very many conversations alike, of which a few are enough */
+    uint32_t of;         /* STORY_ARRIVAL: index of the segment; STORY_SEGMENT: of its arrival, or
+                            STORY_NOWHERE */
+    uint32_t crowd;      /* not 0: belongs to that one of very many conversations alike, of which a few are
+                            enough */
     uint16_t port[2];    /* of the left and the right side */
     const char *lost_why; /* static words; NULL */
     char *text;          /* STORY_NOTE; owned */
@@ -78,12 +80,12 @@ struct story_item *story_add(struct story *s, enum story_kind kind, enum story_s
 /* A remark. */
 void story_note(struct story *s, enum story_side side, uint64_t t_us, const char *text);
 
-/* The story of one connection (trace records of one stack, oldest first; conn 0 = the one that the first record names).
- * The stack is the left side. */
+/* The story of one connection (trace records of one stack, oldest first; conn 0 = the one that the first
+ * record names). The stack is the left side. */
 void story_from_trace(struct story *s, const tern_trace_record *records, uint32_t n, uint64_t conn);
 
-/* Hide what a reader need not see: of each run of more than `keep` ordinary items all but the first and the last few, and
- * of a crowd all but its first conversation. */
+/* Hide what a reader need not see: of each run of more than `keep` ordinary items all but the first and the
+ * last few, and of a crowd all but its first conversation. */
 void story_fold(struct story *s, uint32_t keep);
 
 /* Counts of what is hidden, to be told in one line. */
@@ -93,11 +95,12 @@ struct story_tally {
 
 void story_tally_add(struct story_tally *t, const struct story_item *i);
 
-/* "719 segments from B (1,036,936 bytes), 367 ACK". False (and an empty text) when there is nothing to say. */
+/* "719 segments from B (1,036,936 bytes), 367 ACK". False (and an empty text): nothing to say. */
 bool story_tally_text(const struct story *s, const struct story_tally *t, char *buf, size_t len);
 
-/* A state change as the standard tells it. A stack keeps records: a half-open one is made from nothing while the listener
- * stays, and goes. The standard says that LISTEN becomes SYN_RCVD and, after a reset, SYN_RCVD becomes LISTEN again. */
+/* A state change as the standard tells it. A stack keeps records: a half-open one is made from nothing while
+ * the listener stays, and goes. The standard says that LISTEN becomes SYN_RCVD and, after a reset, SYN_RCVD
+ * becomes LISTEN again. */
 void story_edge(uint16_t cause, uint8_t *from, uint8_t *to);
 
 /* Whether a record of the trace only tells of such bookkeeping, and of no edge of the standard's diagram. */
@@ -106,7 +109,7 @@ bool story_edge_hidden(uint16_t cause, uint8_t from);
 /* "SYN,ACK": flags in the order of their bits, which is what the JSON says. Returns buf. */
 const char *story_flags(uint8_t flags, char buf[40]);
 
-/* "SYN seq 0 len 0": a segment in few words, numbers relative. `wide`: with window and options too. Returns buf. */
+/* "SYN,ACK seq 0 ack 1": a segment in few words, numbers relative. Returns buf. */
 const char *story_segment_text(const struct story *s, const struct story_item *i, char *buf, size_t len);
 
 /* Name of who sent a segment: of the side, or X for an outsider. */

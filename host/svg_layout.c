@@ -1,8 +1,8 @@
 /* svg_layout.c - see svg_layout.h.
  *
- * Time runs downwards, but not evenly: a millisecond is a little, an hour of silence is a gap of fixed height, and whatever
- * needs room for its words pushes all that follows further down. The order of things is kept on both sides, so a segment
- * never arrives above the place where it was sent.
+ * Time runs downwards, but not evenly: a millisecond is a little, an hour of silence is a gap of fixed
+ * height, and whatever needs room for its words pushes all that follows further down. The order of things is
+ * kept on both sides, so a segment never arrives above the place where it was sent.
  */
 #include "host/svg_layout.h"
 
@@ -50,7 +50,7 @@ static struct svg_mark *new_mark(struct plan *p, enum svg_kind kind, uint8_t sid
     return m;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------- */
+/* --- words ----------------------------------------------------------------------------------- */
 
 static void add_words(struct svg_mark *m, enum svg_tone tone, const char *text)
 {
@@ -71,7 +71,7 @@ static void add_cause(struct svg_mark *m, enum svg_tone tone, uint16_t cause)
     add_words(m, tone == TONE_WRONG ? tone : TONE_RULE, tern_cause_rule((enum tern_cause)cause));
 }
 
-/* --- heights ----------------------------------------------------------------------------------------------------- */
+/* --- heights --------------------------------------------------------------------------------- */
 
 static void gap_mark(struct plan *p, uint64_t us, uint32_t item)
 {
@@ -124,7 +124,7 @@ static void place(struct plan *p, struct svg_mark *m, int words_from)
         p->free_y[side] = p->y + words_from + m->n_lines * SVG_LINE + BLOCK_PAD;
 }
 
-/* --- items ------------------------------------------------------------------------------------------------------- */
+/* --- items ----------------------------------------------------------------------------------- */
 
 static void lay_segment(struct plan *p, uint32_t index)
 {
@@ -138,7 +138,8 @@ static void lay_segment(struct plan *p, uint32_t index)
                canvas_width(m->line[m->n_lines - 1]) + 10 <= SVG_WORDS;
     place(p, m, SVG_LINE / 2);
     p->mark_of[index] = p->l->n;
-    if (i->of == STORY_NOWHERE && i->arrival_us != STORY_LOST) { /* its arrival is not watched, or folded away */
+    /* its arrival is not watched, or folded away */
+    if (i->of == STORY_NOWHERE && i->arrival_us != STORY_LOST) {
         uint64_t delay = i->arrival_us == STORY_UNKNOWN ? 0 : i->arrival_us - i->t_us;
         int drop = delay ? (int)(delay / US_PER_PIXEL) : 6;
         m->other_y = m->y + (drop < STEP_MAX ? drop : STEP_MAX);

@@ -4,14 +4,15 @@
 static void put_cause(FILE *out, uint16_t cause)
 {
     if (cause)
-        fprintf(out, " | %s [%s]", tern_cause_text((enum tern_cause)cause), tern_cause_rule((enum tern_cause)cause));
+        fprintf(out, " | %s [%s]", tern_cause_text((enum tern_cause)cause),
+                tern_cause_rule((enum tern_cause)cause));
 }
 
 static void print_segment(const struct story *s, const struct story_item *i, FILE *out)
 {
     char text[120];
-    fprintf(out, "%s > %s %s win %u", story_from(s, i), s->name[!i->side], story_segment_text(s, i, text, sizeof text),
-            i->wnd);
+    fprintf(out, "%s > %s %s win %u", story_from(s, i), s->name[!i->side],
+            story_segment_text(s, i, text, sizeof text), i->wnd);
     if (i->arrival_us == STORY_LOST)
         fprintf(out, " LOST (%s)", i->lost_why ? i->lost_why : "lost");
     put_cause(out, i->cause);
@@ -45,7 +46,7 @@ void trace_text_print(const struct story *s, FILE *out)
     }
 }
 
-/* --- records ----------------------------------------------------------------------------------------------------- */
+/* --- records --------------------------------------------------------------------------------- */
 
 static const char *kind_name(uint8_t kind)
 {
@@ -62,9 +63,10 @@ const char *trace_text_record(const tern_trace_record *r, char *buf, size_t len)
 {
     char flags[40];
     unsigned long long t = r->t_us, conn = r->conn, a = r->a, b = r->b, c = r->c;
-    const char *why = tern_cause_text((enum tern_cause)r->cause), *rule = tern_cause_rule((enum tern_cause)r->cause);
-    int n = snprintf(buf, len, "%llu.%06llu #%llu %u>%u %s", t / 1000000, t % 1000000, conn, r->local_port, r->remote_port,
-                     kind_name(r->kind));
+    const char *why = tern_cause_text((enum tern_cause)r->cause),
+               *rule = tern_cause_rule((enum tern_cause)r->cause);
+    int n = snprintf(buf, len, "%llu.%06llu #%llu %u>%u %s", t / 1000000, t % 1000000, conn, r->local_port,
+                     r->remote_port, kind_name(r->kind));
     size_t left = len - (size_t)n;
     bool out = r->kind == TERN_TRACE_SEG_OUT;
     if (out || r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_DROP)

@@ -5,7 +5,8 @@
 #include "host/story.h"
 #include <stdio.h>
 
-/* "12.345678 A > B SYN,ACK seq 0 ack 1 len 0 win 65535 | why [rule]", "12.345678 A SYN_SENT > ESTABLISHED | why [rule]". */
+/* "12.345678 A > B SYN,ACK seq 0 ack 1 len 0 win 65535 | why [rule]", "12.345678 A SYN_SENT > ESTABLISHED |
+ * why [rule]". */
 void trace_text_print(const struct story *s, FILE *out);
 
 /* One record of a stack's trace, of any kind, as one line without line break. Returns buf. */

@@ -45,7 +45,7 @@ void model_complain(struct model *m, const char *format, ...)
     m->n_complaints++;
 }
 
-/* --- sides ------------------------------------------------------------------------------------------------------- */
+/* --- sides ----------------------------------------------------------------------------------- */
 
 static uint32_t bucket_of(int host, const tern_endpoint *local, const tern_endpoint *remote)
 {
@@ -59,7 +59,8 @@ struct side *model_find(struct model *m, int host, const tern_endpoint *local, c
 {
     for (uint32_t i = m->bucket[bucket_of(host, local, remote)]; i != NOBODY; i = m->sides.v[i].next) {
         struct side *s = &m->sides.v[i];
-        if (s->host == host && !s->listener && endpoint_equal(&s->local, local) && endpoint_equal(&s->remote, remote))
+        if (s->host == host && !s->listener && endpoint_equal(&s->local, local) &&
+            endpoint_equal(&s->remote, remote))
             return s;
     }
     return NULL;
@@ -126,7 +127,7 @@ int64_t side_in_pos(const struct side *s, uint32_t seq)
     return position(s->rcv.irs, s->rcv.nxt, seq);
 }
 
-/* --- time -------------------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------ */
 
 static uint64_t setting(uint32_t value, uint32_t otherwise)
 {
@@ -193,7 +194,7 @@ void model_crash(struct model *m, int host)
     m->pending[host].there = false;
 }
 
-/* --- RST --------------------------------------------------------------------------------------------------------- */
+/* --- RST ------------------------------------------------------------------------------------- */
 
 void model_owe_answer(struct model *m, int host, const struct segment *seg)
 {

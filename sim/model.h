@@ -1,13 +1,16 @@
-/* model.h - what RFC 9293 says the state must be: a model of both ends, driven by the wire and the programs' calls alone.
+/* model.h - what RFC 9293 says the state must be: a model of both ends, driven by the wire and the programs'
+ * calls alone.
  *
- * A `side` is one end of one connection, as a reader of RFC 9293 follows it with pencil and paper. It has no timers but
- * those whose length the configuration fixes (2 MSL, the life of a half-open record and of an orphan in FIN_WAIT_2), no
- * congestion control and no policy about when to send: it only knows what may be sent and what must have been received.
+ * A `side` is one end of one connection, as a reader of RFC 9293 follows it with pencil and paper. It has no
+ * timers but those whose length the configuration fixes (2 MSL, the life of a half-open record and of an
+ * orphan in FIN_WAIT_2), no congestion control and no policy about when to send: it only knows what may be
+ * sent and what must have been received.
  *
- * Positions are 64-bit: 0 is the SYN, 1 the first byte, and so on, so that nothing here can wrap; what lies before the SYN
- * belongs to the past and is negative.
+ * Positions are 64-bit: 0 is the SYN, 1 the first byte, and so on, so that nothing here can wrap; what lies
+ * before the SYN belongs to the past and is negative.
  *
- * Where the standard leaves a choice, the wire decides: a SYN for a listener is a half-open connection once SYN+ACK is sent.
+ * Where the standard leaves a choice, the wire decides: a SYN for a listener is a half-open connection once
+ * SYN+ACK is sent.
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H

@@ -36,7 +36,7 @@ static void take_syn(struct side *s, const struct segment *syn)
     agree_options(s, syn);
 }
 
-/* --- CLOSED and LISTEN ------------------------------------------------------------------------------------------- */
+/* --- CLOSED and LISTEN ----------------------------------------------------------------------- */
 
 static void in_closed(struct model *m, int host, const struct segment *seg)
 {
@@ -50,10 +50,11 @@ static void in_listen(struct model *m, int host, const struct segment *seg)
     if (seg->flags & ACK)
         model_owe_answer(m, host, seg); /* second */
     else if (seg->flags & SYN)
-        m->pending[host] = (struct pending_syn){.syn = *seg, .t_us = m->now, .there = true}; /* third: see SYN+ACK */
+        /* third: see SYN+ACK */
+        m->pending[host] = (struct pending_syn){.syn = *seg, .t_us = m->now, .there = true};
 }
 
-/* --- SYN_SENT ---------------------------------------------------------------------------------------------------- */
+/* --- SYN_SENT -------------------------------------------------------------------------------- */
 
 static void in_syn_sent(struct model *m, struct side *s, const struct arrival *a)
 {
@@ -81,7 +82,7 @@ static void in_syn_sent(struct model *m, struct side *s, const struct arrival *a
     }
 }
 
-/* --- the other states -------------------------------------------------------------------------------------------- */
+/* --- the other states ------------------------------------------------------------------------ */
 
 /* First: the sequence number. The window is what was offered to the peer. */
 static bool in_window(const struct side *s, const struct arrival *a)
@@ -114,8 +115,8 @@ static void syn_in_time_wait(struct model *m, struct side *s, const struct arriv
         m->pending[s->host] = (struct pending_syn){.syn = *a->seg, .t_us = m->now, .there = true};
 }
 
-/* An unacceptable segment is answered with ACK and dropped, but its ACK may be needed (A.2), and a FIN again tells that our
- * ACK was lost: in TIME_WAIT 2 MSL start anew. */
+/* An unacceptable segment is answered with ACK and dropped, but its ACK may be needed (A.2), and a FIN again
+ * tells that our ACK was lost: in TIME_WAIT 2 MSL start anew. */
 static bool use_old(struct model *m, struct side *s, const struct arrival *a)
 {
     bool repeated_fin = (a->seg->flags & FIN) && a->end == s->rcv.nxt;
@@ -243,7 +244,8 @@ static void remember_timestamp(struct side *s, const struct arrival *a)
 /* Data for a program that has closed entirely: RST (SHLD-3). */
 static bool is_lost_data(const struct side *s, const struct arrival *a)
 {
-    return s->released && receives(s) && a->seg->len > 0 && a->end - ((a->seg->flags & FIN) != 0) > s->rcv.nxt;
+    return s->released && receives(s) && a->seg->len > 0 &&
+           a->end - ((a->seg->flags & FIN) != 0) > s->rcv.nxt;
 }
 
 static void accept_segment(struct model *m, struct side *s, const struct arrival *a)
@@ -274,7 +276,8 @@ static void in_others(struct model *m, struct side *s, const struct arrival *a)
     }
     bool acceptable = in_window(s, a) && !paws_refuses(s, a->seg);
     if (!acceptable) {
-        if (!(flags & RST) && !paws_refuses(s, a->seg) && use_old(m, s, a) && fifth_ack(m, s, a) && s->snd.fin_acked)
+        if (!(flags & RST) && !paws_refuses(s, a->seg) && use_old(m, s, a) && fifth_ack(m, s, a) &&
+            s->snd.fin_acked)
             fin_was_acked(m, s);
         return;
     }

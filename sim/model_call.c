@@ -98,8 +98,8 @@ static void close_sending(struct model *m, struct side *s)
 /* RST where the standard asks for one (3.10.5): not before the peer knows us, not when both FINs are out. */
 static void reset(struct model *m, struct side *s)
 {
-    if (s->state == TERN_SYN_RCVD || (synchronized(s) && s->state != TERN_CLOSING && s->state != TERN_LAST_ACK &&
-                                      s->state != TERN_TIME_WAIT))
+    if (s->state == TERN_SYN_RCVD || (synchronized(s) && s->state != TERN_CLOSING &&
+                                      s->state != TERN_LAST_ACK && s->state != TERN_TIME_WAIT))
         model_owe_reset(m, s, s->snd.iss + (uint32_t)s->snd.nxt);
     if (s->state != TERN_CLOSED)
         model_state(m, s, TERN_CLOSED);
@@ -110,8 +110,8 @@ static void close_listener(struct model *m, struct side *listener)
     model_state(m, listener, TERN_CLOSED);
     for (uint32_t i = 0; i < m->sides.n; i++) {
         struct side *s = &m->sides.v[i];
-        if (s->host == listener->host && s->passive && !s->accepted && s->local.port == listener->local.port &&
-            s->state != TERN_CLOSED)
+        if (s->host == listener->host && s->passive && !s->accepted &&
+            s->local.port == listener->local.port && s->state != TERN_CLOSED)
             reset(m, s);
     }
 }
@@ -144,7 +144,8 @@ static void set_option(struct side *s, const struct call *c)
 /* The end by a timer that only the stack has: it must at least be possible. */
 static void timed_out(struct model *m, struct side *s)
 {
-    bool waiting = s->snd.una < s->snd.nxt || s->state == TERN_SYN_SENT || s->keepalive || s->snd.n + 1 > s->snd.nxt;
+    bool waiting =
+        s->snd.una < s->snd.nxt || s->state == TERN_SYN_SENT || s->keepalive || s->snd.n + 1 > s->snd.nxt;
     if (!waiting)
         model_complain(m, "%s ended a connection by timeout that waited for nothing", model_host(m, s->host));
     model_state(m, s, TERN_CLOSED);
@@ -163,7 +164,8 @@ static void told(struct model *m, const struct call *c, struct side *s)
     if (s->state != TERN_CLOSED && c->result == -TERN_ETIMEDOUT)
         timed_out(m, s);
     if (s->state != TERN_CLOSED)
-        model_complain(m, "%s's program was told of the end in %s", host, tern_state_name((enum tern_state)s->state));
+        model_complain(m, "%s's program was told of the end in %s", host,
+                       tern_state_name((enum tern_state)s->state));
 }
 
 static void one_call(struct model *m, const struct call *c, struct side *s)
@@ -198,7 +200,8 @@ void model_call(struct model *m, const struct call *c)
     else if (c->what == CALL_ACCEPT)
         accepted(m, c, s);
     else if (s == NULL)
-        model_complain(m, "%s's program called about a connection that the wire does not know", model_host(m, c->host));
+        model_complain(m, "%s's program called about a connection that the wire does not know",
+                       model_host(m, c->host));
     else if (!s->listener || c->what == CALL_CLOSE)
         one_call(m, c, s);
 }

@@ -1,13 +1,17 @@
 /* model_sent.c - what a host may put on the wire, given what it has received and what its program asked for.
  *
  * Every segment of a stack passes here. The rules:
- *  1. SYN first, once, without data; its number never changes. Everything after carries ACK (RFC 9293 3.10.7).
+ *  1. SYN first, once, without data; its number never changes. Everything after carries ACK (RFC 9293
+ *     3.10.7).
  *  2. ack is exactly the number expected next: all that has arrived in order, and SYN and FIN count one each.
  *  3. Bytes are the program's, at their place, without gaps; again means the same again.
- *  4. FIN only after the program closed, only behind the last byte, always at the same number, and nothing after it.
- *  5. Nothing beyond the peer's window, but one byte to probe a closed one; nothing larger than the peer's MSS.
+ *  4. FIN only after the program closed, only behind the last byte, always at the same number, and nothing
+ *     after it.
+ *  5. Nothing beyond the peer's window, but one byte to probe a closed one; nothing larger than the peer's
+ *     MSS.
  *  6. The own window's right edge does not move to the left.
- *  7. RST only where it is owed: for an abort, or as the answer to a segment without a connection, in the answer's form.
+ *  7. RST only where it is owed: for an abort, or as the answer to a segment without a connection, in the
+ *     answer's form.
  */
 #include "model.h"
 
@@ -17,11 +21,11 @@ static void complain(struct model *m, const struct side *s, const struct segment
 {
     char flags[40];
     model_complain(m, "%s in %s sends %s seq %u (+%u) ack %u: %s", model_host(m, s->host),
-                   tern_state_name((enum tern_state)s->state), segment_flags(seg->flags, flags), seg->seq, seg->len,
-                   seg->ack, what);
+                   tern_state_name((enum tern_state)s->state), segment_flags(seg->flags, flags), seg->seq,
+                   seg->len, seg->ack, what);
 }
 
-/* --- RST --------------------------------------------------------------------------------------------------------- */
+/* --- RST ------------------------------------------------------------------------------------- */
 
 static bool pays(const struct debt *d, int host, const struct segment *seg)
 {
@@ -45,7 +49,7 @@ static void sent_rst(struct model *m, int host, const struct segment *seg)
                    model_host(m, host), segment_flags(seg->flags, flags), seg->seq, seg->ack, seg->dst.port);
 }
 
-/* --- SYN --------------------------------------------------------------------------------------------------------- */
+/* --- SYN ------------------------------------------------------------------------------------- */
 
 static void first_syn(struct side *s, const struct segment *seg)
 {
@@ -115,7 +119,7 @@ static bool check_syn(struct model *m, struct side *s, const struct segment *seg
     return false;
 }
 
-/* --- numbers ----------------------------------------------------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------------------------------- */
 
 static void check_ack(struct model *m, struct side *s, const struct segment *seg)
 {
@@ -125,8 +129,8 @@ static void check_ack(struct model *m, struct side *s, const struct segment *seg
         return;
     }
     if (seg->ack != s->rcv.irs + (uint32_t)s->rcv.nxt) {
-        model_complain(m, "%s acknowledges up to %u; it has received all up to %u", model_host(m, s->host), seg->ack,
-                       s->rcv.irs + (uint32_t)s->rcv.nxt);
+        model_complain(m, "%s acknowledges up to %u; it has received all up to %u", model_host(m, s->host),
+                       seg->ack, s->rcv.irs + (uint32_t)s->rcv.nxt);
         return;
     }
     s->last_ack = s->rcv.nxt;
@@ -143,7 +147,8 @@ static void check_bytes(struct model *m, const struct side *s, const struct segm
     if (seg->len == 0)
         return;
     if (seq == 0 || seq + seg->len > s->snd.n + 1)
-        complain(m, s, seg, s->snd.fin_asked ? "data after the end of the stream" : "bytes that no program gave");
+        complain(m, s, seg,
+                 s->snd.fin_asked ? "data after the end of the stream" : "bytes that no program gave");
     else if (memcmp(seg->data, s->snd.bytes + seq - 1, seg->len) != 0)
         complain(m, s, seg, "other bytes than the program's at this place");
     else if (seq > s->snd.nxt)

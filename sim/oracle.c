@@ -56,7 +56,7 @@ static void judge_ends(struct model *m)
     }
 }
 
-/* --- afterwards: what the stacks said of themselves -------------------------------------------------------------- */
+/* --- afterwards: what the stacks said of themselves ------------------------------------------ */
 
 /* A half-open record that goes: LISTEN to the stack's reader, no record to the model's. */
 static uint8_t plain(uint8_t state)
@@ -104,8 +104,9 @@ static void compare(struct model *m, struct verdict *v)
         const struct transition *t = &m->transitions.v[i];
         m->now = t->t_us;
         if (!t->matched)
-            model_complain(m, "the wire says that %s went %s -> %s; its stack does not", model_host(m, t->host),
-                           tern_state_name((enum tern_state)t->from), tern_state_name((enum tern_state)t->to));
+            model_complain(m, "the wire says that %s went %s -> %s; its stack does not",
+                           model_host(m, t->host), tern_state_name((enum tern_state)t->from),
+                           tern_state_name((enum tern_state)t->to));
     }
 }
 

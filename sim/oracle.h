@@ -3,10 +3,10 @@
  *     log of the world ─▶ LOG_SENT     ─▶ may this host send this?        (model_sent.c)
  *                         LOG_ARRIVED  ─▶ what must its state be now?     (model_arrive.c)
  *                         LOG_CALL     ─▶ is this result the right one?   (model_call.c)
- *                         LOG_STATE    ─▶ not looked at until all is judged; then compared with the model's states
+ *                         LOG_STATE    ─▶ not looked at; compared with the model when all is judged
  *
- * So a stack that does the wrong thing is found out even when it reports the right thing, and a stack that reports the
- * wrong thing is found out even when it does the right thing.
+ * So a stack that does the wrong thing is found out even when it reports the right thing, and a stack that
+ * reports the wrong thing is found out even when it does the right thing.
  */
 #ifndef SIM_ORACLE_H
 #define SIM_ORACLE_H

@@ -41,7 +41,8 @@ static uint16_t fold(uint64_t s)
     return (uint16_t)~s;
 }
 
-/* Sum over the pseudo-header (RFC 9293 3.1, RFC 8200 8.1) and the TCP segment; 0 when a checksum in it is right. */
+/* Sum over the pseudo-header (RFC 9293 3.1, RFC 8200 8.1) and the TCP segment; 0 when a checksum in it is
+ * right. */
 static uint16_t tcp_sum(const tern_ip *src, const tern_ip *dst, const uint8_t *tcp, uint32_t len)
 {
     uint32_t from = tern_ip_is4(src) ? 12 : 0;
@@ -60,7 +61,7 @@ bool endpoint_equal(const tern_endpoint *a, const tern_endpoint *b)
     return a->port == b->port && ip_equal(&a->ip, &b->ip);
 }
 
-/* --- parse ------------------------------------------------------------------------------------------------------- */
+/* --- parse ----------------------------------------------------------------------------------- */
 
 static const char *parse_ip4(struct segment *s, const uint8_t *p, uint32_t len, uint32_t *tcp)
 {
@@ -155,7 +156,7 @@ const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len)
     return parse_options(s, p + 20, header - 20);
 }
 
-/* --- build ------------------------------------------------------------------------------------------------------- */
+/* --- build ----------------------------------------------------------------------------------- */
 
 static uint32_t build_options(const struct segment *s, uint8_t *p)
 {

@@ -1,7 +1,7 @@
 /* packet.h - TCP segments on the simulated wire: parse and build.
  *
- * The simulation reads and writes packets with this codec of its own and never with the stack's, so that a mistake in
- * the stack's codec cannot hide from the oracle.
+ * The simulation reads and writes packets with this codec of its own and never with the stack's, so that a
+ * mistake in the stack's codec cannot hide from the oracle.
  */
 #ifndef SIM_PACKET_H
 #define SIM_PACKET_H
@@ -45,11 +45,12 @@ static inline uint32_t segment_space(const struct segment *s)
     return s->len + ((s->flags & SYN) != 0) + ((s->flags & FIN) != 0);
 }
 
-/* Parse an IPv4 or IPv6 packet with a TCP segment. NULL = well-formed, checksums included; else what is wrong. */
+/* Parse an IPv4 or IPv6 packet with a TCP segment. NULL = well-formed, checksums included; else what is
+ * wrong. */
 const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len);
 
-/* Build the packet (both addresses of one family; mss, wscale and timestamps become options). Returns its length; `buf`
- * holds PACKET_MAX bytes. */
+/* Build the packet (both addresses of one family; mss, wscale and timestamps become options). Returns its
+ * length; `buf` holds PACKET_MAX bytes. */
 uint32_t segment_build(const struct segment *s, uint8_t *buf);
 
 /* "SYN,ACK": the names of the flags in the order of their bits; "none" for none. Returns buf. */

@@ -182,7 +182,8 @@ void path_no_faults(struct world *w)
     w->faults.n = 0;
 }
 
-const struct wire *path_find(const struct world *w, int from, uint8_t set, uint8_t clear, uint32_t n, struct segment *s)
+const struct wire *path_find(const struct world *w, int from, uint8_t set, uint8_t clear, uint32_t n,
+                             struct segment *s)
 {
     for (uint32_t i = 0; i < w->wire.n; i++) {
         const struct wire *p = &w->wire.v[i];

@@ -15,7 +15,7 @@ static struct part *now_playing(struct play *p)
     return &p->parts.v[p->parts.n - 1];
 }
 
-/* --- promises ---------------------------------------------------------------------------------------------------- */
+/* --- promises -------------------------------------------------------------------------------- */
 
 static char *text_of(const char *format, va_list args)
 {
@@ -71,7 +71,8 @@ static bool path_holds(const struct promise *q, const struct verdict *v)
     uint32_t step = 0;
     for (uint32_t i = 0; i < v->n_transitions; i++) {
         const struct transition *t = &v->transitions[i];
-        if (t->host != q->host || !endpoint_equal(&t->local, &q->local) || !endpoint_equal(&t->remote, &q->remote))
+        if (t->host != q->host || !endpoint_equal(&t->local, &q->local) ||
+            !endpoint_equal(&t->remote, &q->remote))
             continue;
         if (q->states[step] == TERN_STATES || t->from != q->states[step] || t->to != q->states[step + 1])
             return false;
@@ -80,7 +81,7 @@ static bool path_holds(const struct promise *q, const struct verdict *v)
     return q->states[step] != TERN_STATES && q->states[step + 1] == TERN_STATES;
 }
 
-/* --- parts ------------------------------------------------------------------------------------------------------- */
+/* --- parts ----------------------------------------------------------------------------------- */
 
 static void judge_part(struct play *p)
 {

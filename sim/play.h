@@ -1,7 +1,8 @@
-/* play.h - the stage on which scenarios are played: parts, promises, and the verbs of which their stories are told.
+/* play.h - the stage on which scenarios are played: parts, promises, and the verbs of which their stories are
+ * told.
  *
- * A scenario is one function in a scene_*.c: it builds a world, lets programs act, says what a watcher must see, and never
- * looks into a stack. Each part of it has a world of its own; at its end the oracle judges it.
+ * A scenario is one function in a scene_*.c: it builds a world, lets programs act, says what a watcher must
+ * see, and never looks into a stack. Each part of it has a world of its own; at its end the oracle judges it.
  */
 #ifndef SIM_PLAY_H
 #define SIM_PLAY_H
@@ -60,15 +61,17 @@ void play_free(struct play *p);
 /* The first promise that did not hold, or the oracle's first complaint; NULL. */
 const char *play_failed(const struct play *p);
 
-/* --- verbs of the scenarios --------------------------------------------------------------------------------------- */
+/* --- verbs of the scenarios ------------------------------------------------------------------ */
 
-/* A new part: the old one is judged, a new world begins. `setup` NULL: defaults. Its seed and clock are filled in here. */
+/* A new part: the old one is judged, a new world begins. `setup` NULL: defaults. Its seed and clock are
+ * filled in here. */
 void play_part(struct play *p, const char *name, const char *title, const struct world_setup *setup);
 
 /* What must be seen. The text says it as a fact. */
 void promise(struct play *p, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The connection of this end goes through exactly these states, judged by the wire: goes(p, e, TERN_CLOSED, TERN_SYN_SENT). */
+/* The connection of this end goes through exactly these states, judged by the wire: goes(p, e, TERN_CLOSED,
+ * TERN_SYN_SENT). */
 #define goes(p, e, ...) promise_states(p, (e)->host, e, (const uint8_t[]){__VA_ARGS__, TERN_STATES})
 void promise_states(struct play *p, int host, const struct end *e, const uint8_t *states);
 
@@ -76,22 +79,26 @@ void promise_states(struct play *p, int host, const struct end *e, const uint8_t
 void remark(struct play *p, int host, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void line(struct play *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* B listens, A connects, the handshake runs, B accepts. False when that did not work (a promise has failed then). */
+/* B listens, A connects, the handshake runs, B accepts. False when that did not work (a promise has failed
+ * then). */
 struct pair {
     struct end *listener, *a, *b;
 };
 bool open_pair(struct play *p, struct pair *c);
 
-/* The same by the choice of ports and a listener that is there already (NULL: it is made); `port` is A's, 0 = any. */
+/* The same by the choice of ports and a listener that is there already (NULL: it is made); `port` is A's, 0 =
+ * any. */
 bool open_pair_from(struct play *p, struct pair *c, struct end *listener, uint16_t port);
 
-/* Let things happen until this end is in that state (or its record has gone, for CLOSED). Fails a promise after 10 minutes. */
+/* Let things happen until this end is in that state (or its record has gone, for CLOSED). Fails a promise
+ * after 10 minutes. */
 bool reaches(struct play *p, struct end *e, enum tern_state state);
 
 /* ... until its program was told one of `bits`. */
 bool hears(struct play *p, struct end *e, uint32_t bits);
 
-/* ... until a segment with these flags has arrived at (or been lost on the way to) the other host; `clear` as in path_find. */
+/* ... until a segment with these flags has arrived at (or been lost on the way to) the other host; `clear` as
+ * in path_find. */
 bool until_arrived(struct play *p, int from, uint8_t set, uint8_t clear);
 
 /* ... until `us` have passed; until nothing is going on any more. */

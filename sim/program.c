@@ -201,7 +201,8 @@ int prog_setopt(struct end *e, enum tern_option opt, uint32_t value)
     return result;
 }
 
-bool prog_find(const struct world *w, int host, const tern_endpoint *local, const tern_endpoint *remote, tern_info *info)
+bool prog_find(const struct world *w, int host, const tern_endpoint *local, const tern_endpoint *remote,
+               tern_info *info)
 {
     uint64_t cursor = 0;
     while (tern_walk(w->host[host].stack, &cursor, info) == 1)

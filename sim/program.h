@@ -1,7 +1,8 @@
-/* program.h - the programs on the simulated hosts: the calls of socket.h, with every call and result in the log.
+/* program.h - the programs on the simulated hosts: the calls of socket.h, with every call and result in the
+ * log.
  *
- * An `end` is what a program holds: a listener or one end of a connection. It belongs to the world and stays readable after
- * it was released, so that a scenario can look back.
+ * An `end` is what a program holds: a listener or one end of a connection. It belongs to the world and stays
+ * readable after it was released, so that a scenario can look back.
  */
 #ifndef SIM_PROGRAM_H
 #define SIM_PROGRAM_H
@@ -36,10 +37,12 @@ struct end *prog_accept(struct end *listener);
 
 long prog_send(struct end *e, const void *data, size_t len);
 
-/* Send `len` bytes, or as many as there is room for, of a stream that depends on the end and the position alone. */
+/* Send `len` bytes, or as many as there is room for, of a stream that depends on the end and the position
+ * alone. */
 long prog_send_stream(struct end *e, size_t len);
 
-/* Read all there is. Returns the bytes read (0 = none), or the error of the last call; e->eof tells the end of the stream. */
+/* Read all there is. Returns the bytes read (0 = none), or the error of the last call; e->eof tells the end
+ * of the stream. */
 long prog_read(struct end *e);
 
 int prog_shutdown(struct end *e);
@@ -54,7 +57,8 @@ enum tern_state prog_state(const struct end *e);
 bool prog_info(const struct end *e, tern_info *info);
 
 /* The record of a connection whoever holds it: by its two endpoints as `host` sees them. */
-bool prog_find(const struct world *w, int host, const tern_endpoint *local, const tern_endpoint *remote, tern_info *info);
+bool prog_find(const struct world *w, int host, const tern_endpoint *local, const tern_endpoint *remote,
+               tern_info *info);
 
 /* A program hears what happened (world.c calls this with what tern_events gave). */
 void prog_told(struct world *w, int host, const tern_event *event);

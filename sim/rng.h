@@ -1,4 +1,5 @@
-/* rng.h - the dice of the simulation: a small generator, the same numbers from the same seed on every machine. */
+/* rng.h - the dice of the simulation: a small generator, the same numbers from the same seed on every
+ * machine. */
 #ifndef SIM_RNG_H
 #define SIM_RNG_H
 

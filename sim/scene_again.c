@@ -1,4 +1,5 @@
-/* scene_again.c - the same addresses and ports again: late SYNs, late data, and what TIME_WAIT lets through. */
+/* scene_again.c - the same addresses and ports again: late SYNs, late data, and what TIME_WAIT lets
+ * through. */
 #include "scenes.h"
 
 #define TO_TIME_WAIT_B TERN_LISTEN, TERN_SYN_RCVD, TERN_ESTABLISHED, TERN_FIN_WAIT_1, TERN_TIME_WAIT
@@ -31,7 +32,9 @@ static void duplicate_next(struct play *p, int from, uint8_t set, uint8_t clear,
 
 static void hold_next_syn(struct play *p, uint64_t later_us)
 {
-    path_fault(&p->w, (struct fault){.what = HOLD, .from = A, .set = SYN, .clear = ACK, .count = 1, .extra_us = later_us});
+    path_fault(
+        &p->w,
+        (struct fault){.what = HOLD, .from = A, .set = SYN, .clear = ACK, .count = 1, .extra_us = later_us});
 }
 
 /* B, the server, closes first: TIME_WAIT is at B and A's port is free again. */
@@ -40,7 +43,7 @@ static bool server_closes_first(struct play *p, struct pair *c)
     return close_in_order(p, c->b, c->a);
 }
 
-/* --- old-syn ----------------------------------------------------------------------------------------------------- */
+/* --- old-syn --------------------------------------------------------------------------------- */
 
 static void late_syn_to_listener(struct play *p)
 {
@@ -58,11 +61,14 @@ static void late_syn_to_listener(struct play *p)
     remark(p, A, "and opens again, from the same port; the old SYN overtakes the new one");
     pass(p, 900000);
     struct end *b = prog_accept(listener);
-    struct segment old = nth(p, A, SYN, 0, 0), answer = nth(p, B, SYN | ACK, 0, 0), rst = nth(p, A, RST, 0, 0);
+    struct segment old = nth(p, A, SYN, 0, 0), answer = nth(p, B, SYN | ACK, 0, 0),
+                   rst = nth(p, A, RST, 0, 0);
     promise(p, answer.ack == old.seq + 1, "B cannot know that the SYN is old: it answers SYN,ACK");
-    promise(p, rst.seq == old.seq + 1 && count(p, A, RST, 0) == 1,
-            "A can: the ACK is for nothing it has asked now. It answers RST with exactly the number that B will take");
-    promise(p, b != NULL && prog_state(a) == TERN_ESTABLISHED, "B is back in LISTEN when the new SYN comes: the connection opens");
+    promise(
+        p, rst.seq == old.seq + 1 && count(p, A, RST, 0) == 1,
+        "A can: the ACK is for nothing it has asked now. It answers RST with the very number that B expects");
+    promise(p, b != NULL && prog_state(a) == TERN_ESTABLISHED,
+            "B is back in LISTEN when the new SYN comes: the connection opens");
     promise(p, prog_accept(listener) == NULL, "of the old request B's program never heard");
     goes(p, a, TERN_CLOSED, TERN_SYN_SENT, TERN_CLOSED, TERN_SYN_SENT, TERN_ESTABLISHED);
     if (b != NULL)
@@ -81,11 +87,13 @@ static void late_syn_to_time_wait(struct play *p)
     uint32_t acks = count(p, B, ACK, SYN);
     remark(p, OUTSIDE, "a second copy of A's SYN arrives now");
     pass(p, 3 * SECOND);
-    promise(p, count(p, B, ACK, SYN) == acks + 1 && count(p, B, SYN, 0) == 1, "B answers the old SYN with an ACK, not with SYN,ACK");
+    promise(p, count(p, B, ACK, SYN) == acks + 1 && count(p, B, SYN, 0) == 1,
+            "B answers the old SYN with an ACK, not with SYN,ACK");
     promise(p, count(p, A, RST, 0) == 1, "A knows of no connection and answers RST");
     promise(p, prog_state(c.b) == TERN_TIME_WAIT, "TIME_WAIT is kept: RST does not end it (RFC 1337)");
     reaches(p, c.b, TERN_CLOSED);
-    promise(p, p->w.now - since > 59 * SECOND && p->w.now - since <= 60 * SECOND + 20000, "and its 2 MSL are not lengthened");
+    promise(p, p->w.now - since > 59 * SECOND && p->w.now - since <= 60 * SECOND + 20000,
+            "and its 2 MSL are not lengthened");
     goes(p, c.b, TO_TIME_WAIT_B, TERN_CLOSED);
 }
 
@@ -95,9 +103,10 @@ void scene_old_syn(struct play *p)
     late_syn_to_time_wait(p);
 }
 
-/* --- old-duplicate ----------------------------------------------------------------------------------------------- */
+/* --- old-duplicate --------------------------------------------------------------------------- */
 
-static void late_data(struct play *p, const struct world_setup *setup, const char *name, const char *title, uint16_t cause)
+static void late_data(struct play *p, const struct world_setup *setup, const char *name, const char *title,
+                      uint16_t cause)
 {
     struct pair old, new;
     play_part(p, name, title, setup);
@@ -119,8 +128,10 @@ static void late_data(struct play *p, const struct world_setup *setup, const cha
     prog_send(new.a, "second", 6);
     settle(p);
     prog_read(new.b);
-    promise(p, refusal_of_copy(p) == cause, "B refuses the late segment: %s", tern_cause_text((enum tern_cause)cause));
-    promise(p, new.b->n_in == 12 && same_bytes(p, new.a, new.b), "its bytes never reach the new connection's program");
+    promise(p, refusal_of_copy(p) == cause, "B refuses the late segment: %s",
+            tern_cause_text((enum tern_cause)cause));
+    promise(p, new.b->n_in == 12 && same_bytes(p, new.a, new.b),
+            "its bytes never reach the new connection's program");
 }
 
 static void beyond_two_msl(struct play *p)
@@ -153,12 +164,13 @@ static void beyond_two_msl(struct play *p)
 void scene_old_duplicate(struct play *p)
 {
     struct world_setup plain = {.stack[A].no_timestamps = 1, .stack[B].no_timestamps = 1};
-    late_data(p, NULL, "timestamps", "late data of an earlier connection: its timestamp gives it away", TERN_C_PAWS);
+    late_data(p, NULL, "timestamps", "late data of an earlier connection: its timestamp gives it away",
+              TERN_C_PAWS);
     late_data(p, &plain, "numbers", "the same without timestamps: its number gives it away", TERN_C_SEQ_OLD);
     beyond_two_msl(p);
 }
 
-/* --- port-reuse -------------------------------------------------------------------------------------------------- */
+/* --- port-reuse ------------------------------------------------------------------------------ */
 
 static void local_open_refused(struct play *p)
 {
@@ -172,14 +184,16 @@ static void local_open_refused(struct play *p)
     struct end *again = prog_connect(&p->w, A, B, PORT, port);
     remark(p, A, "A's program connects from the same port: refused");
     promise(p, again->result == -TERN_EADDRINUSE, "connect says at once that the address is in use");
-    promise(p, p->w.wire.n == before && prog_state(c.a) == TERN_TIME_WAIT, "nothing is sent; TIME_WAIT stays");
+    promise(p, p->w.wire.n == before && prog_state(c.a) == TERN_TIME_WAIT,
+            "nothing is sent; TIME_WAIT stays");
     reaches(p, c.a, TERN_CLOSED);
     struct pair later;
     bool open = open_pair_from(p, &later, c.listener, port);
     promise(p, open, "after 2 MSL the same ports open again");
 }
 
-static void new_syn_accepted(struct play *p, const struct world_setup *setup, const char *name, const char *title)
+static void new_syn_accepted(struct play *p, const struct world_setup *setup, const char *name,
+                             const char *title)
 {
     struct pair old, new;
     play_part(p, name, title, setup);
@@ -194,7 +208,8 @@ static void new_syn_accepted(struct play *p, const struct world_setup *setup, co
     struct segment first = nth(p, A, SYN, 0, 0), second = nth(p, A, SYN, 0, 1);
     promise(p, count(p, A, SYN, 0) == 2, "B accepts the new SYN at once: no retry, no wait");
     if (second.ts)
-        promise(p, (int32_t)(second.ts_val - first.ts_val) > 0, "its timestamp is newer than the old connection's (RFC 6191)");
+        promise(p, (int32_t)(second.ts_val - first.ts_val) > 0,
+                "its timestamp is newer than the old connection's (RFC 6191)");
     else
         promise(p, (int32_t)(second.seq - nth(p, A, FIN, 0, 0).seq) > 0,
                 "its number is beyond all that the old connection used (RFC 9293 3.6.1)");
@@ -213,8 +228,10 @@ static void old_syn_refused(struct play *p)
     if (!open_pair_from(p, &c, NULL, own_port(p)) || !server_closes_first(p, &c))
         return;
     pass(p, 3 * SECOND);
-    promise(p, refusal_of_copy(p) == TERN_C_TIME_WAIT_OLD_SYN, "B refuses it: %s", tern_cause_text(TERN_C_TIME_WAIT_OLD_SYN));
-    promise(p, count(p, B, SYN, 0) == 1 && prog_state(c.b) == TERN_TIME_WAIT, "an ACK is all it draws; TIME_WAIT is kept");
+    promise(p, refusal_of_copy(p) == TERN_C_TIME_WAIT_OLD_SYN, "B refuses it: %s",
+            tern_cause_text(TERN_C_TIME_WAIT_OLD_SYN));
+    promise(p, count(p, B, SYN, 0) == 1 && prog_state(c.b) == TERN_TIME_WAIT,
+            "an ACK is all it draws; TIME_WAIT is kept");
 }
 
 void scene_port_reuse(struct play *p)

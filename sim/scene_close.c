@@ -4,7 +4,7 @@
 #define TO_ESTABLISHED_A TERN_CLOSED, TERN_SYN_SENT, TERN_ESTABLISHED
 #define TO_ESTABLISHED_B TERN_LISTEN, TERN_SYN_RCVD, TERN_ESTABLISHED
 
-/* --- close ------------------------------------------------------------------------------------------------------- */
+/* --- close ----------------------------------------------------------------------------------- */
 
 /* B's first ACK of A's FIN. */
 static struct segment ack_of_fin(const struct play *p, uint32_t u)
@@ -21,8 +21,10 @@ static void promise_four_steps(struct play *p, uint32_t in_between)
 {
     struct segment fin = nth(p, A, FIN, 0, 0), last = nth(p, B, FIN, 0, 0), ack = ack_of_fin(p, fin.seq);
     struct segment end = nth(p, A, ACK, SYN, count(p, A, ACK, SYN) - 1);
-    promise(p, fin.seq == nth(p, A, SYN, 0, 0).seq + 1 + 5, "first: FIN, seq = u, the number behind the last byte that A sent");
-    promise(p, ack.ack == fin.seq + 1 && !(ack.flags & FIN), "second: ACK, seq = v, ack = u + 1: the FIN took one number");
+    promise(p, fin.seq == nth(p, A, SYN, 0, 0).seq + 1 + 5,
+            "first: FIN, seq = u, the number behind the last byte that A sent");
+    promise(p, ack.ack == fin.seq + 1 && !(ack.flags & FIN),
+            "second: ACK, seq = v, ack = u + 1: the FIN took one number");
     promise(p, last.seq == ack.seq + in_between && last.ack == fin.seq + 1,
             "third: FIN,ACK, seq = w = v + %u, ack = u + 1", in_between);
     promise(p, end.seq == fin.seq + 1 && end.ack == last.seq + 1, "fourth: ACK, seq = u + 1, ack = w + 1");
@@ -41,7 +43,8 @@ static void four_steps(struct play *p, uint32_t in_between)
     if (!reaches(p, c.a, TERN_FIN_WAIT_2))
         return;
     uint64_t arrival = when_sent(p, A, FIN, 0, 0) + p->w.delay_us[A];
-    promise(p, c.b->told & TERN_PEER_CLOSED && c.b->told_us[4] == arrival, "B's program is told at once that A has closed");
+    promise(p, c.b->told & TERN_PEER_CLOSED && c.b->told_us[4] == arrival,
+            "B's program is told at once that A has closed");
     pass(p, 200000);
     if (in_between) {
         prog_send_stream(c.b, in_between);
@@ -53,7 +56,8 @@ static void four_steps(struct play *p, uint32_t in_between)
     settle(p);
     prog_read(c.a);
     promise_four_steps(p, in_between);
-    promise(p, c.a->eof && c.a->n_in == in_between, "A's program has read all that B sent, and the end of the stream");
+    promise(p, c.a->eof && c.a->n_in == in_between,
+            "A's program has read all that B sent, and the end of the stream");
     promise(p, prog_state(c.b) == TERN_CLOSED && prog_state(c.a) == TERN_TIME_WAIT,
             "B, who closed last, is CLOSED; A, who closed first, waits in TIME_WAIT");
     prog_close(c.a);
@@ -83,7 +87,7 @@ bool close_in_order(struct play *p, struct end *first, struct end *last)
     return reaches(p, last, TERN_CLOSED) && reaches(p, first, TERN_TIME_WAIT);
 }
 
-/* --- three-step-close -------------------------------------------------------------------------------------------- */
+/* --- three-step-close ------------------------------------------------------------------------ */
 
 void scene_three_step_close(struct play *p)
 {
@@ -108,7 +112,7 @@ void scene_three_step_close(struct play *p)
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSE_WAIT, TERN_LAST_ACK, TERN_CLOSED);
 }
 
-/* --- simultaneous-close ------------------------------------------------------------------------------------------ */
+/* --- simultaneous-close ---------------------------------------------------------------------- */
 
 /* Both programs close; the second before it can have heard of the first. The seed says who is first. */
 static void close_both(struct play *p, struct pair *c)
@@ -138,7 +142,7 @@ void scene_simultaneous_close(struct play *p)
     promise_nothing_left(p, B);
 }
 
-/* --- closing-lost-ack -------------------------------------------------------------------------------------------- */
+/* --- closing-lost-ack ------------------------------------------------------------------------ */
 
 static void lost_ack_then_fin(struct play *p)
 {
@@ -153,7 +157,8 @@ static void lost_ack_then_fin(struct play *p)
     remark(p, B, "B's program closes before A repeats its FIN");
     prog_close(c.b);
     settle(p);
-    promise(p, nth(p, B, FIN, 0, 0).ack == nth(p, A, FIN, 0, 0).seq + 1, "B's FIN acknowledges A's FIN: nothing is missing");
+    promise(p, nth(p, B, FIN, 0, 0).ack == nth(p, A, FIN, 0, 0).seq + 1,
+            "B's FIN acknowledges A's FIN: nothing is missing");
     goes(p, c.a, TO_ESTABLISHED_A, TERN_FIN_WAIT_1, TERN_TIME_WAIT);
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSE_WAIT, TERN_LAST_ACK, TERN_CLOSED);
 }
@@ -169,8 +174,9 @@ static void lost_fin(struct play *p)
     pass(p, rng_range(&p->w.rng, 0, 3500));
     prog_close(c.b);
     settle(p);
-    promise(p, prog_state(c.a) == TERN_CLOSING && prog_state(c.b) == TERN_FIN_WAIT_2,
-            "A is in CLOSING: its own FIN is still unacknowledged; B in FIN_WAIT_2 knows nothing of a crossing");
+    promise(
+        p, prog_state(c.a) == TERN_CLOSING && prog_state(c.b) == TERN_FIN_WAIT_2,
+        "A is in CLOSING: its own FIN is still unacknowledged; B in FIN_WAIT_2 knows nothing of a crossing");
     reaches(p, c.a, TERN_TIME_WAIT);
     settle(p);
     promise(p, count(p, A, FIN, 0) == 2, "A repeats its FIN when the timer says that it was lost");
@@ -188,7 +194,8 @@ static void lost_ack_of_crossing(struct play *p)
     close_both(p, &c);
     settle(p);
     uint64_t since = p->w.now;
-    promise(p, prog_state(c.a) == TERN_CLOSING && prog_state(c.b) == TERN_TIME_WAIT, "A waits in CLOSING for an ACK that was lost");
+    promise(p, prog_state(c.a) == TERN_CLOSING && prog_state(c.b) == TERN_TIME_WAIT,
+            "A waits in CLOSING for an ACK that was lost");
     reaches(p, c.a, TERN_TIME_WAIT);
     promise(p, count(p, A, FIN, 0) == 2 && p->w.now - since > 100000,
             "CLOSING lasts until A's FIN was repeated and B has answered from TIME_WAIT");

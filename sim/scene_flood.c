@@ -8,7 +8,8 @@ static void spoof(struct play *p)
 {
     struct rng *dice = &p->w.rng;
     uint64_t r = rng_next(dice);
-    struct segment s = {.seq = (uint32_t)rng_next(dice), .flags = SYN, .window = 65535, .mss = 1460, .wscale = 8};
+    struct segment s = {
+        .seq = (uint32_t)rng_next(dice), .flags = SYN, .window = 65535, .mss = 1460, .wscale = 8};
     s.dst = (tern_endpoint){.ip = p->w.host[B].ip, .port = PORT};
     s.src.port = (uint16_t)(1024 + r % 60000);
     s.src.ip = tern_ip4(198, (uint8_t)(18 + (r >> 16 & 1)), (uint8_t)(r >> 24), (uint8_t)(r >> 32));
@@ -66,23 +67,26 @@ void scene_syn_flood(struct play *p)
     look(p, &before);
     remark(p, OUTSIDE, "somebody sends 5,000 SYNs a second, each from an address that nobody has");
     struct end *honest = flood(p, &most);
-    promise(p, most.halfopen <= BACKLOG, "half-open connections at B: never more than the backlog, %u", most.halfopen);
+    promise(p, most.halfopen <= BACKLOG, "half-open connections at B: never more than the backlog, %u",
+            most.halfopen);
     promise(p, most.arena - before.arena <= 1 << 20, "memory at B: %llu KiB before, %llu KiB at most",
             (unsigned long long)before.arena / 1024, (unsigned long long)most.arena / 1024);
-    promise(p, count(p, B, RST, 0) == 0, "to the rest B is silent: no RST, so that an honest client tries again");
+    promise(p, count(p, B, RST, 0) == 0,
+            "to the rest B is silent: no RST, so that an honest client tries again");
     promise(p, echo_works(p, &old), "the connection that was open before is served as always");
     remark(p, OUTSIDE, "the flood is over; the half-open records end when SYN,ACK was repeated in vain");
     bool connected = hears(p, honest, TERN_CONNECTED);
     uint64_t waited = p->w.now - when_sent(p, A, SYN, 0, 1);
     settle(p);
-    promise(p, connected && waited < 180ull * SECOND, "a client that asked in the middle of it is connected after %.0f s",
-            (double)waited / 1e6);
+    promise(p, connected && waited < 180ull * SECOND,
+            "a client that asked in the middle of it is connected after %.0f s", (double)waited / 1e6);
     struct pair now = {.listener = listener, .a = honest, .b = prog_accept(listener)};
     promise(p, now.b != NULL && echo_works(p, &now), "and served");
     pass(p, 70ull * SECOND);
     tern_live live;
     tern_get_live(p->w.host[B].stack, &live);
     promise(p, live.halfopen == 0, "a minute later no half-open record is left");
-    line(p, "What this version does: memory is bounded by the backlog, and an honest client gets in by trying again. What "
-            "it does not do yet: serve that client at once. For that it will send SYN cookies (RFC 4987 3.6).");
+    line(p, "What this version does: memory is bounded by the backlog, and an honest client gets in by trying "
+            "again. What it does not do yet: serve that client at once. For that it will send SYN cookies "
+            "(RFC 4987 3.6).");
 }

@@ -11,7 +11,7 @@ static bool about(uint64_t is, uint64_t should_be)
     return is >= should_be && is <= should_be + SLACK_US;
 }
 
-/* --- lost-last-ack ----------------------------------------------------------------------------------------------- */
+/* --- lost-last-ack --------------------------------------------------------------------------- */
 
 /* A closes, B closes; A's last ACK will be lost. A is in TIME_WAIT then. */
 static bool close_and_lose(struct play *p, struct pair *c, uint32_t acks)
@@ -38,7 +38,8 @@ static void answered_again(struct play *p)
     promise(p, count(p, B, FIN, 0) == 2, "B in LAST_ACK hears nothing and repeats its FIN");
     promise(p, c.b->error == 0, "A acknowledges once more: B's program sees an orderly end");
     reaches(p, c.a, TERN_CLOSED);
-    promise(p, about(p->w.now, again + 60 * SECOND), "A's 2 MSL began anew with the repeated FIN, %.1f s after the first",
+    promise(p, about(p->w.now, again + 60 * SECOND),
+            "A's 2 MSL began anew with the repeated FIN, %.1f s after the first",
             (double)(again - first) / 1e6);
     line(p, "B waited for its retransmission timeout, %.0f ms: not for 1 MSL, as one article has it.",
          (double)(when_sent(p, B, FIN, 0, 1) - when_sent(p, B, FIN, 0, 0)) / 1e3);
@@ -56,8 +57,10 @@ static void without_time_wait(struct play *p)
     remark(p, A, "A forgets the connection: its machine starts anew, without TIME_WAIT");
     world_crash(&p->w, A);
     reaches(p, c.b, TERN_CLOSED);
-    promise(p, count(p, A, RST, 0) == 1, "A does not know the connection and answers the repeated FIN with RST");
-    promise(p, c.b->error == -TERN_ECONNRESET, "B's program is told \"reset\" where all had arrived: that is what TIME_WAIT spares it");
+    promise(p, count(p, A, RST, 0) == 1,
+            "A does not know the connection and answers the repeated FIN with RST");
+    promise(p, c.b->error == -TERN_ECONNRESET,
+            "B's program is told \"reset\" where all had arrived: that is what TIME_WAIT spares it");
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSE_WAIT, TERN_LAST_ACK, TERN_CLOSED);
 }
 
@@ -67,7 +70,7 @@ void scene_lost_last_ack(struct play *p)
     without_time_wait(p);
 }
 
-/* --- time-wait --------------------------------------------------------------------------------------------------- */
+/* --- time-wait ------------------------------------------------------------------------------- */
 
 static void wait_two_msl(struct play *p, uint64_t two_msl_us)
 {
@@ -86,8 +89,10 @@ static void wait_two_msl(struct play *p, uint64_t two_msl_us)
     uint64_t b_closed = p->w.now;
     remark(p, OUTSIDE, "B is CLOSED; A waits");
     reaches(p, c.a, TERN_CLOSED);
-    promise(p, about(p->w.now - since, two_msl_us), "A's TIME_WAIT lasts 2 MSL = %.1f s", (double)two_msl_us / 1e6);
-    promise(p, b_closed < p->w.now, "the passive side was CLOSED %.1f s earlier", (double)(p->w.now - b_closed) / 1e6);
+    promise(p, about(p->w.now - since, two_msl_us), "A's TIME_WAIT lasts 2 MSL = %.1f s",
+            (double)two_msl_us / 1e6);
+    promise(p, b_closed < p->w.now, "the passive side was CLOSED %.1f s earlier",
+            (double)(p->w.now - b_closed) / 1e6);
     goes(p, c.a, TO_ESTABLISHED_A, TERN_FIN_WAIT_1, TERN_TIME_WAIT, TERN_CLOSED);
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSE_WAIT, TERN_LAST_ACK, TERN_CLOSED);
     promise_nothing_left(p, A);
@@ -97,13 +102,14 @@ void scene_time_wait(struct play *p)
 {
     play_part(p, "default", "MSL as tern has it by default: 30 s", NULL);
     wait_two_msl(p, 60 * SECOND);
-    play_part(p, "configured", "MSL set to 2 minutes, as the standard has it", &(struct world_setup){.stack[A].msl_ms = 120000});
+    play_part(p, "configured", "MSL set to 2 minutes, as the standard has it",
+              &(struct world_setup){.stack[A].msl_ms = 120000});
     wait_two_msl(p, 240 * SECOND);
     play_part(p, "short", "MSL set to half a second", &(struct world_setup){.stack[A].msl_ms = 500});
     wait_two_msl(p, SECOND);
 }
 
-/* --- fin-wait-1, last-ack ---------------------------------------------------------------------------------------- */
+/* --- fin-wait-1, last-ack -------------------------------------------------------------------- */
 
 /* The waits between FINs: each about twice the one before. */
 static bool fins_back_off(const struct play *p, int host)

@@ -1,4 +1,5 @@
-/* scene_open.c - how a connection opens: three steps, data on the third, two SYNs that cross, one that never completes. */
+/* scene_open.c - how a connection opens: three steps, data on the third, two SYNs that cross, one that never
+ * completes. */
 #include "scenes.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ void raw_send(struct raw *r, uint8_t flags, const char *data)
     r->seq += segment_space(&s);
 }
 
-/* --- handshake --------------------------------------------------------------------------------------------------- */
+/* --- handshake ------------------------------------------------------------------------------- */
 
 static void three_steps(struct play *p)
 {
@@ -38,19 +39,23 @@ static void three_steps(struct play *p)
     play_part(p, "", "three steps open a connection", NULL);
     if (!open_pair(p, &c))
         return;
-    struct segment syn = nth(p, A, SYN, 0, 0), answer = nth(p, B, SYN | ACK, 0, 0), third = nth(p, A, ACK, SYN, 0);
+    struct segment syn = nth(p, A, SYN, 0, 0), answer = nth(p, B, SYN | ACK, 0, 0),
+                   third = nth(p, A, ACK, SYN, 0);
     promise(p, p->w.wire.n == 3, "three segments open the connection, no more");
-    promise(p, syn.flags == SYN || syn.flags == (SYN | ECE | CWR), "first: A asks with SYN = 1, ACK = 0, seq = x");
+    promise(p, syn.flags == SYN || syn.flags == (SYN | ECE | CWR),
+            "first: A asks with SYN = 1, ACK = 0, seq = x");
     promise(p, syn.len == 0 && answer.ack == syn.seq + 1,
             "the SYN carries no data and yet takes one number: B answers ack = x + 1");
-    promise(p, (answer.flags & (SYN | ACK)) == (SYN | ACK), "second: B answers with SYN = 1, ACK = 1, seq = y");
+    promise(p, (answer.flags & (SYN | ACK)) == (SYN | ACK),
+            "second: B answers with SYN = 1, ACK = 1, seq = y");
     promise(p, third.flags == ACK && third.seq == syn.seq + 1 && third.ack == answer.seq + 1,
             "third: A acknowledges with ACK = 1, seq = x + 1, ack = y + 1");
     promise(p, c.a->told & TERN_CONNECTED, "A's program is told that it is connected; B's accepts");
     goes(p, c.a, TERN_CLOSED, TERN_SYN_SENT, TERN_ESTABLISHED);
     goes(p, c.b, TERN_LISTEN, TERN_SYN_RCVD, TERN_ESTABLISHED);
-    line(p, "x = %u and y = %u are drawn by RFC 6528: a keyed hash of the addresses and ports, plus a clock, so "
-            "that nobody can guess them and no segment of an earlier connection fits into this one.",
+    line(p,
+         "x = %u and y = %u are drawn by RFC 6528: a keyed hash of the addresses and ports, plus a clock, so "
+         "that nobody can guess them and no segment of an earlier connection fits into this one.",
          syn.seq, answer.seq);
 }
 
@@ -65,7 +70,8 @@ static void what_ack_counts_for(struct play *p)
     raw_send(&r, SYN, "");
     settle(p);
     struct segment answer = nth(p, B, SYN | ACK, 0, 0);
-    promise(p, answer.ack == x + 1, "a SYN with ACK = 0 and something in its ack field is a SYN like any other");
+    promise(p, answer.ack == x + 1,
+            "a SYN with ACK = 0 and something in its ack field is a SYN like any other");
     r.ack = answer.seq + 1;
     raw_send(&r, ACK, "");
     settle(p);
@@ -76,12 +82,14 @@ static void what_ack_counts_for(struct play *p)
     uint32_t before = count(p, B, 0, 0);
     raw_send(&r, PSH, "no ACK here");
     settle(p);
-    promise(p, prog_read(b) == -TERN_EAGAIN && count(p, B, 0, 0) == before,
-            "after the handshake a segment without ACK is dropped: no byte is delivered, nothing is answered");
+    promise(
+        p, prog_read(b) == -TERN_EAGAIN && count(p, B, 0, 0) == before,
+        "after the handshake a segment without ACK is dropped: no byte is delivered, nothing is answered");
     r.seq -= (uint32_t)strlen("no ACK here");
     raw_send(&r, PSH | ACK, "with ACK it counts");
     settle(p);
-    promise(p, prog_read(b) == (long)strlen("with ACK it counts"), "the same place in the stream, now with ACK: delivered");
+    promise(p, prog_read(b) == (long)strlen("with ACK it counts"),
+            "the same place in the stream, now with ACK: delivered");
     goes(p, b, TERN_LISTEN, TERN_SYN_RCVD, TERN_ESTABLISHED);
 }
 
@@ -91,7 +99,7 @@ void scene_handshake(struct play *p)
     what_ack_counts_for(p);
 }
 
-/* --- data-on-ack ------------------------------------------------------------------------------------------------- */
+/* --- data-on-ack ----------------------------------------------------------------------------- */
 
 static void third_with_data(struct play *p)
 {
@@ -104,9 +112,12 @@ static void third_with_data(struct play *p)
     settle(p);
     struct end *b = prog_accept(listener);
     struct segment syn = nth(p, A, SYN, 0, 0), answer = nth(p, B, SYN, 0, 0), third = nth(p, A, ACK, SYN, 0);
-    promise(p, third.len == sizeof request - 1, "the third segment acknowledges the SYN and carries the data as well");
-    promise(p, third.seq == syn.seq + 1 && third.ack == answer.seq + 1, "its first byte is number x + 1, its ack is y + 1");
-    promise(p, b != NULL && prog_read(b) == (long)sizeof request - 1 && same_bytes(p, a, b), "B's program reads it");
+    promise(p, third.len == sizeof request - 1,
+            "the third segment acknowledges the SYN and carries the data as well");
+    promise(p, third.seq == syn.seq + 1 && third.ack == answer.seq + 1,
+            "its first byte is number x + 1, its ack is y + 1");
+    promise(p, b != NULL && prog_read(b) == (long)sizeof request - 1 && same_bytes(p, a, b),
+            "B's program reads it");
     goes(p, a, TERN_CLOSED, TERN_SYN_SENT, TERN_ESTABLISHED);
 }
 
@@ -122,7 +133,8 @@ static void third_without_data(struct play *p)
     prog_read(c.b);
     struct segment syn = nth(p, A, SYN, 0, 0), third = nth(p, A, ACK, SYN, 0), data = nth(p, A, PSH, SYN, 0);
     promise(p, third.len == 0 && third.seq == syn.seq + 1, "the third segment is an ACK alone, seq = x + 1");
-    promise(p, data.len == 5 && data.seq == third.seq, "it took no number: the first byte has seq = x + 1, too");
+    promise(p, data.len == 5 && data.seq == third.seq,
+            "it took no number: the first byte has seq = x + 1, too");
     promise(p, same_bytes(p, c.a, c.b) && c.b->n_in == 5, "B's program reads it");
 }
 
@@ -132,12 +144,13 @@ void scene_data_on_ack(struct play *p)
     third_without_data(p);
 }
 
-/* --- simultaneous-open ------------------------------------------------------------------------------------------- */
+/* --- simultaneous-open ----------------------------------------------------------------------- */
 
 void scene_simultaneous_open(struct play *p)
 {
     play_part(p, "", "SYN crosses SYN", NULL);
-    uint16_t port[2] = {(uint16_t)rng_range(&p->w.rng, 5000, 5999), (uint16_t)rng_range(&p->w.rng, 6000, 6999)};
+    uint16_t port[2] = {(uint16_t)rng_range(&p->w.rng, 5000, 5999),
+                        (uint16_t)rng_range(&p->w.rng, 6000, 6999)};
     struct end *e[2];
     int first = p->w.first;
     e[first] = prog_connect(&p->w, first, !first, port[!first], port[first]);
@@ -146,9 +159,10 @@ void scene_simultaneous_open(struct play *p)
     settle(p);
     for (int host = A; host <= B; host++) {
         struct segment syn = nth(p, host, SYN, ACK, 0), answer = nth(p, host, SYN | ACK, 0, 0);
-        promise(p, answer.flags & SYN && answer.seq == syn.seq, "%s answers with SYN,ACK and its initial number again",
+        promise(p, answer.flags & SYN && answer.seq == syn.seq,
+                "%s answers with SYN,ACK and its initial number again", p->w.host[host].name);
+        promise(p, e[host]->told & TERN_CONNECTED, "%s's program is told that it is connected",
                 p->w.host[host].name);
-        promise(p, e[host]->told & TERN_CONNECTED, "%s's program is told that it is connected", p->w.host[host].name);
         goes(p, e[host], TERN_CLOSED, TERN_SYN_SENT, TERN_SYN_RCVD, TERN_ESTABLISHED);
     }
     prog_send(e[A], "to B", 4);
@@ -156,10 +170,11 @@ void scene_simultaneous_open(struct play *p)
     settle(p);
     prog_read(e[A]);
     prog_read(e[B]);
-    promise(p, same_bytes(p, e[A], e[B]) && same_bytes(p, e[B], e[A]), "one connection came of it, and carries data both ways");
+    promise(p, same_bytes(p, e[A], e[B]) && same_bytes(p, e[B], e[A]),
+            "one connection came of it, and carries data both ways");
 }
 
-/* --- syn-rcvd ---------------------------------------------------------------------------------------------------- */
+/* --- syn-rcvd -------------------------------------------------------------------------------- */
 
 static bool gaps_double(const struct play *p)
 {
@@ -194,6 +209,7 @@ void scene_syn_rcvd(struct play *p)
     r.ack = nth(p, B, SYN | ACK, 0, 0).seq + 1;
     raw_send(&r, ACK, "");
     settle(p);
-    promise(p, count(p, B, RST, 0) == 1, "the ACK, a minute too late, draws RST: there is no such connection");
+    promise(p, count(p, B, RST, 0) == 1,
+            "the ACK, a minute too late, draws RST: there is no such connection");
     promise(p, prog_state(listener) == TERN_LISTEN, "the listener was there all the time");
 }

@@ -4,7 +4,16 @@
 #include <stdio.h>
 
 /* One server port for each connection, named by what it shows. */
-enum { P_SYN_SENT = 1001, P_SYN_RCVD, P_ESTABLISHED, P_FIN_WAIT_1, P_FIN_WAIT_2, P_CLOSING, P_LAST_ACK, P_CLOSED };
+enum {
+    P_SYN_SENT = 1001,
+    P_SYN_RCVD,
+    P_ESTABLISHED,
+    P_FIN_WAIT_1,
+    P_FIN_WAIT_2,
+    P_CLOSING,
+    P_LAST_ACK,
+    P_CLOSED
+};
 
 static void lose_on(struct play *p, int from, uint8_t set, uint8_t clear, bool without_data, uint16_t port)
 {
@@ -86,7 +95,8 @@ void scene_states(struct play *p)
 {
     uint32_t seen[TERN_STATES] = {0};
     play_part(p, "", "all eleven states at one moment", NULL);
-    remark(p, OUTSIDE, "the link keeps some connections where they are: it drops the ACK that would move them on");
+    remark(p, OUTSIDE,
+           "the link keeps some connections where they are: it drops the ACK that would move them on");
     open_and_stay(p);
     close_and_stay(p);
     line(p, "%-4s %5s  %-6s %-12s %s", "host", "local", "remote", "state", "why");

@@ -12,7 +12,7 @@
 
 enum { SECOND = 1000000 };
 
-/* --- reset ------------------------------------------------------------------------------------------------------- */
+/* --- reset ----------------------------------------------------------------------------------- */
 
 static void refused(struct play *p)
 {
@@ -39,7 +39,8 @@ static void aborted(struct play *p)
     prog_abort(c.a);
     settle(p);
     struct segment rst = nth(p, A, RST, 0, 0);
-    promise(p, rst.flags & RST && rst.seq == nth(p, A, SYN, 0, 0).seq + 16, "A sends RST with exactly the number that comes next");
+    promise(p, rst.flags & RST && rst.seq == nth(p, A, SYN, 0, 0).seq + 16,
+            "A sends RST with exactly the number that comes next");
     promise(p, c.b->error == -TERN_ECONNRESET, "B's program is told \"reset\"");
     goes(p, c.a, TO_ESTABLISHED_A, TERN_CLOSED);
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSED);
@@ -56,7 +57,8 @@ static void data_after_close(struct play *p)
     settle(p);
     prog_send(c.b, "are you there?", 14);
     settle(p);
-    promise(p, count(p, A, RST, 0) == 1, "nobody can read this any more: A says so with RST (RFC 9293 3.6.1)");
+    promise(p, count(p, A, RST, 0) == 1,
+            "nobody can read this any more: A says so with RST (RFC 9293 3.6.1)");
     promise(p, c.b->error == -TERN_ECONNRESET, "B's program learns that its bytes did not arrive");
     goes(p, c.a, TO_ESTABLISHED_A, TERN_FIN_WAIT_1, TERN_FIN_WAIT_2, TERN_CLOSED);
     goes(p, c.b, TO_ESTABLISHED_B, TERN_CLOSE_WAIT, TERN_CLOSED);
@@ -92,7 +94,8 @@ static void crashed_peer_opens_again(struct play *p)
     pass(p, SECOND);
     struct end *again = prog_connect(&p->w, A, B, PORT, port);
     settle(p);
-    promise(p, count(p, B, SYN, 0) == 1, "B has that connection still: it challenges the SYN with an ACK (RFC 5961)");
+    promise(p, count(p, B, SYN, 0) == 1,
+            "B has that connection still: it challenges the SYN with an ACK (RFC 5961)");
     promise(p, count(p, A, RST, 0) == 1 && c.b->error == -TERN_ECONNRESET,
             "only the real A can answer with the right RST: B's old connection goes");
     hears(p, again, TERN_CONNECTED);
@@ -110,7 +113,7 @@ void scene_reset(struct play *p)
     crashed_peer_opens_again(p);
 }
 
-/* --- peer-gone --------------------------------------------------------------------------------------------------- */
+/* --- peer-gone ------------------------------------------------------------------------------- */
 
 static void keepalive(struct play *p)
 {
@@ -123,14 +126,15 @@ static void keepalive(struct play *p)
     prog_setopt(c.a, TERN_OPT_KEEPCNT, 4);
     prog_setopt(c.a, TERN_OPT_KEEPALIVE, 1);
     pass(p, 150 * SECOND);
-    promise(p, prog_state(c.a) == TERN_ESTABLISHED && count(p, A, ACK, SYN) >= 3, "while B is there it answers each probe");
+    promise(p, prog_state(c.a) == TERN_ESTABLISHED && count(p, A, ACK, SYN) >= 3,
+            "while B is there it answers each probe");
     remark(p, OUTSIDE, "B's cable is pulled out");
     world_cut(&p->w, B, true);
     uint32_t before = count(p, A, ACK, SYN);
     hears(p, c.a, TERN_ENDED);
     promise(p, count(p, A, ACK, SYN) - before == 4, "A asks four times in vain, 10 seconds apart");
-    promise(p, c.a->error == -TERN_ETIMEDOUT && c.a->reason == TERN_C_KEEPALIVE_FAILED, "then A's program is told: %s",
-            tern_cause_text(TERN_C_KEEPALIVE_FAILED));
+    promise(p, c.a->error == -TERN_ETIMEDOUT && c.a->reason == TERN_C_KEEPALIVE_FAILED,
+            "then A's program is told: %s", tern_cause_text(TERN_C_KEEPALIVE_FAILED));
     goes(p, c.a, TO_ESTABLISHED_A, TERN_CLOSED);
 }
 
@@ -148,7 +152,8 @@ static void user_timeout(struct play *p)
     hears(p, c.a, TERN_ENDED);
     uint64_t after = p->w.now - since;
     promise(p, count(p, A, PSH, 0) >= 4, "A repeats the data, waiting twice as long each time");
-    promise(p, after >= 20 * SECOND && after <= 40 * SECOND, "20 s were set; the end comes after %.1f s", (double)after / 1e6);
+    promise(p, after >= 20 * SECOND && after <= 40 * SECOND, "20 s were set; the end comes after %.1f s",
+            (double)after / 1e6);
     promise(p, c.a->error == -TERN_ETIMEDOUT && c.a->reason == TERN_C_USER_TIMEOUT, "A's program is told: %s",
             tern_cause_text(TERN_C_USER_TIMEOUT));
     goes(p, c.a, TO_ESTABLISHED_A, TERN_CLOSED);
@@ -160,7 +165,7 @@ void scene_peer_gone(struct play *p)
     user_timeout(p);
 }
 
-/* --- close-wait -------------------------------------------------------------------------------------------------- */
+/* --- close-wait ------------------------------------------------------------------------------ */
 
 /* What `tern ss` says about an end. */
 static void say_why(struct play *p, const struct end *e, tern_why *why)
@@ -174,8 +179,8 @@ static void say_why(struct play *p, const struct end *e, tern_why *why)
     json_decref(json);
     char since[32];
     line(p, "tern ss at %s: %s for %s. The next step is owed by %s. %s", p->w.host[e->host].name,
-         tern_state_name((enum tern_state)info.state), tern_why_span(p->w.now - info.state_since_us, since), why->owes,
-         why->text);
+         tern_state_name((enum tern_state)info.state), tern_why_span(p->w.now - info.state_since_us, since),
+         why->owes, why->text);
 }
 
 void scene_close_wait(struct play *p)
@@ -197,11 +202,13 @@ void scene_close_wait(struct play *p)
             "an hour later B is still in CLOSE_WAIT and A in FIN_WAIT_2: no timer ends this");
     tern_info info = {0};
     prog_info(c.b, &info);
-    promise(p, info.eof_read && info.state_since_us == since && info.eof_us == since, "B knows since when, and that its program has read the end");
+    promise(p, info.eof_read && info.state_since_us == since && info.eof_us == since,
+            "B knows since when, and that its program has read the end");
     say_why(p, c.b, &why);
     promise(p, strcmp(why.owes, "this program") == 0, "tern ss at B says who owes the close: this program");
     say_why(p, c.a, &why);
-    promise(p, strcmp(why.owes, "the other side") == 0, "tern ss at A says who owes the close: the other side");
+    promise(p, strcmp(why.owes, "the other side") == 0,
+            "tern ss at A says who owes the close: the other side");
     prog_close(c.b);
     remark(p, B, "B's program closes at last");
     settle(p);

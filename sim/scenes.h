@@ -40,7 +40,8 @@ struct raw raw_client(struct play *p);
 /* It sends one segment; seq moves on by what the segment takes. */
 void raw_send(struct raw *r, uint8_t flags, const char *data);
 
-/* "A" closes first: both programs close in order, one after the other, until `last` is CLOSED and `first` in TIME_WAIT. */
+/* "A" closes first: both programs close in order, one after the other, until `last` is CLOSED and `first` in
+ * TIME_WAIT. */
 bool close_in_order(struct play *p, struct end *first, struct end *last);
 
 #endif

@@ -1,6 +1,8 @@
-/* tale.c - see tale.h. Segments come from the tap, with arrivals and losses; the reasons beside them from the stacks' traces.
+/* tale.c - see tale.h. Segments come from the tap, with arrivals and losses; the reasons beside them from the
+ * stacks' traces.
  *
- * A conversation is one connection of the story: two endpoints, until a SYN with another initial number begins a new one.
+ * A conversation is one connection of the story: two endpoints, until a SYN with another initial number
+ * begins a new one.
  */
 #include "tale.h"
 
@@ -57,7 +59,8 @@ static uint32_t find(const struct teller *t, const tern_endpoint *a, const tern_
 }
 
 /* The conversation whose other end, seen from `side`, has this initial number; else the newest. */
-static uint32_t find_by_peer(const struct teller *t, const tern_endpoint *a, const tern_endpoint *b, int side, uint32_t irs)
+static uint32_t find_by_peer(const struct teller *t, const tern_endpoint *a, const tern_endpoint *b, int side,
+                             uint32_t irs)
 {
     uint32_t newest = find(t, a, b), i = newest;
     for (; i != NOBODY; i = t->conv.v[i].next)
@@ -82,7 +85,8 @@ static uint32_t begin(struct teller *t, const tern_endpoint *a, const tern_endpo
 /* Whether the numbers of a segment can belong to this conversation: none lies before its initial numbers. */
 static bool fits(const struct conversation *c, const struct segment *g, int side)
 {
-    bool zero = (g->flags & (RST | ACK)) == (RST | ACK) && g->seq == 0; /* RST for no connection: no number of its own */
+    /* RST for no connection: no number of its own */
+    bool zero = (g->flags & (RST | ACK)) == (RST | ACK) && g->seq == 0;
     if (c->known[side] && (int32_t)(g->seq - c->iss[side]) < 0 && !zero)
         return false;
     return !(g->flags & ACK) || !c->known[!side] || (int32_t)(g->ack - c->iss[!side]) >= 0;
@@ -108,7 +112,7 @@ static uint32_t conversation(struct teller *t, const struct segment *g, int side
     return i;
 }
 
-/* --- segments ---------------------------------------------------------------------------------------------------- */
+/* --- segments -------------------------------------------------------------------------------- */
 
 static int side_of(const struct wire *p)
 {
@@ -136,7 +140,8 @@ static void describe(struct teller *t, struct story_item *i, const struct wire *
     i->conn = c->number;
     i->rseq = c->known[side] ? g->seq - c->iss[side] : 0;
     i->rack = g->flags & ACK && c->known[!side] ? g->ack - c->iss[!side] : 0;
-    bool plain = (g->flags & (SYN | FIN | RST)) == 0 && p->fate != LOST && !p->refused && !i->again && !p->copy;
+    bool plain =
+        (g->flags & (SYN | FIN | RST)) == 0 && p->fate != LOST && !p->refused && !i->again && !p->copy;
     i->bulk = plain;
     i->crowd = c->crowd;
 }
@@ -159,7 +164,8 @@ static void tell_sent(struct teller *t, uint32_t index)
     const struct wire *p = &t->w->wire.v[index];
     segment_item(t, index, STORY_SEGMENT, p->sent_us);
     t->item_of[index] = t->s->n - 1;
-    for (uint32_t k = index + 1; k < t->w->wire.n && t->w->wire.v[k].copy; k++) /* its second copy, if the path made one */
+    /* its second copy, if the path made one */
+    for (uint32_t k = index + 1; k < t->w->wire.n && t->w->wire.v[k].copy; k++)
         t->conv_of[k] = t->conv_of[index];
 }
 
@@ -185,7 +191,7 @@ static void tell_lost(struct teller *t, uint32_t index)
         segment_item(t, index, STORY_SEGMENT, p->sent_us);
 }
 
-/* --- states ------------------------------------------------------------------------------------------------------ */
+/* --- states ---------------------------------------------------------------------------------- */
 
 static void tell_state(struct teller *t, const struct state_change *c)
 {
@@ -194,7 +200,8 @@ static void tell_state(struct teller *t, const struct state_change *c)
         return;
     story_edge(c->cause, &from, &to);
     struct story_item *i = story_add(t->s, STORY_STATE, (enum story_side)c->host, c->t_us);
-    const tern_endpoint *a = c->host == A ? &c->local : &c->remote, *b = c->host == A ? &c->remote : &c->local;
+    const tern_endpoint *a = c->host == A ? &c->local : &c->remote,
+                        *b = c->host == A ? &c->remote : &c->local;
     uint32_t conn = c->remote.port ? find_by_peer(t, a, b, c->host, c->irs) : NOBODY;
     bool used = conn != NOBODY && t->conv.v[conn].known[c->host];
     if (c->remote.port && (conn == NOBODY || (to == TERN_SYN_SENT && used)))

@@ -17,7 +17,7 @@ void remark(struct play *p, int host, const char *format, ...)
     world_note(&p->w, host, text);
 }
 
-/* --- opening ----------------------------------------------------------------------------------------------------- */
+/* --- opening --------------------------------------------------------------------------------- */
 
 bool open_pair_from(struct play *p, struct pair *c, struct end *listener, uint16_t port)
 {
@@ -39,7 +39,7 @@ bool open_pair(struct play *p, struct pair *c)
     return open_pair_from(p, c, NULL, 0);
 }
 
-/* --- waiting ----------------------------------------------------------------------------------------------------- */
+/* --- waiting --------------------------------------------------------------------------------- */
 
 struct wait {
     struct play *p;
@@ -121,7 +121,7 @@ void settle(struct play *p)
     world_settle(&p->w);
 }
 
-/* --- data -------------------------------------------------------------------------------------------------------- */
+/* --- data ------------------------------------------------------------------------------------ */
 
 bool pump(struct play *p, struct end *from, struct end *to, uint64_t len)
 {
@@ -152,7 +152,7 @@ bool same_bytes(const struct play *p, const struct end *from, const struct end *
     return at == to->n_in;
 }
 
-/* --- the wire ---------------------------------------------------------------------------------------------------- */
+/* --- the wire -------------------------------------------------------------------------------- */
 
 struct segment nth(const struct play *p, int from, uint8_t set, uint8_t clear, uint32_t n)
 {
@@ -183,7 +183,9 @@ uint32_t count(const struct play *p, int from, uint8_t set, uint8_t clear)
 
 void lose_next(struct play *p, int from, uint8_t set, uint8_t clear, uint32_t n, const char *words)
 {
-    path_fault(&p->w, (struct fault){.what = DROP, .from = from, .set = set, .clear = clear, .count = n, .words = words});
+    path_fault(
+        &p->w,
+        (struct fault){.what = DROP, .from = from, .set = set, .clear = clear, .count = n, .words = words});
 }
 
 void lose_acks(struct play *p, int from, uint32_t n, const char *words)

@@ -42,7 +42,7 @@ void world_note(struct world *w, int host, const char *text)
     *n = (struct note){.t_us = w->now, .host = (int8_t)host, .text = strdup(text)};
 }
 
-/* --- hosts ------------------------------------------------------------------------------------------------------- */
+/* --- hosts ----------------------------------------------------------------------------------- */
 
 static int boot(struct world *w, int i)
 {
@@ -138,7 +138,7 @@ void world_free(struct world *w)
     memset(w, 0, sizeof *w);
 }
 
-/* --- what a stack says ------------------------------------------------------------------------------------------- */
+/* --- what a stack says ----------------------------------------------------------------------- */
 
 static void collect_state(struct world *w, int host, const tern_trace_record *r)
 {
@@ -191,7 +191,7 @@ void world_collect(struct world *w, int host)
     collect_events(w, host);
 }
 
-/* --- the clock --------------------------------------------------------------------------------------------------- */
+/* --- the clock ------------------------------------------------------------------------------- */
 
 static int in_turn(const struct world *w, int k)
 {

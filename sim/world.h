@@ -1,22 +1,25 @@
 /* world.h - a virtual world: hosts with a tern stack each, a path between them, and one clock that jumps.
  *
- * Nothing here waits. The clock stands still while hosts send and receive, then jumps to whatever is due next: a packet's
- * arrival or a stack's timer. An hour of silence costs nothing, and the same seed gives the same world, bit for bit.
+ * Nothing here waits. The clock stands still while hosts send and receive, then jumps to whatever is due
+ * next: a packet's arrival or a stack's timer. An hour of silence costs nothing, and the same seed gives the
+ * same world, bit for bit.
  *
  *     program (program.h)  ──calls──▶  host A: a stack            host B: a stack  ◀──calls──  program
  *                                        │ tern_tx                      ▲ tern_rx, one packet at a time
  *                                        ▼                              │
  *                                      path (path.h): a delay per direction, faults by script
  *                                        │
- *                                      wire[]: every packet that ever left, when it was sent, when it arrived or that it was lost
+ *                         wire[]: every packet that ever left, when it was sent, when it arrived or was lost
  *
- * Everything that happens is appended to one log in its true order: packets sent and arrived, calls and their results,
- * and (apart, for people and for the comparison afterwards) the state changes that the stacks themselves report.
+ * Everything that happens is appended to one log in its true order: packets sent and arrived, calls and their
+ * results, and (apart, for people and for the comparison afterwards) the state changes that the stacks
+ * themselves report.
  *
  * Rules of the world:
- *  1. One packet is delivered at a time, and its receiver's answer leaves before anything else happens. So the ack field
- *     of every segment must be exactly what had arrived when it was sent.
- *  2. Between a delivery and the answer a program may act (world_until stops there): it can answer a FIN with a close "at once".
+ *  1. One packet is delivered at a time, and its receiver's answer leaves before anything else happens. So
+ *     the ack field of every segment must be exactly what had arrived when it was sent.
+ *  2. Between a delivery and the answer a program may act (world_until stops there): it can answer a FIN with
+ *     a close "at once".
  *  3. Packets of one direction keep their order unless a fault says otherwise.
  */
 #ifndef SIM_WORLD_H
@@ -168,15 +171,16 @@ struct world_setup {
 int world_init(struct world *w, const struct world_setup *setup);
 void world_free(struct world *w);
 
-/* One thing happens: what the stacks have to send leaves, then the clock jumps to the next arrival or timer, but not
- * beyond `limit`. False when nothing was due by then (the clock stands at `limit` if that is not NEVER). */
+/* One thing happens: what the stacks have to send leaves, then the clock jumps to the next arrival or timer,
+ * but not beyond `limit`. False when nothing was due by then (the clock stands at `limit` if that is not
+ * NEVER). */
 bool world_step(struct world *w, uint64_t limit);
 
 /* Let `us` pass. */
 void world_run(struct world *w, uint64_t us);
 
-/* Let things happen until `done` says so (asked after every step, before answers leave) or `us` have passed. Returns what
- * `done` said last. */
+/* Let things happen until `done` says so (asked after every step, before answers leave) or `us` have passed.
+ * Returns what `done` said last. */
 bool world_until(struct world *w, bool (*done)(void *ctx), void *ctx, uint64_t us);
 
 /* Let things happen until nothing has happened for 60 ms (what a fault holds back may still be under way). */

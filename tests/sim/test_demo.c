@@ -1,4 +1,5 @@
-/* test_demo.c - every scenario holds under several seeds, in the same way each time, and can be printed in every form. */
+/* test_demo.c - every scenario holds under several seeds, in the same way each time, and can be printed in
+ * every form. */
 #include "host/ladder.h"
 #include "host/ladder_svg.h"
 #include "host/trace_json.h"
@@ -29,7 +30,7 @@ static void holds(void **state)
     }
 }
 
-/* --- printers ---------------------------------------------------------------------------------------------------- */
+/* --- printers -------------------------------------------------------------------------------- */
 
 static char *printed(const struct story *s, void (*print)(const struct story *, FILE *))
 {
@@ -91,7 +92,8 @@ static void check_segment(const json_t *o)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         assert_true(json_is_integer(json_object_get(o, numbers[i])));
     assert_true(json_is_string(json_object_get(o, "flags")));
-    assert_string_not_equal(json_string_value(json_object_get(o, "from")), json_string_value(json_object_get(o, "to")));
+    assert_string_not_equal(json_string_value(json_object_get(o, "from")),
+                            json_string_value(json_object_get(o, "to")));
 }
 
 static void check_state(const json_t *o)
@@ -115,7 +117,8 @@ static void json_is_as_promised(void **state)
         is_segment ? check_segment(o) : check_state(o);
         segments += is_segment;
         states += !is_segment;
-        assert_true(json_integer_value(json_object_get(o, "t_us")) >= last); /* the clock runs on from part to part */
+        /* the clock runs on from part to part */
+        assert_true(json_integer_value(json_object_get(o, "t_us")) >= last);
         last = json_integer_value(json_object_get(o, "t_us"));
         json_decref(o);
     }
@@ -132,8 +135,9 @@ static void verdict_is_as_promised(void **state)
     trace_json_verdict("close", true, NULL, f);
     trace_json_verdict("close", false, "why", f);
     fclose(f);
-    assert_string_equal(text, "{\"ev\":\"verdict\",\"scenario\":\"close\",\"ok\":true}\n"
-                              "{\"ev\":\"verdict\",\"scenario\":\"close\",\"ok\":false,\"failed\":\"why\"}\n");
+    assert_string_equal(text,
+                        "{\"ev\":\"verdict\",\"scenario\":\"close\",\"ok\":true}\n"
+                        "{\"ev\":\"verdict\",\"scenario\":\"close\",\"ok\":false,\"failed\":\"why\"}\n");
     free(text);
 }
 
@@ -159,7 +163,8 @@ static void other_printers_work(void **state)
     struct play p;
     play_run(&p, scenario_find("old-duplicate"), 1);
     for (uint32_t i = 0; i < p.parts.n; i++) {
-        char *svg = printed(&p.parts.v[i].story, print_svg), *text = printed(&p.parts.v[i].story, trace_text_print);
+        char *svg = printed(&p.parts.v[i].story, print_svg),
+             *text = printed(&p.parts.v[i].story, trace_text_print);
         assert_non_null(strstr(svg, "<svg "));
         assert_non_null(strstr(svg, "</svg>"));
         assert_null(strstr(svg, "nan"));
@@ -170,7 +175,7 @@ static void other_printers_work(void **state)
     play_free(&p);
 }
 
-/* --- the trace of one stack -------------------------------------------------------------------------------------- */
+/* --- the trace of one stack ------------------------------------------------------------------ */
 
 static void one_stack_has_a_story(void **state)
 {
@@ -178,10 +183,22 @@ static void one_stack_has_a_story(void **state)
     const tern_trace_record records[] = {
         {.t_us = 5, .conn = 3, .kind = TERN_TRACE_SEG_OUT, .tcp_flags = SYN, .seq = 1000, .iss = 1000},
         {.t_us = 5, .conn = 4, .kind = TERN_TRACE_SEG_OUT, .tcp_flags = SYN, .seq = 9000, .iss = 9000},
-        {.t_us = 9, .conn = 3, .kind = TERN_TRACE_SEG_IN, .tcp_flags = SYN | ACK, .seq = 70, .ack = 1001, .iss = 1000,
+        {.t_us = 9,
+         .conn = 3,
+         .kind = TERN_TRACE_SEG_IN,
+         .tcp_flags = SYN | ACK,
+         .seq = 70,
+         .ack = 1001,
+         .iss = 1000,
          .irs = 70},
-        {.t_us = 9, .conn = 3, .kind = TERN_TRACE_STATE, .state = TERN_SYN_SENT, .state_to = TERN_ESTABLISHED,
-         .cause = TERN_C_SYNACK_RCVD, .iss = 1000, .irs = 70},
+        {.t_us = 9,
+         .conn = 3,
+         .kind = TERN_TRACE_STATE,
+         .state = TERN_SYN_SENT,
+         .state_to = TERN_ESTABLISHED,
+         .cause = TERN_C_SYNACK_RCVD,
+         .iss = 1000,
+         .irs = 70},
     };
     struct story s;
     story_init(&s, "serve", "", "one connection");
@@ -208,6 +225,7 @@ int main(void)
     };
     size_t n = 6;
     for (const struct scenario *s = scenarios(); s->name != NULL; s++)
-        tests[n++] = (struct CMUnitTest){.name = s->name, .test_func = holds, .initial_state = (void *)(uintptr_t)s};
+        tests[n++] =
+            (struct CMUnitTest){.name = s->name, .test_func = holds, .initial_state = (void *)(uintptr_t)s};
     return _cmocka_run_group_tests("demo", tests, n, NULL, NULL);
 }

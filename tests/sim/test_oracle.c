@@ -139,7 +139,8 @@ static void slip_in(struct world *w, const struct wire *after, const struct segm
     uint8_t bytes[PACKET_MAX];
     uint32_t len = segment_build(s, bytes);
     struct wire *p = LIST_ADD(w->wire);
-    *p = (struct wire){.sent_us = sent_us, .from = A, .to = B, .fate = LOST, .len = len, .bytes = malloc(len)};
+    *p =
+        (struct wire){.sent_us = sent_us, .from = A, .to = B, .fate = LOST, .len = len, .bytes = malloc(len)};
     memcpy(p->bytes, bytes, len);
     LIST_ADD(w->log);
     while (w->log.v[at].kind != LOG_SENT || w->log.v[at].index != original)
