@@ -226,6 +226,18 @@ static void report(const struct options *o, const struct play *plays)
                     (unsigned long long)o->seed, play_failed(&plays[i]));
 }
 
+static void summary(const struct options *o, const struct play *plays)
+{
+    int bad = 0;
+    for (int i = 0; i < o->n_chosen; i++)
+        bad += !plays[i].ok;
+    printf("%d scenarios, seed %llu: %d ok", o->n_chosen, (unsigned long long)o->seed, o->n_chosen - bad);
+    for (int i = 0; i < o->n_chosen; i++)
+        if (!plays[i].ok)
+            printf(", %s FAILED", plays[i].scenario->name);
+    printf("\n");
+}
+
 static int run(const struct options *o)
 {
     struct play *plays = calloc((size_t)o->n_chosen, sizeof *plays);
@@ -238,8 +250,7 @@ static int run(const struct options *o)
         ok &= plays[i].ok;
     }
     if (!o->json && o->n_chosen > 1)
-        printf("%d scenarios, seed %llu: %s\n", o->n_chosen, (unsigned long long)o->seed,
-               ok ? "all ok" : "FAILED");
+        summary(o, plays);
     fflush(stdout);
     report(o, plays);
     int drawn = draw(o, &gallery);
