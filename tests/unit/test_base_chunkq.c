@@ -77,7 +77,8 @@ static void check_look(struct bench *b, struct dice *d, uint32_t i)
         ref_t *hint = dice(d, 10) > 0 ? &b->hint[i][dice(d, 3)] : NULL;
         if (hint != NULL && dice(d, 10) == 0)
             *hint = dice(d, 2) == 0 ? b->hint[dice(d, QUEUES)][0] : (ref_t)dice64(d);
-        check_slices(b, q, offset, dice(d, 2) == 0 ? n : min_u32(n, 1460), hint, 1 + (int)dice(d, 20));
+        n = dice(d, 2) == 0 ? n : min_u32(n, 1460);
+        check_slices(b, q, offset, n, hint, 1 + (int)dice(d, 20));
     }
 }
 
@@ -122,7 +123,10 @@ static void step(struct bench *b, struct dice *d)
     case 0:
     case 1:
     case 2:
-    case 3: assert_int_equal(q->len, len + append(b, q, len < LONGEST ? min_u32(n, 40000) : 0)); break;
+    case 3:
+        n = append(b, q, len < LONGEST ? min_u32(n, 40000) : 0);
+        assert_int_equal(q->len, len + n);
+        break;
     case 4:
     case 5:
     case 6:

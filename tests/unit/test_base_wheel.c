@@ -111,7 +111,11 @@ static uint32_t advance(struct bench *b, uint64_t now, struct dice *d)
 }
 
 /* Spans of every size, up to `bits` bits. */
-static uint64_t span(struct dice *d, uint32_t bits) { return dice64(d) >> (64 - 1 - dice(d, bits)); }
+static uint64_t span(struct dice *d, uint32_t bits)
+{
+    uint32_t shift = 63 - dice(d, bits);
+    return dice64(d) >> shift;
+}
 
 static void random_history(uint64_t start, uint64_t seed, uint32_t bits, int ops)
 {
