@@ -12,6 +12,7 @@
  *  A8  With timestamps agreed each segment but a RST has them (RFC 7323 3.2).
  *  A9  A segment with SYN or ACK acknowledges what the peer has sent only.
  *  A10 Pure ACKs, SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
+ *  A11 Options: each but NOP and EOL has a length that fits (MUST-68), behind EOL all is zero (MUST-69).
  */
 #include "lab/lab.h"
 
@@ -74,11 +75,29 @@ static void audit_limits(struct lab *l, struct lab_flow *f, const struct segment
     f->fin_seen |= (s->flags & F_FIN) != 0;
 }
 
+static void audit_options(struct lab *l, const uint8_t *tcp)
+{
+    uint32_t end = (tcp[12] >> 4) * 4u, i = 20;
+    while (i < end && tcp[i] != 0) {
+        if (tcp[i] == 1) {
+            i++;
+            continue;
+        }
+        if (i + 1 >= end || tcp[i + 1] < 2 || i + tcp[i + 1] > end)
+            lab_fail(l, "A11: option %u at %u has no fitting length", tcp[i], i);
+        i += tcp[i + 1];
+    }
+    for (; i < end; i++)
+        if (tcp[i] != 0)
+            lab_fail(l, "A11: behind EOL something else than zero");
+}
+
 void lab_audit(struct lab *l, const struct lab_out *o)
 {
     struct lab_flow *f = &l->flow[o->flow];
     const struct segment *s = &o->seg;
     audit_size(l, o);
+    audit_options(l, o->ip.payload);
     if (s->opt.mss != 0 && !(s->flags & F_SYN))
         lab_fail(l, "A1: an MSS option without SYN");
     if (s->flags & F_RST)

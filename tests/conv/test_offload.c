@@ -1,0 +1,209 @@
+/* Super-segments both ways, checksums left to the link, and segments joined in a batch (link.h). */
+#include "lab/lab.h"
+
+static struct lab *with_gso(void **state, const char *opts)
+{
+    struct lab_config cfg = {.gso_max = 65000, .tx_csum = true};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, opts);
+    return l;
+}
+
+/* One packet for all full segments of the window; PSH only with the last byte. */
+static void one_packet(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 10001\n"
+            "send 15500\n"
+            "> A 10001:25001(15000) ack 1");
+    assert_int_equal(l->last.gso_size, 1000);
+    TALK(l, "> PA 25001:25501(500) ack 1\n"
+            "> none");
+    lab_end(l);
+}
+
+/* The window cuts it: full segments go, the rest waits. */
+static void cut_by_the_window(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 30000\n"
+            "> A 1:10001(10000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 2001\n"
+            "> A 10001:14001(4000) ack 1\n"
+            "> none");
+    lab_end(l);
+}
+
+/* A piece of it is lost: only that piece is repeated (RFC 6675), though it was sent as one. */
+static void piece_lost(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000,sackOK");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "< A 1 ack 2001 <sack 3001:4001>\n"
+            "< A 1 ack 2001 <sack 3001:5001>\n"
+            "> none\n"
+            "< A 1 ack 2001 <sack 3001:6001>\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "? bytes_retransmitted 1000\n"
+            "? timeouts 0");
+    lab_end(l);
+}
+
+/* Without SACK too, and after a timeout: the first segment, not the whole. */
+static void piece_lost_without_sack(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "< A 1 ack 2001\n"
+            "< A 1 ack 2001\n"
+            "< A 1 ack 2001\n"
+            "< A 1 ack 2001\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "+any > A 2001:3001(1000) ack 1\n"
+            "? cwnd 1000");
+    lab_end(l);
+}
+
+/* An ACK may lie inside of a segment of it. */
+static void ack_inside(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "< A 1 ack 1501\n"
+            "? send_unacked 8500\n"
+            "+any > A 1501:2501(1000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "? send_unacked 0");
+    lab_end(l);
+}
+
+/* A FIN rides on the last piece. */
+static void fin_on_the_last(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 4500 more\n"
+            "shutdown");
+    uint32_t end = 1;
+    const struct lab_out *o;
+    bool fin = false;
+    while ((o = lab_next(l)) != NULL) {
+        assert_int_equal(o->seg.seq.v - l->flow[0].iss, end);
+        end += o->seg.len;
+        fin = (o->seg.flags & F_FIN) != 0;
+    }
+    assert_int_equal(end, 4501);
+    assert_true(fin);
+    TALK(l, "< A 1 ack 4502\n"
+            "= FIN_WAIT_2");
+    lab_end(l);
+}
+
+/* Received: one packet of many segments is many segments to the acknowledgment policy, and all its bytes are
+ * delivered. */
+static void received(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    uint8_t *pkt = malloc(66000);
+    assert_non_null(pkt);
+    lab_accept(l, "mss 1460");
+    struct segment s = {.seq = seq(l->flow[0].peer_iss + 1),
+                        .ack = seq(l->flow[0].iss + 1),
+                        .flags = F_ACK | F_PSH,
+                        .wnd = 65535,
+                        .len = 30000};
+    s.opt.wscale = WSCALE_NONE;
+    uint32_t len = lab_build(l, 0, &s, pkt);
+    assert_int_equal(lab_rx_gso(l, pkt, len, 1460), TERN_TAKEN);
+    TALK(l, "> A 1 ack 30001\n"
+            "> none\n"
+            "recv 40000 -> 30000");
+    free(pkt);
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* In-order segments of one batch, then one with another flag, then old ones: nothing is lost or doubled by
+ * joining them. */
+static void joined_in_a_batch(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "<+ A 1:1001(1000) ack 1\n"
+            "<+ A 1001:2001(1000) ack 1\n"
+            "<+ A 1001:2001(1000) ack 1\n"
+            "<+ PA 2001:2501(500) ack 1\n"
+            "<+ A 3501:4501(1000) ack 1\n"
+            "<+ A 2501:3501(1000) ack 1\n"
+            "< FA 4501 ack 1");
+    lab_forget(l);
+    TALK(l, "= CLOSE_WAIT\n"
+            "recv 10000 -> 4500\n"
+            "recv 1 -> 0");
+    lab_end(l);
+}
+
+/* Two connections in one batch, mixed. */
+static void two_connections_in_a_batch(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "1< S 0 win 65535 <mss 1460>\n"
+            "1> SA 0 ack 1\n"
+            "1< A 1 ack 1\n"
+            "1 accept\n"
+            "<+ A 1:1001(1000) ack 1\n"
+            "1<+ A 1:1001(1000) ack 1\n"
+            "<+ A 1001:2001(1000) ack 1\n"
+            "1<+ A 1001:2001(1000) ack 1\n"
+            "< A 2001:3001(1000) ack 1");
+    unsigned acks[2] = {0};
+    const struct lab_out *o;
+    while ((o = lab_next(l)) != NULL)
+        acks[o->flow]++;
+    assert_int_equal(acks[0], 1); /* MUST-59: one for each connection and batch */
+    assert_int_equal(acks[1], 1);
+    TALK(l, "recv 5000 -> 3000\n"
+            "1 recv 5000 -> 2000");
+    lab_end(l);
+}
+
+/* A RST and a FIN in the same batch as data, for a handle that the program has just closed: no harm (FIELD 13
+ * in small). */
+static void end_in_a_batch(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "<+ PA 1:11(10) ack 1\n"
+            "<+ FA 11 ack 1\n"
+            "<+ R 12\n"
+            "< PA 1:11(10) ack 1");
+    lab_forget(l);
+    TALK(l, "= CLOSED\n"
+            "close");
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(one_packet),
+        LAB_TEST(cut_by_the_window),
+        LAB_TEST(piece_lost),
+        LAB_TEST(piece_lost_without_sack),
+        LAB_TEST(ack_inside),
+        LAB_TEST(fin_on_the_last),
+        LAB_TEST(received),
+        LAB_TEST(joined_in_a_batch),
+        LAB_TEST(two_connections_in_a_batch),
+        LAB_TEST(end_in_a_batch),
+    };
+    return LAB_MAIN(tests);
+}
