@@ -36,6 +36,14 @@ typedef struct trace {
 
 /* --- one JSON object a line ------------------------------------------------------------------- */
 
+static void write_edge(FILE *out, const tern_trace_record *r)
+{
+    uint8_t from = r->state, to = r->state_to;
+    story_edge(r->cause, &from, &to);
+    fprintf(out, "\"state\",\"host\":\"tern\",\"from\":\"%s\",\"to\":\"%s\"",
+            tern_state_name((enum tern_state)from), tern_state_name((enum tern_state)to));
+}
+
 /* Segments and state changes as `tern demo --json` names them; the other kinds by their names in
  * events.def. */
 static void write_kind(FILE *out, const tern_trace_record *r)
@@ -50,8 +58,7 @@ static void write_kind(FILE *out, const tern_trace_record *r)
     else if (r->kind == TERN_TRACE_SEG_OUT)
         fputs("\"segment\",\"from\":\"tern\",\"to\":\"peer\"", out);
     else if (r->kind == TERN_TRACE_STATE)
-        fprintf(out, "\"state\",\"host\":\"tern\",\"from\":\"%s\",\"to\":\"%s\"",
-                tern_state_name((enum tern_state)r->state), tern_state_name((enum tern_state)r->state_to));
+        write_edge(out, r);
     else
         fprintf(out, "\"%s\"", r->kind < TERN_TRACE_KINDS ? names[r->kind] : "unknown");
 }
@@ -225,7 +232,8 @@ static void follow(trace *t, const tern_trace_record *r)
 static void on_record(void *ctx, const tern_trace_record *r)
 {
     trace *t = ctx;
-    if (t->file != NULL)
+    bool bookkeeping = r->kind == TERN_TRACE_STATE && story_edge_hidden(r->cause, r->state);
+    if (t->file != NULL && !bookkeeping)
         write_record(t->file, r);
     if (t->ladder)
         follow(t, r);

@@ -136,9 +136,15 @@ kernel_state() { # kernel_state LOCAL-PORT REMOTE
     echo "${state:-gone}"
 }
 
-lives() { # lives FILE KERNEL TERN PORT
-    say "tern    $(life_of "$1" "$2:$4")"
+# Both sides' word on a connection; tern's states must end as the standard says.
+lives() { # lives FILE KERNEL TERN PORT END
+    life=$(life_of "$1" "$2:$4")
+    say "tern    $life"
     say "kernel  now: $(kernel_state "$4" "$3")"
+    case $life in
+    *"$5") ;;
+    *) fail "that should have ended in $5" ;;
+    esac
 }
 
 # --- the four acts --------------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ act_close() {
     curl -sS -o /dev/null "http://$TERN/hello.txt"
     until_true 3 closed_by_kernel || :
     port=$(last_port "$dir/trace" "$KERNEL")
-    lives "$dir/trace" "$KERNEL" "$TERN" "$port"
+    lives "$dir/trace" "$KERNEL" "$TERN" "$port" 'CLOSE_WAIT → LAST_ACK → CLOSED'
     say "   The side that closes first waits in TIME_WAIT; here that is the kernel."
     printf '\n'
 
@@ -174,22 +180,26 @@ act_close() {
     curl -sS --http1.0 -o /dev/null "http://$TERN/hello.txt"
     until_true 3 grown "$dir/ladders" "$before" || :
     port=$(last_port "$dir/trace" "$KERNEL")
-    lives "$dir/trace" "$KERNEL" "$TERN" "$port"
+    lives "$dir/trace" "$KERNEL" "$TERN" "$port" 'TIME_WAIT'
     tail -c "+$((before + 1))" "$dir/ladders" >"$dir/ladder"
     printf '\n'
 
     say "c. tern connects to the kernel's nc and closes first:"
-    tern_connects 9001 'sleep 0.5' :
+    tern_connects 9001 'until_true 5 kernel_heard_fin 9001' : 'TIME_WAIT'
     printf '\n'
     say "d. tern connects, the kernel's nc closes first:"
-    tern_connects 9002 : 'sleep 0.5'
+    tern_connects 9002 : 'until_true 5 tern_heard_fin' 'CLOSE_WAIT → LAST_ACK → CLOSED'
 }
 
 closed_by_kernel() { life_of "$dir/trace" "$KERNEL:$(last_port "$dir/trace" "$KERNEL")" | grep -q 'CLOSED$'; }
 grown() { [ "$(wc -c <"$1")" -gt "$2" ]; }
 
+kernel_heard_fin() { ss -Htan state close-wait "sport = :$1" | grep -q .; }
+tern_heard_fin() { grep -q '"to":"CLOSE_WAIT"' "$dir/cat.trace"; }
+
 # One line each way between `nc -l` of the kernel and `tern cat`; each side waits as told before it closes.
-tern_connects() { # tern_connects PORT KERNEL-WAITS TERN-WAITS
+tern_connects() { # tern_connects PORT KERNEL-WAITS TERN-WAITS END
+    rm -f "$dir/cat.trace"
     { echo 'from the kernel' && $2; } | timeout 10 nc -N -l -n "$KERNEL2" "$1" >"$dir/nc.out" &
     nc=$!
     until_true 3 listening "$1" || fail "nc does not listen"
@@ -199,7 +209,7 @@ tern_connects() { # tern_connects PORT KERNEL-WAITS TERN-WAITS
     wait "$nc" || fail "nc ended badly"
     [ "$(cat "$dir/nc.out")" = 'from tern' ] || fail "nc received '$(cat "$dir/nc.out")'"
     [ "$(cat "$dir/cat.out")" = 'from the kernel' ] || fail "tern cat received '$(cat "$dir/cat.out")'"
-    lives "$dir/cat.trace" "$KERNEL2" "$TERN2" "$1"
+    lives "$dir/cat.trace" "$KERNEL2" "$TERN2" "$1" "$4"
 }
 
 listening() { ss -Hltn "sport = :$1" | grep -q LISTEN; }
@@ -251,7 +261,10 @@ side_by_side() {
     "$tern" ss --all --brief | awk -v ip="$KERNEL" '$3 ~ "^" ip ":" { sub(/.*:/, "", $3); print $3, $1 }' |
         while read -r port state; do
             printf '   %-14s %-14s %s\n' "$port" "$state" "$(kernel_state "$port" "$TERN")"
-        done
+        done >"$dir/sides"
+    cat "$dir/sides"
+    grep -q 'ESTABLISHED *ESTAB$' "$dir/sides" && grep -q 'FIN_WAIT_2 *CLOSE-WAIT$' "$dir/sides" ||
+        fail "the two sides do not agree"
 }
 
 inside() {
