@@ -53,12 +53,16 @@ static void print_row(struct ladder *l)
     canvas_print(&l->row, l->out, l->color);
 }
 
+/* Seconds; a real link is fast, so the story of one stack has microseconds. */
 static void put_time(struct ladder *l, uint64_t t_us)
 {
     char text[32];
-    uint64_t ms = (t_us - l->s->start_us + 500) / 1000;
-    snprintf(text, sizeof text, "%llu.%03llu", (unsigned long long)(ms / 1000),
-             (unsigned long long)(ms % 1000));
+    uint64_t us = t_us - l->s->start_us;
+    if (l->s->one_sided && us < 100000000)
+        snprintf(text, sizeof text, "%u.%06u", (unsigned)(us / 1000000), (unsigned)(us % 1000000));
+    else
+        snprintf(text, sizeof text, "%llu.%03u", (unsigned long long)((us + 500) / 1000000),
+                 (unsigned)((us + 500) / 1000 % 1000));
     canvas_put_right(&l->row, TIME_END, STYLE_DIM, text);
 }
 
