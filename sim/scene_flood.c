@@ -87,6 +87,6 @@ void scene_syn_flood(struct play *p)
     tern_get_live(p->w.host[B].stack, &live);
     promise(p, live.halfopen == 0, "a minute later no half-open record is left");
     line(p, "What this version does: memory is bounded by the backlog, and an honest client gets in by "
-            "trying again. What it does not do yet: serve that client at once. For that it will send SYN cookies "
-            "(RFC 4987 3.6).");
+            "trying again. What it does not do yet: serve that client at once. For that it will send SYN "
+            "cookies (RFC 4987 3.6).");
 }
