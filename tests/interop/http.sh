@@ -48,6 +48,9 @@ check "a range from the middle" cmp <(get -r 1000-1999 $U/data.bin) \
 check "a range to the end" cmp <(get -r 999000- $U/data.bin) <(tail -c 1000 "$www/data.bin")
 check "the last bytes" cmp <(get -r -77 $U/data.bin) <(tail -c 77 "$www/data.bin")
 check "a range is 206 and says which" is "$(header content-range -r 5-9 $U/data.bin)" 'bytes 5-9/1000000'
+truncate -s 5G "$www/large"
+check "a range beyond 4 GiB" is "$(header content-range -r 5368709110- $U/large)" \
+    'bytes 5368709110-5368709119/5368709120'
 check "a range that cannot be is 416" is "$(code -r 1000000- $U/data.bin)" 416
 check "416 says the size" is "$(header content-range -r 1000000- $U/data.bin)" 'bytes */1000000'
 check "several ranges are answered whole" is "$(code -r 0-1,5-6 $U/data.bin)" 200
@@ -131,6 +134,35 @@ assert data.split(b"\r\n\r\n", 1)[1] == want, "the slow client got something els
 PY
 }
 check "a slow client gets everything, and holds up nobody" slow
+
+# bytes at random, requests with some of their bytes changed, and connections that end in the middle
+noise() {
+    python3 - "$RANDOM" <<'PY'
+import random, socket, sys
+rng = random.Random(int(sys.argv[1]))
+print("seed", sys.argv[1])
+good = (b"GET /hello.txt?x=%41 HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3\r\nIf-None-Match: \"x\"\r\n"
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+for i in range(400):
+    data = bytearray(good) if i % 4 else bytearray(rng.randbytes(rng.randrange(1, 3000)))
+    for _ in range(rng.randrange(8)):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    s = socket.create_connection(("192.0.2.1", 80), timeout=10)
+    s.send(data[:rng.randrange(len(data) + 1)])
+    if i % 3 == 0:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    elif i % 3 == 1:
+        s.shutdown(socket.SHUT_WR)
+        try:
+            while s.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+    s.close()
+PY
+    kill -0 "$serve"
+}
+check "noise does not harm it" noise
 
 many() {
     python3 - <<'PY'

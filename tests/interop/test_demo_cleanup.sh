@@ -40,7 +40,7 @@ devices() { ls /sys/class/net; }
 mounts() { cut -d' ' -f2 /proc/self/mounts | sort; }
 files() { # the demo's own temporary directory, and where control sockets lie
     find "$scratch/tmp" -mindepth 1
-    find /run/tern /tmp/tern-* "${XDG_RUNTIME_DIR:-/run}/tern" -name '*.sock' 2>/dev/null | sort -u
+    find /run/tern /tmp/tern-* "${XDG_RUNTIME_DIR:-/run}/tern" -name '*-serve.sock' 2>/dev/null | sort -u
 }
 
 # What is there now and was not before.
