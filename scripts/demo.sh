@@ -194,7 +194,7 @@ act_close() {
 closed_by_kernel() { life_of "$dir/trace" "$KERNEL:$(last_port "$dir/trace" "$KERNEL")" | grep -q 'CLOSED$'; }
 grown() { [ "$(wc -c <"$1")" -gt "$2" ]; }
 
-kernel_heard_fin() { ss -Htan state close-wait "sport = :$1" | grep -q .; }
+kernel_heard_fin() { ss -Htan "sport = :$1" | grep -q '^CLOSE-WAIT'; }
 tern_heard_fin() { grep -q '"to":"CLOSE_WAIT"' "$dir/cat.trace"; }
 
 # One line each way between `nc -l` of the kernel and `tern cat`; each side waits as told before it closes.
