@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 enum {
-    REGION = 1 << 20,
+    REGION = 256 << 10,          /* small enough to stay in the cache until the stack has copied it */
     SLOT = LINK_MAX_PACKET + 25, /* room that must be left to read one more: header, packet, alignment */
     VNET_MIN = sizeof(struct virtio_net_hdr),
     VNET_MAX = sizeof(struct virtio_net_hdr_mrg_rxbuf),
