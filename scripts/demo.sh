@@ -185,7 +185,7 @@ act_close() {
     printf '\n'
 
     say "c. tern connects to the kernel's nc and closes first:"
-    tern_connects 9001 'until_true 5 kernel_heard_fin 9001' : 'TIME_WAIT'
+    tern_connects 9001 'until_true 5 tern_closed' : 'TIME_WAIT'
     printf '\n'
     say "d. tern connects, the kernel's nc closes first:"
     tern_connects 9002 : 'until_true 5 tern_heard_fin' 'CLOSE_WAIT → LAST_ACK → CLOSED'
@@ -194,7 +194,7 @@ act_close() {
 closed_by_kernel() { life_of "$dir/trace" "$KERNEL:$(last_port "$dir/trace" "$KERNEL")" | grep -q 'CLOSED$'; }
 grown() { [ "$(wc -c <"$1")" -gt "$2" ]; }
 
-kernel_heard_fin() { ss -Htan "sport = :$1" | grep -q '^CLOSE-WAIT'; }
+tern_closed() { grep -q '"to":"FIN_WAIT_1"' "$dir/cat.trace"; }
 tern_heard_fin() { grep -q '"to":"CLOSE_WAIT"' "$dir/cat.trace"; }
 
 # One line each way between `nc -l` of the kernel and `tern cat`; each side waits as told before it closes.
