@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -141,6 +143,22 @@ static void hint(const net_options *o, const char *tun, const net_addr *addrs, i
         fprintf(stderr, "    ip link set %s up\n", tun);
 }
 
+/* A device that is up takes a moment until the kernel sends on it, after a program has opened it: a SYN sent
+ * before that would have its answer lost, and its repetition comes after a second. */
+static void await_running(const char *tun)
+{
+    struct ifreq r = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", tun);
+    for (int i = 0; i < 100 && fd >= 0; i++) {
+        if (ioctl(fd, SIOCGIFFLAGS, &r) != 0 || !(r.ifr_flags & IFF_UP) || (r.ifr_flags & IFF_RUNNING))
+            break;
+        poll(NULL, 0, 2);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
 /* --- the stack -------------------------------------------------------------------------------- */
 
 static int open_signals(void)
@@ -221,11 +239,13 @@ int net_open(net *n, const net_options *options)
         int link = open_link(n, &o, tun_name(&o));
         r = link < 0 ? -link : add_addrs(n, &o, link, o.addrs, o.n_addrs);
     }
-    if (r != 0)
+    if (r != 0) {
         net_close(n);
-    else if (!o.quiet)
-        hint(&o, tun_name(&o), o.addrs, o.n_addrs);
-    return r;
+        return r;
+    }
+    await_running(tun_name(&o));
+    hint(&o, tun_name(&o), o.addrs, o.n_addrs);
+    return 0;
 }
 
 void net_close(net *n)

@@ -25,7 +25,6 @@ typedef struct net_options {
     net_addr addrs[NET_ADDRS];
     int n_addrs; /* 0: TERN_ADDR of the environment, else 192.0.2.1/24 */
     bool plain;  /* no segmentation offload */
-    bool quiet;  /* no hint about the kernel's side of the device */
     bool impaired_tx, impaired_rx;
     tern_impair_config impair_tx, impair_rx;
     const char *trace; /* file for the trace as JSON lines; NULL: none */
