@@ -305,13 +305,54 @@ static void listener_closes(void **state)
     lab_end(l);
 }
 
+/* Settings are checked once, by tern_create: with the defaults filled in, so that half a range cannot be an
+ * empty one. */
+static void configurations(void **state)
+{
+    static const struct {
+        tern_config c;
+        bool good;
+    } list[] = {
+        {{.page_size = 3000}, false},
+        {{.page_size = 1 << 17}, false},
+        {{.page_size = 1 << 16}, true},
+        {{.msl_ms = 600001}, false},
+        {{.msl_ms = 1}, true},
+        {{.delack_us = 500001}, false},
+        {{.ecn = 3}, false},
+        {{.recv_buffer = (1u << 30) + 1}, false},
+        {{.port_low = 50000, .port_high = 40000}, false},
+        {{.port_high = 20000}, false}, /* below the default of port_low */
+        {{.port_low = 61000}, false},  /* above the default of port_high */
+        {{.port_low = 5, .port_high = 5}, true},
+    };
+    (void)state;
+    void *block = aligned_alloc(16, 16 << 20);
+    assert_non_null(block);
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+        tern *t;
+        int r = tern_create(&t, &list[i].c, block, 16 << 20);
+        if (r != (list[i].good ? 0 : -TERN_EINVAL))
+            fail_msg("configuration %zu: tern_create gave %d", i, r);
+        if (r == 0)
+            tern_destroy(t);
+    }
+    tern *t;
+    size_t least = tern_min_size(NULL);
+    assert_int_equal(tern_create(&t, NULL, block, least - 4096), -TERN_ENOMEM);
+    assert_int_equal(tern_create(&t, NULL, block, least), 0);
+    tern_destroy(t);
+    free(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(stale_handles), LAB_TEST(generations),     LAB_TEST(readiness),
-        LAB_TEST(many_events),   LAB_TEST(send_buffer),     LAB_TEST(peek_and_consume),
-        LAB_TEST(option_ranges), LAB_TEST(option_defaults), LAB_TEST(listening),
-        LAB_TEST(connecting),    LAB_TEST(walking),         LAB_TEST(listener_closes),
+        LAB_TEST(stale_handles),  LAB_TEST(generations),     LAB_TEST(readiness),
+        LAB_TEST(many_events),    LAB_TEST(send_buffer),     LAB_TEST(peek_and_consume),
+        LAB_TEST(option_ranges),  LAB_TEST(option_defaults), LAB_TEST(listening),
+        LAB_TEST(connecting),     LAB_TEST(walking),         LAB_TEST(listener_closes),
+        LAB_TEST(configurations),
     };
     return LAB_MAIN(tests);
 }

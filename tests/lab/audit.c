@@ -24,6 +24,8 @@ static int32_t ahead(uint32_t a, uint32_t b)
 static void audit_size(struct lab *l, const struct lab_out *o)
 {
     uint32_t headers = o->len - o->seg.len;
+    if (o->gso_size != 0 && o->seg.len > l->cfg.gso_max)
+        lab_fail(l, "A2: %u bytes to be cut by a link that cuts %u", o->seg.len, l->cfg.gso_max);
     if (o->gso_size == 0 && o->len > l->cfg.mtu)
         lab_fail(l, "A2: a packet of %u bytes, MTU %u", o->len, l->cfg.mtu);
     if (o->gso_size != 0 && (headers + o->gso_size > l->cfg.mtu || o->seg.len <= o->gso_size))
