@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes docs/STATES.md from src/tcp/state.def and include/tern/causes.def: the table that the one door asserts.
+"""Makes docs/STATES.md from src/tcp/state.def and include/tern/causes.def: the table that the one door
+asserts.
 
     scripts/states.py           write docs/STATES.md
     scripts/states.py --check   fail when it is not what the tables say
@@ -44,10 +45,18 @@ def diagram(table):
 
 def page():
     known, table = causes(), list(edges())
-    lines = ['# The legal edges', '',
-             'Made by scripts/states.py from src/tcp/state.def, which the one door (src/tcp/state.c) asserts: a change of',
-             f'state that does not stand here ends the process. {len(table)} edges.', '', *diagram(table), '',
-             '| from | to | cause | rule | what happened |', '|---|---|---|---|---|']
+    lines = [
+        '# The legal edges',
+        '',
+        'Made by scripts/states.py from src/tcp/state.def, which the one door '
+        '(src/tcp/state.c) asserts: a change of',
+        f'state that does not stand here ends the process. {len(table)} edges.',
+        '',
+        *diagram(table),
+        '',
+        '| from | to | cause | rule | what happened |',
+        '|---|---|---|---|---|',
+    ]
     for cause, start, end in table:
         rule, sentence = known[cause]
         lines.append(f'| {start} | {end} | {cause} | {rule} | {sentence} |')

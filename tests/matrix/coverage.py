@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Check the two tables of the state x event matrix, without running tern.
 
-Every cell of the full product must be covered by exactly one row, every word must be one that README.md defines, every
-row must name its rule, and a rule P<n> must be a house decision listed in README.md. Prints what is wrong; exit status 1.
-"""
+Every cell of the full product must be covered by exactly one row, every word must be one that README.md
+defines, every row must name its rule, and a rule P<n> must be a house decision listed in README.md.
+Prints what is wrong; exit status 1."""
 
 import re
 import sys
@@ -13,8 +13,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-STATES = ("CLOSED LISTEN SYN_SENT SYN_RCVD_P SYN_RCVD_A ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING LAST_ACK "
-          "TIME_WAIT_H TIME_WAIT_R").split()
+STATES = (
+    "CLOSED LISTEN SYN_SENT SYN_RCVD_P SYN_RCVD_A ESTABLISHED FIN_WAIT_1 FIN_WAIT_2 CLOSE_WAIT CLOSING "
+    "LAST_ACK "
+    "TIME_WAIT_H TIME_WAIT_R"
+).split()
 FLAGS = "SYN SYN+ACK ACK FIN+ACK RST RST+ACK data none".split()
 SEQS = "acceptable old beyond inside".split()
 ACKS = "acceptable old ancient unsent absent".split()
@@ -22,15 +25,36 @@ CALLS = "OPEN_ACTIVE OPEN_PASSIVE SEND RECEIVE CLOSE SHUTDOWN ABORT STATUS".spli
 
 SEGMENT_STATES = STATES + ["TIME_WAIT_H+listener", "TIME_WAIT_R+listener"]
 CALL_EXTRAS = {  # situations beside the product: a row for them is optional, two are an error
-    "CLOSED+unread", "LISTEN+halfopen", "LISTEN+unaccepted", "SYN_SENT+queued", "SYN_RCVD_A+queued",
-    "ESTABLISHED+unread", "FIN_WAIT_1+unread", "FIN_WAIT_2+unread", "CLOSE_WAIT+unread", "CLOSING+unread",
-    "LAST_ACK+unread", "TIME_WAIT_H+unread"}
+    "CLOSED+unread",
+    "LISTEN+halfopen",
+    "LISTEN+unaccepted",
+    "SYN_SENT+queued",
+    "SYN_RCVD_A+queued",
+    "ESTABLISHED+unread",
+    "FIN_WAIT_1+unread",
+    "FIN_WAIT_2+unread",
+    "CLOSE_WAIT+unread",
+    "CLOSING+unread",
+    "LAST_ACK+unread",
+    "TIME_WAIT_H+unread",
+}
 
 # reply or sent kind: what its sequence and acknowledgment columns must hold
-REPLIES = {"none": ("-", "-"), "ACK": ("SND.NXT", "RCV.NXT"), "ACK?": ("SND.NXT", "RCV.NXT"), "SYNACK": ("ISS", "RCV.NXT"),
-           "RST": ("SEG.ACK", "-"), "RSTACK": ("0", "SEG.SEQ+SEG.LEN")}
-SENT = {"none": ("-", "-"), "SYN": ("ISS", "-"), "data": ("SND.NXT", "RCV.NXT"), "FINACK": ("SND.NXT", "RCV.NXT"),
-        "RST": ("SND.NXT", "-")}
+REPLIES = {
+    "none": ("-", "-"),
+    "ACK": ("SND.NXT", "RCV.NXT"),
+    "ACK?": ("SND.NXT", "RCV.NXT"),
+    "SYNACK": ("ISS", "RCV.NXT"),
+    "RST": ("SEG.ACK", "-"),
+    "RSTACK": ("0", "SEG.SEQ+SEG.LEN"),
+}
+SENT = {
+    "none": ("-", "-"),
+    "SYN": ("ISS", "-"),
+    "data": ("SND.NXT", "RCV.NXT"),
+    "FINACK": ("SND.NXT", "RCV.NXT"),
+    "RST": ("SND.NXT", "-"),
+}
 
 EVENTS = "- accepted connected acked kept eof refused reset closed ended 2msl".split()
 EFFECTS = "- released".split()
@@ -109,9 +133,17 @@ def check_kind(kind, seq, ack, kinds, where, faults):
 def check_segments(decisions, faults):
     covered = {}
     for where, row in read(HERE / "segments.tsv", SEGMENT_COLUMNS, faults):
-        cover(product(expand(row["state"], SEGMENT_STATES, where, faults), expand(row["flags"], FLAGS, where, faults),
-                      expand(row["seq"], SEQS, where, faults), expand(row["ack"], ACKS, where, faults)),
-              covered, where, faults)
+        cover(
+            product(
+                expand(row["state"], SEGMENT_STATES, where, faults),
+                expand(row["flags"], FLAGS, where, faults),
+                expand(row["seq"], SEQS, where, faults),
+                expand(row["ack"], ACKS, where, faults),
+            ),
+            covered,
+            where,
+            faults,
+        )
         check_common(row, where, decisions, STATES, faults)
         check_kind(row["reply"], row["rseq"], row["rack"], REPLIES, where, faults)
         if row["bytes"] not in ("0", "100") or (row["bytes"] == "100") != (row["reply"] == "ACK?"):
@@ -125,7 +157,9 @@ def check_segments(decisions, faults):
 def check_calls(decisions, faults):
     covered = {}
     for where, row in read(HERE / "calls.tsv", CALL_COLUMNS, faults):
-        states = [row["state"]] if row["state"] in CALL_EXTRAS else expand(row["state"], STATES, where, faults)
+        states = (
+            [row["state"]] if row["state"] in CALL_EXTRAS else expand(row["state"], STATES, where, faults)
+        )
         cover(product(states, expand(row["call"], CALLS, where, faults)), covered, where, faults)
         check_common(row, where, decisions, STATES, faults)
         check_kind(row["sent"], row["sseq"], row["sack"], SENT, where, faults)
@@ -141,7 +175,8 @@ def missing(cells, covered, name, faults):
     for cell in wanted:
         if cell not in covered:
             faults.add(name, f"{' '.join(cell)} is missing")
-    return f"{name}: {len(wanted)} cells, {len(set(covered) - set(wanted))} beside them, {len(set(covered.values()))} rows"
+    beside, rows = len(set(covered) - set(wanted)), len(set(covered.values()))
+    return f"{name}: {len(wanted)} cells, {beside} beside them, {rows} rows"
 
 
 def main():
