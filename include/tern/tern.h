@@ -97,7 +97,7 @@ typedef struct tern_config {
     uint32_t rto_min_us;          /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4
                                      asks for 1 s as a SHOULD; Linux uses 200 ms; documented deviation) */
     uint32_t rto_max_us;          /* upper bound; default 120000000; at least 60 s by RFC 6298 2.5 */
-    uint32_t delack_us;           /* delayed ACK; default 40000; at most 500000 (RFC 9293 MUST-40) */
+    uint32_t delack_us;           /* delayed ACK; default 40000; below 500000 (RFC 9293 MUST-40) */
     uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at
                                      least 3 min) */
     uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s) */

@@ -77,6 +77,7 @@ static uint32_t kept_back(const struct arena *a, enum mem_prio prio)
     switch (prio) {
     case MEM_OOO: return max_u32(a->reserve, a->pages_max / 8);
     case MEM_DATA: return a->reserve;
+    case MEM_EDGE: return a->reserve / 2;
     case MEM_CONTROL: return 0;
     }
     return 0;

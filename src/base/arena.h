@@ -36,6 +36,7 @@ enum page_kind {
 enum mem_prio {
     MEM_OOO,      /* out-of-order data: refused first */
     MEM_DATA,     /* in-order data, send buffers, new connections */
+    MEM_EDGE,     /* the segment at RCV.NXT: may use half of the reserve */
     MEM_CONTROL,  /* the segment at RCV.NXT, control segments: may use the reserve */
 };
 

@@ -7,8 +7,6 @@ static void close_sending(struct tern *t, struct tcb *c, enum tern_cause cause)
     c->snd.fin_queued = true;
     c->snd.more = false;
     state_change(t, &c->h, cause, c->h.state == TERN_CLOSE_WAIT ? TERN_LAST_ACK : TERN_FIN_WAIT_1);
-    if (c->tm.stuck_us == 0)
-        c->tm.stuck_us = t->w->now;
     conn_ready(t, &c->h);
 }
 

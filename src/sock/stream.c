@@ -20,6 +20,8 @@ static void note_sent(struct tern *t, struct tcb *c, uint32_t got, bool all, uns
     }
     if (!all)
         s->blocked = true;
+    if (!all && s->q.len < s->buffer)
+        c->tm.memory_us = t->w->now + MEMORY_LOOK_US; /* not our limit: the stack's memory */
     conn_ready(t, &c->h);
 }
 

@@ -9,24 +9,26 @@ static const tern_config defaults;
 
 static uint32_t page_size(const tern_config *cfg) { return cfg->page_size != 0 ? cfg->page_size : 4096; }
 
+static uint64_t or_default(uint64_t value, uint64_t dflt) { return value != 0 ? value : dflt; }
+static uint16_t port_low(const tern_config *c) { return (uint16_t)or_default(c->port_low, 32768); }
+static uint16_t port_high(const tern_config *c) { return (uint16_t)or_default(c->port_high, 60999); }
+
 static bool config_valid(const tern_config *c)
 {
     uint32_t page = page_size(c);
     if (page < 2048 || page > 65536 || (page & (page - 1)) != 0)
         return false;
-    if (c->msl_ms > 600000 || c->delack_us > 500000 || c->ecn > TERN_ECN_OFF ||
+    if (c->msl_ms > 600000 || c->delack_us >= 500000 || c->ecn > TERN_ECN_OFF ||
         c->unclaimed_rst > TERN_RST_NO)
         return false;
     if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
         return false;
-    if (c->port_low > c->port_high && c->port_high != 0)
+    if (port_low(c) > port_high(c))
         return false;
     if (c->recv_buffer > 1u << 30 || c->send_buffer > 1u << 30)
         return false;
     return c->trace == NULL || (c->trace_records != 0 && (c->trace_records & (c->trace_records - 1)) == 0);
 }
-
-static uint64_t or_default(uint64_t value, uint64_t dflt) { return value != 0 ? value : dflt; }
 
 static void fill_settings(struct settings *s, const tern_config *c)
 {
@@ -40,8 +42,8 @@ static void fill_settings(struct settings *s, const tern_config *c)
     s->synack_retries = (uint32_t)or_default(c->synack_retries, 5);
     s->send_buffer = (uint32_t)or_default(c->send_buffer, 262144);
     s->recv_buffer = (uint32_t)or_default(c->recv_buffer, 1048576);
-    s->port_low = (uint16_t)or_default(c->port_low, 32768);
-    s->port_high = (uint16_t)or_default(c->port_high, 60999);
+    s->port_low = port_low(c);
+    s->port_high = port_high(c);
     s->ttl = (uint8_t)or_default(c->ttl, 64);
     s->ecn = c->ecn;
     s->timestamps = !c->no_timestamps;

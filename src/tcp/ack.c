@@ -25,7 +25,7 @@ void ack_window(struct tern *t, struct tcb *c, const struct segment *s)
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;
-    if (a->rtt_sent_us != 0)
+    if (a->rtt_sent_us != 0 && !a->any_retx)
         us = now - a->rtt_sent_us;
     else if (c->opt.ts && s->opt.ts && s->opt.ts_ecr != 0 && a->bytes > 0)
         us = (uint64_t)(stamp_now(t, c->ts.offset) - s->opt.ts_ecr) * 1000;
@@ -37,23 +37,51 @@ static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, c
     trace_conn(t, &c->h, TERN_TRACE_RTT, TERN_CAUSE_NONE, us, c->rtt.srtt_us, c->rtt.rto_us);
 }
 
-/* RFC 2018, RFC 6675: SACK blocks that can be true. One below SND.UNA is a DSACK (RFC 2883). */
+static bool inside(const struct sack_block *a, const struct sack_block *b)
+{
+    return seq_ge(a->left, b->left) && seq_le(a->right, b->right);
+}
+
+/* RFC 2883 4: the first block is a duplicate when it lies below the ACK or inside the second. */
+static bool is_dsack(const struct segment *s)
+{
+    const struct sack_block *b = s->opt.sack;
+    if (s->opt.n_sack == 0 || !seq_lt(b[0].left, b[0].right))
+        return false;
+    return seq_le(b[0].right, s->ack) || (s->opt.n_sack > 1 && inside(&b[0], &b[1]));
+}
+
+/* In ascending order, so that what arrived in order looks so (RACK judges reordering by it). */
+static uint8_t sorted(const struct segment *s, uint8_t first, struct sack_block *out)
+{
+    uint8_t n = 0;
+    for (uint8_t i = first; i < s->opt.n_sack; i++) {
+        uint8_t k = n++;
+        for (; k > 0 && seq_gt(out[k - 1].left, s->opt.sack[i].left); k--)
+            out[k] = out[k - 1];
+        out[k] = s->opt.sack[i];
+    }
+    return n;
+}
+
+/* RFC 2018, RFC 6675: the SACK blocks that can be true. */
 static uint32_t take_sacks(struct tern *t, struct tcb *c, const struct segment *s, struct acked *a)
 {
+    struct sack_block blocks[MAX_SACK];
     uint32_t news = 0;
     if (!c->opt.sack)
         return 0;
-    for (uint8_t i = 0; i < s->opt.n_sack; i++) {
-        seq_t left = s->opt.sack[i].left, right = s->opt.sack[i].right;
-        if (i == 0 && seq_lt(left, s->ack)) {
-            c->sum.dsacks++;
-            a->dsacked += seq_ge(left, c->undo.marker) && seq_lt(left, right) ? seq_span(left, right) : 0;
-            continue;
-        }
-        if (seq_le(right, left) || seq_le(left, c->snd.una) || seq_gt(right, c->snd.nxt))
-            continue;
-        news += sendlist_sack(t, &c->list, left, right, a);
+    bool twice = is_dsack(s);
+    if (twice) {
+        c->sum.dsacks++;
+        a->dsack_left = s->opt.sack[0].left;
+        a->dsacked = seq_span(s->opt.sack[0].left, s->opt.sack[0].right);
     }
+    uint8_t n = sorted(s, twice, blocks);
+    for (uint8_t i = 0; i < n; i++)
+        if (seq_lt(blocks[i].left, blocks[i].right) && seq_gt(blocks[i].left, c->snd.una) &&
+            seq_le(blocks[i].right, c->snd.nxt))
+            news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, a);
     return news;
 }
 
@@ -62,6 +90,8 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
 {
     struct snd *n = &c->snd;
     sendlist_ack(t, &c->list, ack, a);
+    if (seq_eq(n->una, n->iss))
+        a->bytes--; /* the SYN is no data: it makes no window grow (RFC 5681 3.1) */
     n->una = ack;
     if (n->fin_sent && seq_gt(ack, snd_end(n)))
         n->fin_acked = true;
@@ -126,7 +156,7 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
         recovery_on_ecn(t, c, old_flight);
     timer_answered(t, c);
     timer_window(t, c);
-    if (a.bytes > 0 || news > 0 || duplicate)
+    if (moved || news > 0 || duplicate)
         conn_ready(t, &c->h);
     return TERN_CAUSE_NONE;
 }

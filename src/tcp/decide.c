@@ -31,7 +31,9 @@ static uint32_t burst_size(const struct tern *t, const struct tcb *c, uint32_t f
 static uint32_t cwnd_room(const struct tcb *c)
 {
     uint32_t pipe = sendlist_pipe(&c->list, c->rec.reno_sacked);
-    return pipe < c->cc.cwnd ? c->cc.cwnd - pipe : 0;
+    /* never stuck below one */
+    uint32_t cwnd = c->list.count == 0 ? max_u32(c->cc.cwnd, c->snd.mss) : c->cc.cwnd;
+    return pipe < cwnd ? cwnd - pipe : 0;
 }
 
 /* Right edge minus SND.NXT; a shrunken window gives none, never a huge number (MUST-34). */
@@ -46,13 +48,22 @@ static bool fin_follows(const struct tcb *c, seq_t end)
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && !seq_eq(c->snd.una, c->snd.iss);
 }
 
-/* SYN or SYN+ACK, first time. */
+/* SYN or, when the peer's has come before ours left, SYN+ACK: first time. */
 static bool decide_syn(struct tcb *c, struct plan *p)
 {
-    if (c->h.state != TERN_SYN_SENT || !seq_eq(c->snd.nxt, c->snd.iss))
+    if (!seq_eq(c->snd.nxt, c->snd.iss))
         return false;
     *p = (struct plan){.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
+    if (c->h.state != TERN_SYN_SENT)
+        p->why = TERN_C_SEND_SYNACK;
     return true;
+}
+
+/* Nothing can be sent without a record of it: soon again. */
+static bool wait_for_memory(struct tern *t, struct plan *p)
+{
+    p->not_before = t->w->now + MEMORY_RETRY_US;
+    return false;
 }
 
 static enum tern_cause again_cause(const struct tcb *c)
@@ -65,20 +76,23 @@ static enum tern_cause again_cause(const struct tcb *c)
                                                            : TERN_C_SEND_PARTIAL_RETRANSMIT;
 }
 
-/* Plan to send (the beginning of) a record once more, at most `limit` numbers of it. */
+/* Plan to send (the beginning of) a record once more, at most `limit` bytes of it. A SYN and a FIN go with
+ * their record. False: no memory to split it. */
 static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_t limit, enum tern_cause why,
                        struct plan *p)
 {
-    uint32_t syn = seq_eq(r->start, c->snd.iss) && seq_eq(c->snd.una, c->snd.iss);
-    limit = max_u32(limit, 1) + syn;
-    if (r->len > limit)
-        sendlist_split(t, &c->list, r, limit);
+    bool syn = seq_eq(r->start, c->snd.iss) && seq_eq(c->snd.una, c->snd.iss);
+    bool fin = c->snd.fin_sent && seq_gt(seq_add(r->start, r->len), snd_end(&c->snd));
+    uint32_t bytes = r->len - syn - fin;
+    if (bytes > max_u32(limit, 1)) {
+        if (sendlist_split(t, &c->list, r, max_u32(limit, 1) + syn) == NULL)
+            return wait_for_memory(t, p);
+        fin = false;
+    }
     *p = (struct plan){.start = r->start, .len = r->len, .again = true, .rec = r, .why = why};
-    p->flags = syn ? F_SYN : 0;
-    if (r->len > syn && seq_ge(seq_add(r->start, r->len), snd_end(&c->snd)))
+    p->flags = (uint8_t)((syn ? F_SYN : 0) | (fin ? F_FIN : 0));
+    if (bytes > 0 && seq_ge(seq_add(r->start, r->len), snd_end(&c->snd)))
         p->flags |= F_PSH; /* MUST-61 */
-    if (c->snd.fin_sent && seq_gt(seq_add(r->start, r->len), snd_end(&c->snd)))
-        p->flags |= F_FIN;
     return true;
 }
 
@@ -113,7 +127,7 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
     if (!c->rec.force && !syn && room < min_u32(full, r->len))
         return false;
     uint32_t limit =
-        c->rec.force ? full + 1 : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
+        c->rec.force ? full : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
     c->rec.force = false;
     return plan_again(t, c, r, limit, again_cause(c), p);
 }
@@ -127,21 +141,29 @@ static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
     return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
 }
 
+/* A small segment that waits leaves after a while all the same. */
+static bool override_due(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (c->snd.blocked_us == 0)
+        c->snd.blocked_us = t->w->now;
+    p->not_before = c->snd.blocked_us + SWS_OVERRIDE_US;
+    return p->not_before <= t->w->now;
+}
+
 /* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window), then Nagle. */
 static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len, struct plan *p)
 {
     bool all = len == snd_unsent(&c->snd);
     bool window_small = !all && usable_window(&c->snd) == len;
+    if (all && c->snd.more)
+        return override_due(t, c, p); /* MUST-60: held, not for ever */
     if (all && nagle_holds(c, len, true))
         return false;
     if (all || (c->snd.max_wnd != 0 && len >= c->snd.max_wnd / 2 && !nagle_holds(c, len, false)))
         return true;
     if (!window_small || c->list.count > 0)
         return false; /* an ACK will come and change this */
-    if (c->snd.blocked_us == 0)
-        c->snd.blocked_us = t->w->now;
-    p->not_before = c->snd.blocked_us + SWS_OVERRIDE_US;
-    return p->not_before <= t->w->now;
+    return override_due(t, c, p);
 }
 
 /* RFC 5681 4.1: after idle longer than the timeout the window says nothing any more. */
@@ -184,8 +206,19 @@ static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
     return small_may_go(t, c, len, p) ? len : 0;
 }
 
+/* Is it the congestion window that bounds us? Yes once half of it is used; no when all is sent and
+ * acknowledged. */
+static void note_limited(struct tcb *c)
+{
+    if (2ull * sendlist_pipe(&c->list, c->rec.reno_sacked) >= c->cc.cwnd)
+        c->snd.limited = true;
+    else if (c->list.count == 0 && snd_unsent(&c->snd) == 0)
+        c->snd.limited = false;
+}
+
 static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
 {
+    note_limited(c);
     if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
         return false;
     restart_after_idle(t, c);
@@ -211,10 +244,8 @@ static bool decide_fin(struct tcb *c, struct plan *p)
 {
     if (c->snd.fin_sent || !may_send_data(c) || snd_unsent(&c->snd) > 0 || !c->snd.fin_queued)
         return false;
-    if (usable_window(&c->snd) == 0 && c->snd.wnd != 0 && flight(&c->snd) > 0)
-        return false; /* an ACK will open it */
-    if (c->snd.wnd == 0 && c->tm.rexmit == TERN_TIMER_PERSIST)
-        return false; /* the probe is the FIN */
+    if (usable_window(&c->snd) == 0)
+        return false; /* an ACK will open it, or a probe asks: it is the FIN then (SHLD-29) */
     *p = (struct plan){.start = c->snd.nxt, .len = 1, .flags = F_FIN, .why = TERN_C_SEND_FIN};
     return true;
 }
@@ -244,7 +275,7 @@ static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
     struct sendrec *r = c->list.tail != 0 ? at(t->a, c->list.tail) : NULL;
     if (r != NULL && r->len > full)
         r = sendlist_split(t, &c->list, r, (r->len - 1) / full * full);
-    return r != NULL && !(r->flags & SR_SACKED) && plan_again(t, c, r, full + 1, TERN_C_SEND_TAIL_PROBE, p);
+    return r != NULL && !(r->flags & SR_SACKED) && plan_again(t, c, r, full, TERN_C_SEND_TAIL_PROBE, p);
 }
 
 /* RFC 9293 3.8.6.1: one byte at SND.UNA, sent before or not. Behind all data it is the FIN. */
@@ -254,7 +285,8 @@ static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
         return false;
     c->tm.probe = false;
     if (c->list.head != 0) {
-        plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_WINDOW_PROBE, p);
+        if (!plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_WINDOW_PROBE, p))
+            return false;
     } else {
         bool data = snd_unsent(&c->snd) > 0;
         *p = (struct plan){.start = c->snd.nxt, .len = 1, .why = TERN_C_SEND_WINDOW_PROBE};
@@ -297,13 +329,19 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p)
         return decide_rst(c, p);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_LISTEN)
         return false;
-    if (decide_syn(c, p) || decide_synack(t, c, p) || decide_lost(t, c, p))
+    if (decide_syn(c, p) || decide_synack(t, c, p))
         return true;
-    struct plan wait = {0};
+    if (c->ack.dup_owed > 0 && decide_ack(c, p)) /* without SACK the peer counts them: each goes alone,
+                                                    first */
+        return true;
+    if (decide_lost(t, c, p))
+        return true;
+    struct plan wait = *p;
     if (decide_new(t, c, &wait)) {
         *p = wait;
         return true;
     }
+    wait.not_before = max_u64(wait.not_before, p->not_before);
     if (decide_fin(c, p) || decide_below_sacks(t, c, p) || decide_tail_probe(t, c, p) ||
         decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p))
         return true;

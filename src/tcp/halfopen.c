@@ -207,9 +207,19 @@ static bool acceptable(const struct halfopen *h, const struct segment *s)
 
 static enum tern_cause owe_ack(struct tern *t, struct halfopen *h, enum tern_cause why)
 {
+    if (!challenge_allowed(&h->challenges, &h->challenge_us, t->w->now)) {
+        t->w->stats.challenge_limited++;
+        return why;
+    }
     h->challenge = true;
     conn_ready(t, &h->h);
     return why;
+}
+
+/* RFC 7323 3.2: timestamps were agreed and this segment has none. */
+static bool stamps_missing(const struct halfopen *h, const struct segment *s)
+{
+    return h->opt.ts && !s->opt.ts && !(s->flags & F_SYN);
 }
 
 static bool stamps_old(const struct halfopen *h, const struct segment *s)
@@ -228,6 +238,8 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
         return TERN_CAUSE_NONE;
     }
     /* first: sequence number */
+    if (!(s->flags & F_RST) && stamps_missing(h, s))
+        return TERN_C_TS_MISSING;
     if (!(s->flags & F_RST) && stamps_old(h, s))
         return owe_ack(t, h, TERN_C_PAWS);
     if (!acceptable(h, s)) {
@@ -268,6 +280,10 @@ static void synack(struct tern *t, struct halfopen *h, struct segment *s)
                   h->ts_recent, h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE, h->opt.sack, &s->opt);
     if (h->sent_us == 0)
         h->sent_us = t->w->now;
+    if (h->sent < 255)
+        h->sent++;
+    if (h->sent > 1 && !h->why)
+        return; /* the peer asked again: our own timer and its count go on as they were */
     h->due_us = t->w->now + synack_timeout(t, h->tries);
     h->tries++;
     conn_timer(t, &h->h, h->due_us);
@@ -277,7 +293,7 @@ static void plain_ack(struct tern *t, struct halfopen *h, struct segment *s)
 {
     s->flags = F_ACK;
     s->seq = seq_add(h->iss, 1);
-    s->wnd = window_field(h->rcv_wnd, h->opt.rcv_wscale);
+    s->wnd = window_field_up(h->rcv_wnd, h->opt.rcv_wscale);
     s->opt.wscale = WSCALE_NONE;
     s->opt.ts = h->opt.ts;
     s->opt.ts_val = stamp_now(t, h->ts_offset);
@@ -294,7 +310,7 @@ bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out)
     s.ack = seq_add(h->irs, 1);
     if (h->send) {
         why = h->why ? TERN_C_SEND_RETRANSMIT : TERN_C_SEND_SYNACK;
-        uint64_t again = h->tries > 0;
+        uint64_t again = h->sent > 0;
         synack(t, h, &s);
         h->send = false;
         h->why = 0;

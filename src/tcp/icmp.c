@@ -39,6 +39,8 @@ static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp
     bool v4 = m->version == 4;
     uint32_t mtu = v4 ? m->rest & 0xffff : m->rest;
     uint32_t floor = v4 ? 552 : 1280, hdr = v4 ? 40 : 60;
+    if (mtu < floor && v4)
+        c->snd.narrow = true;
     mtu = max_u32(mtu, floor);
     if (mtu - hdr >= c->snd.mtu_mss)
         return TERN_C_ICMP_UNUSED;

@@ -20,7 +20,8 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
     c->ts.recent_us = t->w->now;
     c->ts.last_ack_sent = r->nxt;
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
-    c->cc.cwnd = cc_initial_window(c->snd.mss);
+    cc_init(&c->cc, c->cc.algo, c->snd.mss);
+    c->rec.phase = PHASE_OPEN; /* a repeated SYN was no congestion of this path's data */
 }
 
 static void take_window(struct tcb *c, const struct segment *s)
@@ -46,8 +47,8 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
 {
     struct acked a = {0};
     note_rtt(t, c);
-    if (c->list.head != 0 && ((struct sendrec *)at(t->a, c->list.head))->times > 1)
-        c->cc.cwnd = c->snd.mss; /* RFC 5681 3.1: a lost SYN means one segment */
+    if (c->list.head != 0 && ((struct sendrec *)at(t->a, c->list.head))->times > 2)
+        c->cc.cwnd = c->snd.mss; /* RFC 6928 2: more than one SYN lost means one segment */
     sendlist_ack(t, &c->list, s->ack, &a);
     c->snd.una = s->ack;
     take_window(c, s);

@@ -38,7 +38,7 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
         return TERN_C_SYN_RCVD_BAD_ACK;
     }
     state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
-    c->snd.wnd = (uint32_t)s->wnd << c->opt.snd_wscale;
+    c->snd.wnd = (uint32_t)s->wnd << (s->flags & F_SYN ? 0 : c->opt.snd_wscale);
     c->snd.max_wnd = max_u32(c->snd.max_wnd, c->snd.wnd);
     c->snd.wl1 = s->seq;
     c->snd.wl2 = s->ack;
@@ -156,8 +156,9 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
  * counts. */
 static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
 {
-    return c->h.state == TERN_SYN_RCVD && (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) &&
-           seq_eq(s->seq, c->rcv.irs) && seq_gt(s->ack, c->snd.una) && seq_le(s->ack, c->snd.nxt);
+    return seq_eq(c->snd.una, c->snd.iss) &&
+           (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) && seq_eq(s->seq, c->rcv.irs) &&
+           seq_gt(s->ack, c->snd.una) && seq_le(s->ack, c->snd.nxt);
 }
 
 /* A segment that only its ACK is taken of. */
@@ -178,9 +179,10 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     enum tern_cause cause;
     if (answers_crossing_syn(c, s)) {
         recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
-        cause = ack_in_syn_rcvd(t, c, s);
+        if (c->h.state == TERN_SYN_RCVD)
+            ack_in_syn_rcvd(t, c, s);
         ack_segment(t, c, s);
-        return cause;
+        return TERN_CAUSE_NONE;
     }
     /* first: sequence number (and PAWS) */
     cause = accept_seq(t, c, s, &verdict);
@@ -204,11 +206,12 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
         return TERN_C_NO_ACK_BIT;
     if (c->h.state == TERN_SYN_RCVD && (cause = ack_in_syn_rcvd(t, c, s)) != TERN_CAUSE_NONE)
         return cause;
-    note_stamp(t, c, s);
-    note_ecn(t, c, s);
     cause = ack_segment(t, c, s);
     if (cause != TERN_CAUSE_NONE)
         return cause;
+    /* only now, so that a forged segment must guess the ACK too (RFC 5961 5.2) */
+    note_stamp(t, c, s);
+    note_ecn(t, c, s);
     if (!fin_acked_step(t, c) || (c->h.state == TERN_CLOSING && !our_fin_acked(c)))
         return TERN_CAUSE_NONE;
     /* sixth: URG; seventh: text; eighth: FIN */
@@ -224,7 +227,6 @@ static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
     c->last_rx_us = t->w->now;
     c->ttl_in = s->ttl;
     c->tos_in = s->tos;
-    timer_keepalive(t, c);
 }
 
 static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
@@ -237,6 +239,8 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
         cause = in_timewait(t, &c->h, s);
     else
         cause = in_synchronized(t, c, s);
+    if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
+        timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
     timer_rearm(t, c);
     return cause;
 }

@@ -123,8 +123,13 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
     struct sendrec *syn = sendlist_add(t, &c->list, h->iss, 1, 0);
     if (syn != NULL) {
         syn->sent_us = h->sent_us;
-        syn->times = h->tries;
+        syn->times = h->sent;
     }
+    if (h->sent > 2)
+        c->cc.cwnd = c->snd.mss; /* RFC 6928 2 */
+    if (h->sent > 1)
+        c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us); /* RFC 6298 5.7 */
+    timer_sent(t, c);
     c->rcv.irs = h->irs;
     c->rcv.nxt = seq_add(h->irs, 1);
     c->rcv.adv = seq_add(c->rcv.nxt, h->rcv_wnd);

@@ -3,6 +3,7 @@
 
 #define MSS_DEFAULT_4 536u  /* RFC 9293 MUST-15 */
 #define MSS_DEFAULT_6 1220u
+#define MSS_LEAST     28u /* every IPv4 path carries 68 bytes (RFC 791 3.2); less is an attack on our time */
 
 /* The smallest shift with which the whole buffer can be offered (RFC 7323 2.3: at most 14). */
 uint8_t options_wscale(uint32_t buffer)
@@ -50,6 +51,6 @@ uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_se
     uint32_t mss = min_u32(opt->mss, mtu_mss);
     if (max_seg != 0)
         mss = min_u32(mss, max_seg);
-    mss = max_u32(mss, 64); /* a peer that offers nearly nothing gets no division by zero */
+    mss = max_u32(mss, MSS_LEAST);
     return mss - (opt->ts ? 12 : 0);
 }

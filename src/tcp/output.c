@@ -27,6 +27,8 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
     uint16_t tcp_len = (uint16_t)(20 + tcp_opts_len(&s->opt, s->flags));
     uint16_t ip_len =
         ip_emit(out->hdr, &s->src, &s->dst, PROTO_TCP, s->ttl, s->tos, tcp_len + payload, t->w->ip.id++);
+    if (s->fragments && tern_ip_is4(&s->dst))
+        ip4_allow_fragments(out->hdr);
     uint8_t *tcp = out->hdr + ip_len;
     uint16_t wrote = tcp_emit(tcp, s);
     ASSERT(wrote == tcp_len);
@@ -72,7 +74,7 @@ static void data_options(struct tern *t, struct tcb *c, struct segment *s)
 {
     s->opt.ts = c->opt.ts;
     s->opt.ts_val = stamp_now(t, c->ts.offset);
-    s->opt.ts_ecr = c->ts.recent;
+    s->opt.ts_ecr = s->flags & F_ACK ? c->ts.recent : 0; /* RFC 7323 3.2 */
     if (c->opt.sack && c->rcv.ooo != 0 && !(s->flags & F_RST))
         s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, c->opt.ts ? 3 : 4);
 }
@@ -129,15 +131,21 @@ static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
     }
     ecn_flags(c, s, p);
     urgent_flags(c, s);
+    s->fragments = c->snd.narrow;
     uint32_t full = full_size(c);
     s->gso_size = (uint16_t)(payload > full ? full : 0);
+}
+
+static uint32_t plan_bytes(const struct plan *p)
+{
+    return p->len - ((p->flags & F_SYN) != 0) - ((p->flags & F_FIN) != 0);
 }
 
 /* Slices of the payload; fewer bytes than wanted only when they would not fit into one packet. */
 static uint32_t payload_slices(struct tern *t, struct tcb *c, struct plan *p, ref_t *chunk,
                                tern_tx_packet *out)
 {
-    uint32_t bytes = p->len - ((p->flags & F_SYN) != 0) - ((p->flags & F_FIN) != 0), got = 0;
+    uint32_t bytes = plan_bytes(p), got = 0;
     out->n_slices = 0;
     if (bytes == 0)
         return 0;
@@ -147,16 +155,32 @@ static uint32_t payload_slices(struct tern *t, struct tcb *c, struct plan *p, re
     return got;
 }
 
-/* More bytes than slices: the packet ends at the last whole segment that fits. */
-static void shorten(struct tern *t, struct tcb *c, struct plan *p, uint32_t got, tern_tx_packet *out,
+/* More bytes than slices: the packet ends at the last whole segment that fits. False: no memory to split its
+ * record. */
+static bool shorten(struct tern *t, struct tcb *c, struct plan *p, uint32_t got, tern_tx_packet *out,
                     ref_t *chunk)
 {
-    uint32_t full = full_size(c);
-    p->len = got > full ? got / full * full : got;
+    uint32_t full = full_size(c), syn = (p->flags & F_SYN) != 0;
+    p->len = syn + (got > full ? got / full * full : got);
     p->flags &= (uint8_t)~(F_FIN | F_PSH);
-    if (p->again)
-        sendlist_split(t, &c->list, p->rec, p->len);
+    if (p->again && sendlist_split(t, &c->list, p->rec, p->len) == NULL)
+        return false;
     payload_slices(t, c, p, chunk, out);
+    return true;
+}
+
+/* What is sent for the first time has a record before it leaves: without one it would never be repeated.
+ * Short of memory, the last record takes it along. */
+static bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref_t chunk)
+{
+    if (p->again || p->len == 0 || (p->flags & F_RST))
+        return true;
+    struct sendrec *r = sendlist_add(t, &c->list, p->start, p->len, chunk);
+    if (r == NULL)
+        return sendlist_extend_tail(t, &c->list, p->len);
+    r->delivered = c->rec.delivered;
+    r->delivered_us = c->rec.delivered_us;
+    return true;
 }
 
 /* The acknowledgment that every segment with ACK is. */
@@ -166,8 +190,6 @@ static void acked(struct tern *t, struct tcb *c, const struct plan *p, uint32_t 
     bool pure = payload == 0 && p->len == 0;
     if (k->dup_owed > 0 && pure)
         k->dup_owed--;
-    else
-        k->dup_owed = 0;
     k->now_cause = k->dup_owed > 0 ? TERN_C_SEND_ACK_DUP : 0;
     k->bytes = 0;
     k->delack_us = 0;
@@ -194,14 +216,9 @@ static void sent_again(struct tern *t, struct tcb *c, const struct plan *p, uint
     }
 }
 
-static void sent_new(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload, ref_t chunk)
+static void sent_new(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
 {
     struct snd *n = &c->snd;
-    struct sendrec *r = sendlist_add(t, &c->list, p->start, p->len, chunk);
-    if (r != NULL) {
-        r->delivered = c->rec.delivered;
-        r->delivered_us = c->rec.delivered_us;
-    }
     n->nxt = seq_add(p->start, p->len);
     if (p->flags & F_FIN)
         n->fin_sent = true;
@@ -216,7 +233,7 @@ static void sent_new(struct tern *t, struct tcb *c, const struct plan *p, uint32
 }
 
 /* Note what was sent. */
-static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload, ref_t chunk)
+static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
 {
     c->sum.segs_out++;
     c->last_tx_us = t->w->now;
@@ -228,7 +245,7 @@ static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
     if (p->again)
         sent_again(t, c, p, payload);
     else if (p->len > 0)
-        sent_new(t, c, p, payload, chunk);
+        sent_new(t, c, p, payload);
     if (c->h.state != TERN_SYN_SENT)
         acked(t, c, p, payload);
     if (p->len == 0)
@@ -240,22 +257,24 @@ static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
         tlp_schedule(t, c);
 }
 
-static void emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *out)
+/* False: memory is short, nothing was sent. */
+static bool emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *out)
 {
     struct segment s;
     ref_t chunk = p->again ? p->rec->chunk : 0;
     if (!p->again && c->list.tail != 0)
         chunk = ((struct sendrec *)at(t->a, c->list.tail))->chunk;
-    uint32_t want = p->len - ((p->flags & F_SYN) != 0) - ((p->flags & F_FIN) != 0);
     uint32_t payload = payload_slices(t, c, p, &chunk, out);
-    if (payload < want) {
-        shorten(t, c, p, payload, out, &chunk);
-        payload = p->len;
-    }
+    if (payload < plan_bytes(p) && !shorten(t, c, p, payload, out, &chunk))
+        return false;
+    payload = plan_bytes(p);
+    if (!take_record(t, c, p, chunk))
+        return false;
     fill(t, c, p, payload, &s);
     trace_segment(t, &c->h, TERN_TRACE_SEG_OUT, &s, p->why, p->probe ? 2 : p->again);
     tcp_build(t, &s, payload, out);
-    sent(t, c, p, payload, chunk);
+    sent(t, c, p, payload);
+    return true;
 }
 
 /* One packet of this connection, if it has one to send now. */
@@ -263,8 +282,9 @@ static int tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p = {0};
     if (decide(t, c, &p)) {
-        emit(t, c, &p, out);
-        return 1;
+        if (emit(t, c, &p, out))
+            return 1;
+        p.not_before = t->w->now + MEMORY_RETRY_US;
     }
     timer_window(t, c); /* nothing could go: is it the window? */
     if (p.not_before > t->w->now)

@@ -21,6 +21,9 @@ struct plan {
  * known. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p);
 
+/* How soon to try again when memory was short. */
+#define MEMORY_RETRY_US 10000u
+
 /* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
 uint32_t full_size(const struct tcb *c);
 

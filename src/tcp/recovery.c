@@ -29,9 +29,19 @@ static void leave(struct tern *t, struct tcb *c)
     r->dupacks = 0;
     r->lead = 0;
     r->reno_sacked = 0;
-    r->rescue = r->force = false;
+    r->force = r->partial = false;
     rack_recovered(&c->rack);
     trace_cwnd(t, c, TERN_C_RECOVERED);
+}
+
+/* The window is reduced for all that is in flight now: an ECN echo about it reduces no more (RFC 3168 6.1.2),
+ * and duplicate ACKs below this point prove nothing (RFC 6582 3.2, "recover"). */
+static void reduced(struct tcb *c)
+{
+    c->rec.cwr_point = c->rec.recover = c->snd.nxt;
+    c->rec.cwr_valid = c->rec.recover_valid = true;
+    if (c->opt.ecn)
+        c->snd.cwr = true; /* the peer is told also when the cause was a loss */
 }
 
 /* Before the window is reduced. */
@@ -49,7 +59,8 @@ static void try_undo(struct tern *t, struct tcb *c, const struct acked *a)
     struct undo *u = &c->undo;
     if (!u->valid || (a->dsacked == 0 && !a->eifel))
         return;
-    u->dsacked += a->dsacked;
+    if (seq_ge(a->dsack_left, u->marker))
+        u->dsacked += a->dsacked;
     if (u->resent == 0 || c->list.lost > c->list.retx || (!a->eifel && u->dsacked < u->resent))
         return;
     c->cc.cwnd = max_u32(c->cc.cwnd, u->cwnd);
@@ -70,15 +81,14 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_RECOVERY;
     r->point = c->snd.nxt;
-    r->rescue = false;
     r->force = true;
+    r->partial = false;
     if (why != TERN_C_LOSS_RACK)
         /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
-        sendlist_mark_head_lost(t, &c->list);
+        sendlist_mark_head_lost(t, &c->list, c->snd.mss);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, why, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, why);
-    if (c->opt.ecn)
-        c->snd.cwr = true; /* RFC 3168 6.1.2: told also when the cause was a loss */
+    reduced(c);
 }
 
 /* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC
@@ -132,7 +142,7 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
     if (!duplicate)
         return;
     r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
-    if (r->dupacks >= DUP_THRESH)
+    if (r->dupacks >= DUP_THRESH && !r->recover_valid)
         enter(t, c, TERN_C_LOSS_DUPACK);
 }
 
@@ -149,8 +159,8 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a,
     }
     if (a->bytes > 0) { /* RFC 6582 3.2 step 3 (2): a partial ACK shows the next hole */
         r->reno_sacked -= min_u32(r->reno_sacked, a->bytes > c->snd.mss ? a->bytes - c->snd.mss : 0);
-        r->force = true;
-        sendlist_mark_head_lost(t, &c->list);
+        r->force = r->partial = true;
+        sendlist_mark_head_lost(t, &c->list, c->snd.mss);
         trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_PARTIAL, c->snd.una.v, 0, 0);
     } else if (duplicate) {
         r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
@@ -191,6 +201,8 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint3
 {
     if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
         c->rec.cwr_valid = false;
+    if (c->rec.recover_valid && seq_gt(c->snd.una, c->rec.recover))
+        c->rec.recover_valid = false;
     if (a->bytes > 0 && reneged(t, c))
         believe_reneging(t, c);
     try_undo(t, c, a);
@@ -203,8 +215,8 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint3
     case PHASE_RECOVERY:
         recovery_phase(t, c, a, duplicate);
         break;
-    case PHASE_LOSS:
-        grow(t, c, a->bytes);
+    case PHASE_LOSS: /* RFC 3465 2.3: after a timeout not more than a segment for each ACK */
+        grow(t, c, min_u32(a->bytes, c->snd.mss));
         if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
             leave(t, c);
         else if (c->opt.sack)
@@ -221,8 +233,10 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     if (!again)
         c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd), c->snd.mss);
     c->cc.cwnd = c->snd.mss;
+    reduced(c);
     c->undo.valid = false;
     r->phase = PHASE_LOSS;
+    r->partial = false;
     r->point = c->snd.nxt;
     r->dupacks = 0;
     r->reno_sacked = 0;
@@ -242,9 +256,7 @@ void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight)
         return;
     c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, in_flight, c->snd.mss);
     c->cc.cwnd = c->cc.ssthresh;
-    r->cwr_point = c->snd.nxt;
-    r->cwr_valid = true;
-    c->snd.cwr = true;
+    reduced(c);
     t->w->stats.ecn_echo_in++;
     trace_cwnd(t, c, TERN_C_ECN_ECHO);
 }

@@ -9,7 +9,9 @@
 
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
 {
-    if (c->ack.now_cause == 0 || why != TERN_C_SEND_ACK_NOW)
+    if (c->ack.now_cause == TERN_C_SEND_SYNACK)
+        ; /* nothing is more urgent than our SYN */
+    else if (c->ack.now_cause == 0 || why != TERN_C_SEND_ACK_NOW)
         c->ack.now_cause = (uint16_t)why;
     conn_ready(t, &c->h);
 }
@@ -60,7 +62,7 @@ static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint
 static uint32_t append(struct tern *t, struct tcb *c, const uint8_t *data, uint32_t len)
 {
     struct rcv *r = &c->rcv;
-    uint32_t got = chunkq_append(t->a, &r->q, data, len, r->q.len == 0 ? MEM_CONTROL : MEM_DATA);
+    uint32_t got = chunkq_append(t->a, &r->q, data, len, r->q.len == 0 ? MEM_EDGE : MEM_DATA);
     r->nxt = seq_add(r->nxt, got);
     t->w->stats.copied_bytes += got;
     return got;
@@ -102,7 +104,9 @@ enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s
     seq_t start = seq_max(text, r->nxt);
     seq_t end = seq_min(seq_add(text, s->len), r->adv);
     seq_t fin = seq_add(text, s->len);
-    if ((s->flags & F_FIN) && seq_ge(fin, r->nxt) && seq_lt(fin, r->adv)) {
+    if (r->fin_ooo) /* nothing comes behind a FIN */
+        end = seq_min(end, r->fin);
+    else if ((s->flags & F_FIN) && seq_ge(fin, r->nxt) && seq_lt(fin, r->adv)) {
         r->fin_ooo = true; /* wherever it stands; the eighth step sees whether it is next */
         r->fin = fin;
     }

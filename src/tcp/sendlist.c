@@ -148,6 +148,16 @@ void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint
     r->len += n;
 }
 
+/* The same for numbers that are sent now: only when the last record can stand for them. */
+bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n)
+{
+    struct sendrec *r = rec(t, l->tail);
+    if (r == NULL || !in_network(r))
+        return false;
+    sendlist_extend(t, l, r, n);
+    return true;
+}
+
 static void forget(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
     ref_t me = self(t, r);
@@ -326,11 +336,15 @@ uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t ms
     return 0;
 }
 
-void sendlist_mark_head_lost(struct tern *t, struct sendlist *l)
+/* The first segment, not all of the record that it left with. */
+void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss)
 {
     struct sendrec *r = rec(t, l->head);
-    if (r != NULL && !(r->flags & SR_SACKED))
-        mark_lost(t, l, r);
+    if (r == NULL || (r->flags & SR_SACKED))
+        return;
+    if (r->len > mss + 1) /* a FIN goes with it */
+        sendlist_split(t, l, r, mss);
+    mark_lost(t, l, r);
 }
 
 /* After a timeout (RFC 6298 5.4). `forget_sacks`: the receiver may have reneged (RFC 2018 8). */

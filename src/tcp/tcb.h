@@ -82,7 +82,10 @@ struct halfopen {
     uint32_t rcv_wnd;      /* offered in the SYN+ACK, bytes */
     uint16_t wnd;          /* of the SYN */
     struct agreed opt;
-    uint8_t tries;         /* SYN+ACKs sent */
+    uint8_t tries;         /* SYN+ACKs sent by the timer, the first included */
+    uint8_t sent;          /* all, those for repeated SYNs too */
+    uint16_t challenges;   /* RFC 5961 7, in the present interval */
+    uint64_t challenge_us;
     bool send;             /* a SYN+ACK is due */
     bool challenge;        /* an ACK is due */
     uint8_t why;           /* 0; 1 = repeated by timer */
@@ -170,6 +173,7 @@ struct snd {
     bool urgent;
     bool more;             /* TERN_MORE: hold a small segment */
     bool blocked;          /* a send found no room: WRITABLE when there is */
+    bool narrow;           /* the path's MTU is below what we cut to: DF is left off (RFC 1191 3) */
     bool cwr;              /* CWR on the next new data (RFC 3168 6.1.2) */
     bool limited;          /* the congestion window, not the program, held output back */
     uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none */
@@ -260,11 +264,13 @@ enum recovery_phase { PHASE_OPEN, PHASE_RECOVERY, PHASE_LOSS };
 struct recovery {
     uint8_t phase;
     uint8_t dupacks;       /* duplicate ACKs in a row (no SACK), or with news by SACK */
-    bool rescue;           /* RFC 6675 NextSeg (4) used in this recovery */
     bool force;            /* the next retransmission does not ask pipe (RFC 6675 5 (4.3), RFC 6582 3.2) */
     seq_t point;           /* RecoveryPoint: snd.nxt when it began */
     seq_t cwr_point;       /* ECN: no second reduction before this is acknowledged */
     bool cwr_valid;
+    seq_t recover;         /* RFC 6582: duplicate ACKs at or below prove nothing */
+    bool recover_valid;
+    bool partial;          /* the first partial ACK of this recovery has come */
     uint32_t lead;         /* bytes sent by limited transmit (RFC 3042) */
     uint32_t reno_sacked;  /* without SACK: bytes that duplicate ACKs say have left the network */
     uint64_t delivered;    /* bytes delivered in all */
@@ -285,6 +291,7 @@ struct timers {
     uint64_t life_us;
     uint64_t keep_us;
     uint64_t pace_us;      /* output said "not before" */
+    uint64_t memory_us;    /* a send was refused by memory: look again */
     uint64_t tlp_us;       /* tail loss probe */
     uint64_t reo_us;       /* RACK: when the oldest suspect becomes lost */
     uint64_t stuck_us;     /* since when data waits without progress; 0 = it does not */

@@ -124,7 +124,8 @@ struct acked {
     bool any_retx;        /* one of them had been repeated */
     bool reordered;       /* one of them arrived after others that were sent later (RFC 8985 6.2 step 3) */
     struct delivery once, again; /* the latest-sent of those sent once, and of those repeated */
-    uint32_t dsacked;     /* bytes that the peer says came twice (RFC 2883) */
+    uint32_t dsacked;     /* bytes that the peer says came twice (RFC 2883), */
+    seq_t dsack_left;     /* from here on */
     bool eifel;           /* the echoed timestamp is older than the first retransmission (RFC 3522) */
 };
 void sendlist_init(struct sendlist *l, seq_t iss);
@@ -134,12 +135,13 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
 uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
                                  uint64_t patience, uint64_t *next);
-void sendlist_mark_head_lost(struct tern *t, struct sendlist *l);
+void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
+bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n);
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r);
 void sendlist_clear(struct tern *t, struct sendlist *l);
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
@@ -180,6 +182,7 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
 
 /* timer.c */
+#define MEMORY_LOOK_US 50000u /* how often a connection that waits for memory looks */
 void timer_rearm(struct tern *t, struct tcb *c);
 void timer_fire(struct tern *t, struct conn_head *h);
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
@@ -193,6 +196,7 @@ void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: re
 uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
 uint32_t window_could(const struct tern *t, const struct tcb *c);
 bool window_update_due(struct tern *t, struct tcb *c);
+uint16_t window_field_up(uint32_t wnd, uint8_t shift);
 uint16_t window_field(uint32_t wnd, uint8_t shift);
 
 /* nagle.c */

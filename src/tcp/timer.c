@@ -32,7 +32,8 @@ static void earlier(uint64_t *min, uint64_t deadline)
 /* The user timeout has a deadline of its own when it comes before the next retransmission. */
 static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
 {
-    if (c->tm.stuck_us == 0 || c->set.user_timeout_ms == 0 || c->set.user_timeout_ms == UINT32_MAX)
+    if (c->tm.stuck_us == 0 || c->tm.rexmit == TERN_TIMER_NONE || c->set.user_timeout_ms == 0 ||
+        c->set.user_timeout_ms == UINT32_MAX)
         return 0;
     return max_u64(c->tm.stuck_us + user_limit_us(t, c), c->tm.judged ? c->tm.rexmit_us : 0);
 }
@@ -50,6 +51,7 @@ void timer_rearm(struct tern *t, struct tcb *c)
     earlier(&min, c->tm.pace_us);
     earlier(&min, c->tm.reo_us);
     earlier(&min, c->tm.tlp_us);
+    earlier(&min, c->tm.memory_us);
     earlier(&min, user_deadline(t, c));
     conn_timer(t, &c->h, min);
 }
@@ -84,7 +86,7 @@ void timer_window(struct tern *t, struct tcb *c)
         c->tm.probes = 0;
         c->tm.probe = false;
         if (want == TERN_TIMER_RETRANSMIT)
-            sendlist_mark_head_lost(t, &c->list);
+            sendlist_mark_head_lost(t, &c->list, c->snd.mss);
         conn_ready(t, &c->h);
     }
     if (want != TERN_TIMER_NONE && c->tm.stuck_us == 0)
@@ -122,9 +124,11 @@ void timer_progress(struct tern *t, struct tcb *c)
 {
     c->tm.retries = 0;
     c->tm.judged = false;
-    c->tm.stuck_us = in_flight(c) || waits_to_send(c) ? t->w->now : 0;
+    c->tm.stuck_us = in_flight(c) ? t->w->now : 0;
     if (c->tm.rexmit == TERN_TIMER_PERSIST)
         return; /* timer_window decides */
+    if (in_flight(c) && c->rec.partial && c->tm.rexmit == TERN_TIMER_RETRANSMIT)
+        return; /* RFC 6582 3.2: only the first partial ACK restarts it */
     if (in_flight(c))
         arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
     else if (c->tm.rexmit != TERN_TIMER_NONE)
@@ -236,6 +240,20 @@ static void life_fired(struct tern *t, struct tcb *c)
     tcb_end(t, c, TERN_C_FIN_WAIT_2_TIMEOUT, -TERN_ETIMEDOUT);
 }
 
+/* A send had no memory: WRITABLE when there is some. */
+static void memory_fired(struct tern *t, struct tcb *c)
+{
+    c->tm.memory_us = 0;
+    if (!c->snd.blocked)
+        return;
+    if (arena_room(t->a, MEM_DATA) == 0) {
+        c->tm.memory_us = t->w->now + MEMORY_LOOK_US;
+        return;
+    }
+    c->snd.blocked = false;
+    face_raise(t, &c->h, &c->face, TERN_WRITABLE);
+}
+
 static bool due(uint64_t deadline, uint64_t now) { return deadline != 0 && deadline <= now; }
 
 static void tcb_timer(struct tern *t, struct tcb *c)
@@ -261,6 +279,8 @@ static void tcb_timer(struct tern *t, struct tcb *c)
     }
     if (due(c->tm.reo_us, now) && rack_detect(t, c) > 0)
         recovery_on_lost(t, c, TERN_C_LOSS_RACK);
+    if (due(c->tm.memory_us, now))
+        memory_fired(t, c);
     if (due(c->tm.tlp_us, now))
         tlp_fired(t, c);
     if (due(c->tm.keep_us, now))

@@ -173,7 +173,7 @@ bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out)
     s.flags = F_ACK;
     s.seq = w->snd_nxt;
     s.ack = w->rcv_nxt;
-    s.wnd = window_field(w->rcv_wnd, w->rcv_wscale);
+    s.wnd = window_field_up(w->rcv_wnd, w->rcv_wscale);
     s.opt.ts = w->ts;
     s.opt.ts_val = stamp_now(t, w->ts_offset);
     s.opt.ts_ecr = w->ts_recent;

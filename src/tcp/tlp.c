@@ -43,14 +43,16 @@ void tlp_sent(struct tern *t, struct tcb *c, bool again)
     timer_restart(t, c);
 }
 
-/* RFC 8985 7.4.2: does this ACK tell that the probe repaired a loss? */
+/* RFC 8985 7.4.2: does this ACK tell that the probe repaired a loss? New data as probe needs no judgement. A
+ * repetition was needless when the peer says that it came twice; when more than it is acknowledged and no
+ * such word came, it was needed. */
 bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate)
 {
     struct tlp *p = &c->tlp;
     if (!p->out || seq_lt(s->ack, p->end))
         return false;
-    bool resent = p->resent;
-    bool both = a->dsacked > 0 || (seq_eq(s->ack, p->end) && duplicate);
-    p->out = false;
-    return resent && !both && seq_gt(s->ack, p->end);
+    bool twice = a->dsacked > 0 || (seq_eq(s->ack, p->end) && duplicate);
+    bool beyond = seq_gt(s->ack, p->end);
+    p->out = p->resent && !twice && !beyond;
+    return p->resent && !twice && beyond;
 }

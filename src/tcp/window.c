@@ -62,6 +62,9 @@ bool window_update_due(struct tern *t, struct tcb *c)
     return offered < 2 * max_u32(c->ack.seg, c->snd.mss) || gain >= c->rcv.buffer / 4;
 }
 
+/* For windows that are offered no more: rounding down would take back what was offered (SHLD-14). */
+uint16_t window_field_up(uint32_t wnd, uint8_t shift) { return window_field(wnd + (1u << shift) - 1, shift); }
+
 uint16_t window_field(uint32_t wnd, uint8_t shift)
 {
     uint32_t v = wnd >> shift;

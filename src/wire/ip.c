@@ -39,6 +39,13 @@ uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t pro
     return IP4_HDR;
 }
 
+void ip4_allow_fragments(uint8_t *p)
+{
+    put16(p + 6, (uint16_t)(get16(p + 6) & ~0x4000));
+    put16(p + 10, 0);
+    put16(p + 10, csum_fold(csum_add(0, p, 20)));
+}
+
 /* Offset of the next-header field that names the fragment header: that of the last header before it. */
 static uint32_t last_next6(const uint8_t *p, uint32_t hdr_len)
 {

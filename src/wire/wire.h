@@ -63,6 +63,9 @@ enum tern_cause ip_parse(const uint8_t *p, uint32_t len, struct ip_hdr *out);
 uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl, uint8_t tos,
                  uint32_t payload_len, uint16_t id);
 
+/* Take DF out of an IPv4 header that ip_emit wrote: routers may cut this packet. */
+void ip4_allow_fragments(uint8_t *p);
+
 enum { F_FIN = 1, F_SYN = 2, F_RST = 4, F_PSH = 8, F_ACK = 16, F_URG = 32, F_ECE = 64, F_CWR = 128 };
 
 #define WSCALE_NONE 0xff
@@ -92,6 +95,7 @@ struct segment {
     uint16_t up;            /* urgent pointer field */
     uint8_t flags;          /* F_... */
     uint8_t tos, ttl, link;
+    bool fragments;         /* out: DF is left off (IPv4), the path is narrower than we cut */
     uint16_t gso_size;      /* payload of one original segment when this is a super-segment; 0 = one */
     const uint8_t *data;    /* payload */
     uint32_t len;           /* payload bytes, without SYN and FIN */
