@@ -2,15 +2,19 @@
  * tern_tx. */
 #include "ip/ip.h"
 
+#define ICMP_BYTES 8u     /* header of an echo message */
+#define ECHO_TTL 64
+#define ECHO_MOST 65500u  /* body; a datagram of 64 KiB carries no more */
+
 bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip, const struct icmp_msg *m,
                    uint8_t link)
 {
-    uint32_t hdr = ip->version == 4 ? 28 : 48;
-    if (s->echo_count == IP_ECHOES || m->body_len + hdr > s->links[link].mtu || !ip_valid_peer(s, &ip->src))
+    if (s->echo_count + s->echo_sent == IP_ECHOES || m->body_len > ECHO_MOST || !ip_valid_peer(s, &ip->src))
         return false;
     struct ip_echo *e = &s->echoes[(s->echo_head + s->echo_count) % IP_ECHOES];
     *e = (struct ip_echo){.src = ip->dst, .dst = ip->src, .rest = m->rest, .link = link};
     e->tos = (uint8_t)(ip->tos & ~3);
+    e->id = s->id++;
     chunkq_init(&e->body, 0);
     if (chunkq_append(a, &e->body, m->body, m->body_len, MEM_DATA) < m->body_len) {
         chunkq_clear(a, &e->body);
@@ -21,38 +25,72 @@ bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip,
 }
 
 /* The body lies in pieces, so the checksum is made here and not by icmp_emit. */
-static void emit_header(uint8_t *p, uint8_t version, const struct ip_echo *e, const tern_tx_packet *out)
+static void emit_header(struct arena *a, uint8_t *p, uint8_t version, const struct ip_echo *e,
+                        tern_tx_packet *out)
 {
+    uint32_t got;
     p[0] = version == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
     p[1] = 0;
     put16(p + 2, 0);
     put32(p + 4, e->rest);
-    uint64_t sum = version == 4 ? 0 : csum_pseudo(&e->src, &e->dst, PROTO_ICMP6, 8 + e->body.len);
-    sum = csum_add(sum, p, 8);
-    put16(p + 2, csum_fold(csum_slices(sum, out->slices, out->n_slices)));
+    int n = chunkq_slices(a, &e->body, 0, e->body.len, NULL, out->slices, TERN_TX_SLICES, &got);
+    uint64_t sum = version == 4 ? 0 : csum_pseudo(&e->src, &e->dst, PROTO_ICMP6, ICMP_BYTES + e->body.len);
+    sum = csum_add(sum, p, ICMP_BYTES);
+    put16(p + 2, csum_fold(csum_slices(sum, out->slices, (uint32_t)n)));
 }
 
-/* The body's pages stay until ip_echo_done: the packet points into them. */
+/* How many bytes of the message the next packet carries: all, or what fits into a fragment. */
+static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version)
+{
+    uint32_t room = mtu - (version == 4 ? 20 : 40), message = ICMP_BYTES + e->body.len;
+    if (message <= room)
+        return message;
+    room = (room - (version == 4 ? 0 : 8)) & ~7u;
+    return min_u32(room, message - e->at);
+}
+
+static uint16_t emit_ip(struct ip_state *s, const struct ip_echo *e, uint32_t piece, uint8_t version,
+                        uint8_t *p)
+{
+    uint8_t proto = version == 4 ? PROTO_ICMP : PROTO_ICMP6;
+    uint32_t message = ICMP_BYTES + e->body.len;
+    if (piece == message)
+        return ip_emit(p, &e->src, &e->dst, proto, ECHO_TTL, e->tos, piece, s->id++);
+    return ip_emit_fragment(p, &e->src, &e->dst, proto, ECHO_TTL, e->tos, piece, e->id, e->at,
+                            e->at + piece < message);
+}
+
+/* One packet of the reply at the head; true when it was the last one. */
+static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, tern_tx_packet *out)
+{
+    uint8_t version = tern_ip_is4(&e->dst) ? 4 : 6;
+    uint32_t piece = piece_of(e, s->links[e->link].mtu, version), got = 0;
+    uint32_t head = e->at == 0 ? ICMP_BYTES : 0, from = e->at == 0 ? 0 : e->at - ICMP_BYTES;
+    uint16_t ip_len = emit_ip(s, e, piece, version, out->hdr);
+    if (head > 0)
+        emit_header(a, out->hdr + ip_len, version, e, out);
+    out->n_slices =
+        (uint16_t)chunkq_slices(a, &e->body, from, piece - head, NULL, out->slices, TERN_TX_SLICES, &got);
+    out->link = e->link;
+    out->flags = version == 6 ? TERN_TX_IP6 : 0;
+    out->hdr_len = (uint16_t)(ip_len + head);
+    out->gso_size = out->csum_start = out->csum_offset = 0;
+    out->not_before = 0;
+    out->len = ip_len + piece;
+    e->at += piece;
+    return e->at == ICMP_BYTES + e->body.len;
+}
+
+/* The body's pages stay until ip_echo_done: the packets point into them. */
 bool ip_echo_emit(struct arena *a, struct ip_state *s, tern_tx_packet *out)
 {
     if (s->echo_count == 0)
         return false;
-    struct ip_echo *e = &s->echoes[s->echo_head];
-    uint8_t version = tern_ip_is4(&e->dst) ? 4 : 6;
-    uint8_t proto = version == 4 ? PROTO_ICMP : PROTO_ICMP6;
-    uint32_t body = e->body.len, got = 0;
-    uint16_t ip_len = ip_emit(out->hdr, &e->src, &e->dst, proto, 64, e->tos, 8 + body, s->id++);
-    out->n_slices = (uint16_t)chunkq_slices(a, &e->body, 0, body, NULL, out->slices, TERN_TX_SLICES, &got);
-    emit_header(out->hdr + ip_len, version, e, out);
-    out->link = e->link;
-    out->flags = version == 6 ? TERN_TX_IP6 : 0;
-    out->hdr_len = (uint16_t)(ip_len + 8);
-    out->gso_size = out->csum_start = out->csum_offset = 0;
-    out->not_before = 0;
-    out->len = out->hdr_len + body;
-    s->echo_sent++;
-    s->echo_head = (s->echo_head + 1) % IP_ECHOES;
-    s->echo_count--;
+    if (emit_piece(a, s, &s->echoes[s->echo_head], out)) {
+        s->echo_sent++;
+        s->echo_head = (s->echo_head + 1) % IP_ECHOES;
+        s->echo_count--;
+    }
     return true;
 }
 

@@ -35,6 +35,8 @@ struct ip_echo {
     uint32_t rest;
     uint8_t link;
     uint8_t tos;
+    uint16_t id;       /* of the fragments, when it must be cut (RFC 1122 3.2.2.6) */
+    uint32_t at;       /* bytes of the message already emitted */
     struct chunkq body;
 };
 

@@ -42,8 +42,24 @@ uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t pro
 void ip4_allow_fragments(uint8_t *p)
 {
     put16(p + 6, (uint16_t)(get16(p + 6) & ~0x4000));
-    put16(p + 10, 0);
-    put16(p + 10, csum_fold(csum_add(0, p, 20)));
+    put_csum4(p, IP4_HDR);
+}
+
+uint16_t ip_emit_fragment(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl,
+                          uint8_t tos, uint32_t payload_len, uint16_t id, uint32_t offset, bool more)
+{
+    if (tern_ip_is4(src)) { /* RFC 791 3.1: in units of 8, More Fragments is bit 13 */
+        ip_emit(p, src, dst, proto, ttl, tos, payload_len, id);
+        put16(p + 6, (uint16_t)(offset / 8 | (more ? 0x2000u : 0)));
+        put_csum4(p, IP4_HDR);
+        return IP4_HDR;
+    }
+    ip_emit(p, src, dst, PROTO_FRAGMENT, ttl, tos, payload_len + 8, id);
+    uint8_t *f = p + IP6_HDR; /* RFC 8200 4.5 */
+    f[0] = proto, f[1] = 0;
+    put16(f + 2, (uint16_t)(offset | more));
+    put32(f + 4, id);
+    return IP6_HDR + 8;
 }
 
 /* Offset of the next-header field that names the fragment header: that of the last header before it. */

@@ -63,6 +63,11 @@ enum tern_cause ip_parse(const uint8_t *p, uint32_t len, struct ip_hdr *out);
 uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl, uint8_t tos,
                  uint32_t payload_len, uint16_t id);
 
+/* The same for one fragment of a datagram: `payload_len` bytes at `offset` (a multiple of 8), more to follow
+ * or not. IPv6 gets its fragment header: 48 bytes. */
+uint16_t ip_emit_fragment(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl,
+                          uint8_t tos, uint32_t payload_len, uint16_t id, uint32_t offset, bool more);
+
 /* Take DF out of an IPv4 header that ip_emit wrote: routers may cut this packet. */
 void ip4_allow_fragments(uint8_t *p);
 
