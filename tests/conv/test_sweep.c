@@ -51,6 +51,7 @@ static struct pair_config mix_pair(struct draws *d, uint64_t seed)
     c.reorder_ppm = draw(d, 2) ? draw(d, 100000) : 0;
     c.reorder_us = 1 + draw(d, 20000);
     c.duplicate_ppm = draw(d, 3) ? 0 : draw(d, 50000);
+    c.memory = draw(d, 4) ? 0 : tern_min_size(&c.stack[A]) + tern_min_size(&c.stack[B]) + (128u << 10);
     c.start = 1 + (uint64_t)draw(d, 0x7fffffff) * 9;
     return c;
 }

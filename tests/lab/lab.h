@@ -9,7 +9,7 @@
  *     accept
  *     send 100 -> 100
  *     > PA 1:101(100) ack 1
- *     +200ms > PA 1:101(100) ack 1             ... comes 200 ms after the line before (1 ms, 1 % more or less)
+ *     +200ms > PA 1:101(100) ack 1             ... comes 200 ms after the line before (1 ms, 1 % off)
  *     +1..3s > A 1                             ... comes at some time from 1 to 3 s after it
  *     +any > R 1                               ... comes some time
  *     +5s > none                               ... nothing comes for 5 s

@@ -134,7 +134,8 @@ static void leaves(struct pair *p, int from, const tern_tx_packet *pkt)
         tcp_parse(&ip, !p->cfg.unchecked, &s) != TERN_CAUSE_NONE)
         pair_fail(p, "%c sent a packet that is not well-formed", "AB"[from]);
     e->segments++;
-    e->resets += (s.flags & F_RST) != 0;
+    /* what comes late to a connection that is CLOSED draws a RST by right */
+    e->resets += (s.flags & F_RST) && pair_state(p, from) != TERN_CLOSED;
     e->first_out = e->first_out ? e->first_out : p->now;
     e->last_out = p->now;
     p->sent++;
@@ -364,7 +365,8 @@ static void check_dead(struct pair *p, int i)
         v.fragments || v.replies || tern_next_deadline(p->e[i].t) != LAB_NEVER)
         pair_fail(
             p,
-            "alive on %c: %u listeners %u half-open %u tcbs %u TIME_WAIT %u chunks %u records %u ranges %u timers",
+            "alive on %c: %u listeners %u half-open %u tcbs %u TIME_WAIT %u chunks %u records %u ranges "
+            "%u timers",
             "AB"[i], v.listeners, v.halfopen, v.tcbs, v.timewait, v.chunks, v.sendrecs, v.ranges, v.timers);
 }
 
