@@ -20,16 +20,16 @@ def causes():
 
 
 def edges():
-    text = re.sub(r'/\*.*?\*/', '', (ROOT / 'src/tcp/state.def').read_text(), flags=re.S)
-    macro = re.search(r'#define EDGE_SYNC\(cause\)(.*?)\n(?=EDGE_SYNC)', text, re.S)
-    each = re.findall(r'EDGE\(cause, (\w+), (\w+)\)', macro.group(1))
-    rest = text.replace(macro.group(0), '')
-    for line in rest.splitlines():
-        if match := re.match(r'EDGE\((\w+), (\w+), (\w+)\)', line):
+    text = re.sub(r'/\*.*?\*/', '', (ROOT / 'src/tcp/state.def').read_text(), flags=re.S).replace('\\\n', ' ')
+    macros = {}
+    for line in text.splitlines():
+        if match := re.match(r'#define (\w+)\(cause\)(.*)', line):
+            macros[match.group(1)] = re.findall(r'EDGE\(cause, (\w+), (\w+)\)', match.group(2))
+        elif match := re.match(r'EDGE\((\w+), (\w+), (\w+)\)', line):
             yield match.groups()
-        elif match := re.match(r'EDGE_SYNC\((\w+)\)', line):
-            for start, end in each:
-                yield match.group(1), start, end
+        elif match := re.match(r'(EDGE_\w+)\((\w+)\)', line):
+            for start, end in macros[match.group(1)]:
+                yield match.group(2), start, end
 
 
 def diagram(table):
