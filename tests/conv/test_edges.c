@@ -28,7 +28,10 @@ static enum lab_place place_of(enum tern_state s)
     return places[s];
 }
 
-static void reach(struct lab *l, enum tern_state s) { lab_reach(l, place_of(s), true); }
+static void reach(struct lab *l, enum tern_state s)
+{
+    lab_reach(l, place_of(s), true);
+}
 
 /* RCV.NXT and SND.NXT of such a connection, relative. */
 static unsigned rcv_nxt(enum tern_state s)

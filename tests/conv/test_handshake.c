@@ -306,6 +306,93 @@ static void answers_from_the_address_asked(void **state)
     lab_end(l);
 }
 
+/* Options are agreed in a simultaneous open too: both SYNs carried them. */
+static void simultaneous_open_with_options(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0 <mss 1460,sackOK,ts,wscale *>\n"
+            "< S 0 win 65535 <mss 1200,sackOK,ts 100,wscale 3>\n"
+            "> SA 0 ack 1 <mss 1460,sackOK,ts ecr 100,wscale *>\n"
+            "< SA 0 ack 1 win 65535 <mss 1200,sackOK,ts 101,wscale 3>\n"
+            "> A 1 ack 1 <ts>\n"
+            "= ESTABLISHED\n"
+            "? mss 1188\n"
+            "? snd_wscale 3\n"
+            "? sack 1\n"
+            "? timestamps 1\n"
+            "? snd_wnd 65535\n" /* the windows of SYNs are not scaled */
+            "< A 1 ack 1 win 80000\n"
+            "? snd_wnd 80000");
+    lab_end(l);
+}
+
+/* Our third segment is lost: the peer repeats its SYN+ACK and gets it again; or the peer, passive here, is
+ * answered by data. */
+static void third_segment_lost(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "+1s < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "+2s < SA 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED");
+    lab_end(l);
+    l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "+1s > SA 0 ack 1\n"
+            "+100ms < S 0 win 65535 <mss 1460>\n" /* ours was lost */
+            "> SA 0 ack 1\n"
+            "< PA 1:11(10) ack 1\n"
+            "+0..500ms > A 1 ack 11\n"
+            "accept\n"
+            "recv 10");
+    assert_int_equal(lab_live(l).halfopen, 0);
+    lab_end(l);
+}
+
+/* The accept queue is full when the last ACK comes: silence; the SYN+ACK is repeated, and its ACK opens once
+ * there is room. */
+static void accept_queue_full(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_endpoint any = {.port = 80};
+    assert_int_equal(tern_listen(l->t, &any, 1, &l->listener), 0);
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1");
+    assert_int_equal(lab_live(l).tcbs, 1);
+    TALK(l, "1< S 0 win 65535 <mss 1460>");
+    bool answered =
+        lab_pending(l) > 0; /* silence to the SYN, or to the ACK: either is allowed, a RST never */
+    lab_forget(l);
+    TALK(l, "1< A 1 ack 1\n"
+            "1< PA 1:11(10) ack 1");
+    const struct lab_out *o;
+    while ((o = lab_next(l)) != NULL)
+        assert_true(!(o->seg.flags & F_RST) || !answered);
+    TALK(l, "accept");
+    if (answered) {
+        TALK(l, "1 +any > SA 0 ack 1\n");
+    } else {
+        TALK(l, "+1s forget\n"
+                "1< S 0 win 65535 <mss 1460>\n"
+                "1> SA 0 ack 1");
+    }
+    TALK(l, "1< PA 1:11(10) ack 1\n"
+            "1 accept\n"
+            "1 recv 10\n"
+            "1= ESTABLISHED");
+    lab_forget(l);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +415,9 @@ int main(void)
         LAB_TEST(listen_beside_opening),
         LAB_TEST(local_address_is_used),
         LAB_TEST(answers_from_the_address_asked),
+        LAB_TEST(simultaneous_open_with_options),
+        LAB_TEST(third_segment_lost),
+        LAB_TEST(accept_queue_full),
     };
     return LAB_MAIN(tests);
 }

@@ -168,6 +168,55 @@ static void too_big_is_no_abort(void **state)
     }
 }
 
+/* RFC 1191, RFC 8201: a smaller path: what was in flight is sent again in smaller pieces at once, and so is
+ * what follows. */
+static void smaller_path(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    uint32_t largest = v4 ? 1360 : 1340;
+    TALK(l, "send 4380\n"
+            "forget");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1400, 1);
+    const struct lab_out *o = lab_next(l);
+    assert_non_null(o);
+    assert_int_equal(o->seg.seq.v - l->flow[0].iss, 1);
+    assert_int_equal(o->seg.len, largest);
+    uint32_t end = 1;
+    for (int i = 0; i < 20 && end < 8761; i++) {
+        end = o && o->seg.seq.v - l->flow[0].iss == end ? end + o->seg.len : end;
+        while ((o = lab_next(l)) != NULL) {
+            assert_true(o->seg.len <= largest);
+            end = o->seg.seq.v - l->flow[0].iss == end ? end + o->seg.len : end;
+        }
+        TALKF(l, "< A 1 ack %u", end);
+        if (i == 0)
+            TALK(l, "send 4380");
+        o = lab_next(l);
+    }
+    TALK(l, "? send_unacked 0\n"
+            "= ESTABLISHED\n"
+            "? timeouts 0");
+    lab_end(l);
+}
+
+/* Never larger than before, and not on the word of a segment that is not in flight. */
+static void no_larger_path(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    TALK(l, "send 1460\n"
+            "forget");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 9000, 1);
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1400, 5000);
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1400, 0);
+    TALK(l, "? mss 1460\n"
+            "> none");
+    lab_end(l);
+}
+
 /* An error about no connection of ours, an error about an error, a cut one: nothing happens. */
 static void strangers(void **state)
 {
@@ -211,6 +260,8 @@ int main(void)
         LAB_TEST(too_big_is_no_abort),
         LAB_TEST(strangers),
         LAB_TEST(half_open),
+        LAB_TEST(smaller_path),
+        LAB_TEST(no_larger_path),
     };
     return LAB_MAIN(tests);
 }

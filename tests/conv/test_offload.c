@@ -1,6 +1,8 @@
 /* Super-segments both ways, checksums left to the link, and segments joined in a batch (link.h). */
 #include "lab/lab.h"
 
+#include <tern/host.h>
+
 static struct lab *with_gso(void **state, const char *opts)
 {
     struct lab_config cfg = {.gso_max = 65000, .tx_csum = true};
@@ -191,6 +193,70 @@ static void end_in_a_batch(void **state)
     lab_end(l);
 }
 
+/* MUST-62: the urgent pointer counts from each segment's own number, and a link repeats the header as it is:
+ * so urgent data leaves in single segments. */
+static void urgent_is_not_cut(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 2500 urg\n"
+            "> UA 1:1001(1000) ack 1 urg 2500\n"
+            "> UA 1001:2001(1000) ack 1 urg 1500\n"
+            "> UPA 2001:2501(500) ack 1 urg 500\n"
+            "< A 1 ack 2501\n"
+            "send 3000\n"
+            "> PA 2501:5501(3000) ack 1");
+    lab_end(l);
+}
+
+/* --- a super-segment cut by the house's own knife (host.h, tern_segment) is what the wire would have carried
+ * --- */
+
+struct cut {
+    struct lab *l;
+    unsigned n;
+    uint32_t next;
+    uint8_t flags_before;
+    bool fin, cwr;
+};
+
+static void one_piece(void *ctx, const uint8_t *pkt, uint32_t len)
+{
+    struct cut *c = ctx;
+    struct ip_hdr ip;
+    struct segment s;
+    assert_true(len <= c->l->cfg.mtu);
+    assert_int_equal(ip_parse(pkt, len, &ip), TERN_CAUSE_NONE);
+    assert_int_equal(tcp_parse(&ip, true, &s), TERN_CAUSE_NONE);
+    assert_int_equal(s.seq.v - c->l->flow[0].iss, c->next);
+    assert_false(c->flags_before & (F_FIN | F_PSH)); /* on the last piece only */
+    assert_true(c->n == 0 || !(s.flags & F_CWR));    /* RFC 3168 6.1.2: on the first */
+    for (uint32_t i = 0; i < s.len; i++)
+        assert_int_equal(s.data[i], lab_byte(false, c->next - 1 + i));
+    c->flags_before = s.flags;
+    c->next += s.len;
+    c->fin |= (s.flags & F_FIN) != 0;
+    c->cwr |= (s.flags & F_CWR) != 0;
+    c->n++;
+}
+
+static void cut_into_pieces(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    struct cut c = {.l = l, .next = 1};
+    tern_tx_packet pkt;
+    uint8_t data[9500];
+    for (uint32_t i = 0; i < sizeof(data); i++)
+        data[i] = lab_byte(false, i);
+    assert_int_equal(tern_send(l->t, l->flow[0].h, data, sizeof(data), TERN_MORE), sizeof(data));
+    assert_int_equal(tern_shutdown(l->t, l->flow[0].h), 0);
+    while (tern_tx(l->t, l->now, &pkt, 1) == 1)
+        tern_segment(&pkt, one_piece, &c);
+    assert_int_equal(c.n, 10);
+    assert_int_equal(c.next, 9501);
+    assert_true(c.fin);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +270,8 @@ int main(void)
         LAB_TEST(joined_in_a_batch),
         LAB_TEST(two_connections_in_a_batch),
         LAB_TEST(end_in_a_batch),
+        LAB_TEST(urgent_is_not_cut),
+        LAB_TEST(cut_into_pieces),
     };
     return LAB_MAIN(tests);
 }

@@ -246,6 +246,70 @@ static void many(void **state)
     lab_end(l);
 }
 
+/* RFC 6191 2, the whole table: did the old connection have timestamps, does the SYN, is it newer, is its
+ * number higher. */
+static void rfc_6191_table(void **state)
+{
+    static const struct {
+        bool old_ts, new_ts;
+        int newer;   /* of the SYN's timestamp: -1, 0, 1 */
+        bool higher; /* its sequence number */
+        bool accept;
+    } rows[] = {
+        {true, true, 1, true, true},   {true, true, 1, false, true},   {true, true, 0, true, true},
+        {true, true, 0, false, false}, {true, true, -1, true, false},  {true, true, -1, false, false},
+        {true, false, 0, true, true},  {true, false, 0, false, false}, {false, true, 0, true, true},
+        {false, true, 0, false, true}, {false, false, 0, true, true},  {false, false, 0, false, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        for (int keep = 0; keep < 2; keep++) {
+            struct lab *l = waiting(state, keep, rows[i].old_ts ? "mss 1460,ts" : "mss 1460");
+            uint32_t last_ts = (uint32_t)(l->now / 1000); /* of the peer's FIN */
+            tern_endpoint any = {.port = l->flow[0].local.port};
+            assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+            lab_run(l, 2 * SEC);
+            TALKF(l, "reborn %d", rows[i].higher ? 5000 : -5000);
+            char opts[64] = "mss 1460", line[128];
+            if (rows[i].new_ts)
+                snprintf(opts, sizeof(opts), "mss 1460,ts %u", last_ts + (uint32_t)rows[i].newer);
+            snprintf(line, sizeof(line), "< S 0 win 65535 <%s>", opts);
+            TALK(l, line);
+            const struct lab_out *o = lab_next(l);
+            bool accepted = o && (o->seg.flags & F_SYN);
+            if (accepted != rows[i].accept)
+                lab_fail(l, "row %zu of RFC 6191: the SYN is %s", i, accepted ? "accepted" : "refused");
+            lab_end(l);
+        }
+}
+
+/* The handle is released in the middle: the rest of the time goes on, it does not begin anew. */
+static void released_in_the_middle(void **state)
+{
+    struct lab *l = waiting(state, true, "mss 1460");
+    TALK(l, "+40s close\n"
+            "= TIME_WAIT\n"
+            "+19s = TIME_WAIT\n"
+            "+2s = CLOSED");
+    lab_end(l);
+}
+
+/* Bytes still unread when TIME_WAIT begins can be read during it and after it. */
+static void unread_bytes(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    TALK(l, "shutdown\n"
+            "> FA 1 ack 1\n"
+            "< FPA 1:101(100) ack 2\n"
+            "> A 2 ack 102\n"
+            "= TIME_WAIT\n"
+            "recv 40\n"
+            "+70s = CLOSED\n"
+            "recv 100 -> 60\n"
+            "recv 100 -> 0");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +326,9 @@ int main(void)
         LAB_TEST(older_timestamp),
         LAB_TEST(own_connect_is_refused),
         LAB_TEST(many),
+        LAB_TEST(rfc_6191_table),
+        LAB_TEST(released_in_the_middle),
+        LAB_TEST(unread_bytes),
     };
     return LAB_MAIN(tests);
 }

@@ -173,6 +173,71 @@ static void left_edge_is_always_taken(void **state)
     lab_end(l);
 }
 
+/* 3.10.7.4 first: what lies beyond the window is trimmed, SYN and FIN included: a FIN behind the edge has not
+ * come. */
+static void fin_beyond_the_edge(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 4096}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< A 1:1461(1460) ack 1\n"
+            "< A 1461:2921(1460) ack 1\n"
+            "< FPA 2921:4197(1276) ack 1\n"
+            "+1s forget\n"
+            "= ESTABLISHED\n"
+            "recv 5000 -> 4096\n"
+            "forget\n"
+            "< FPA 4097:4197(100) ack 1\n"
+            "> A 1 ack 4198\n"
+            "= CLOSE_WAIT\n"
+            "recv 1000 -> 100\n"
+            "recv 1000 -> 0");
+    lab_end(l);
+}
+
+/* A FIN just at the edge: all data fits and the FIN needs a number of its own, which a shut window does not
+ * have. */
+static void fin_at_the_edge(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 4096}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1024");
+    for (int i = 0; i < 4; i++)
+        TALKF(l, "< A %d:%d(1024) ack 1\n+200ms forget", 1 + i * 1024, 1025 + i * 1024);
+    TALK(l, "< FA 4097 ack 1\n"
+            "= ESTABLISHED\n"
+            "forget\n"
+            "recv 5000 -> 4096\n"
+            "forget\n"
+            "+1s < FA 4097 ack 1\n"
+            "> A 1 ack 4098\n"
+            "= CLOSE_WAIT\n"
+            "recv 1 -> 0");
+    lab_end(l);
+}
+
+/* The peer opens with a window of zero: nothing is sent into it, it is probed, and it opens. */
+static void zero_in_the_syn(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+10ms < SA 0 ack 1 win 0 <mss 1000>\n"
+            "> A 1 ack 1\n"
+            "send 1500\n"
+            "> none\n"
+            "+200..1500ms > A 1:2(1) ack 1\n"
+            "< A 1 ack 1 win 0\n"
+            "+any > A 1:2(1) ack 1\n"
+            "< A 1 ack 1 win 5000\n");
+    const struct lab_out *o;
+    uint32_t end = 1;
+    while ((o = lab_next(l)) != NULL)
+        end = o->seg.seq.v - l->flow[0].iss + o->seg.len;
+    assert_int_equal(end, 1501);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +250,9 @@ int main(void)
         LAB_TEST(overlapping_the_left),
         LAB_TEST(overlapping_pieces),
         LAB_TEST(left_edge_is_always_taken),
+        LAB_TEST(fin_beyond_the_edge),
+        LAB_TEST(fin_at_the_edge),
+        LAB_TEST(zero_in_the_syn),
     };
     return LAB_MAIN(tests);
 }
