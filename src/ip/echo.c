@@ -49,13 +49,13 @@ static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version)
     return min_u32(room, message - e->at);
 }
 
-static uint16_t emit_ip(struct ip_state *s, const struct ip_echo *e, uint32_t piece, uint8_t version,
+static uint16_t emit_ip(const struct ip_echo *e, uint32_t piece, uint8_t version,
                         uint8_t *p)
 {
     uint8_t proto = version == 4 ? PROTO_ICMP : PROTO_ICMP6;
     uint32_t message = ICMP_BYTES + e->body.len;
     if (piece == message)
-        return ip_emit(p, &e->src, &e->dst, proto, ECHO_TTL, e->tos, piece, s->id++);
+        return ip_emit(p, &e->src, &e->dst, proto, ECHO_TTL, e->tos, piece, 0);
     return ip_emit_fragment(p, &e->src, &e->dst, proto, ECHO_TTL, e->tos, piece, e->id, e->at,
                             e->at + piece < message);
 }
@@ -66,7 +66,7 @@ static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, t
     uint8_t version = tern_ip_is4(&e->dst) ? 4 : 6;
     uint32_t piece = piece_of(e, s->links[e->link].mtu, version), got = 0;
     uint32_t head = e->at == 0 ? ICMP_BYTES : 0, from = e->at == 0 ? 0 : e->at - ICMP_BYTES;
-    uint16_t ip_len = emit_ip(s, e, piece, version, out->hdr);
+    uint16_t ip_len = emit_ip(e, piece, version, out->hdr);
     if (head > 0)
         emit_header(a, out->hdr + ip_len, version, e, out);
     out->n_slices =

@@ -1,9 +1,11 @@
 /* ip.c - links, addresses and routes: small arrays, searched in order. */
 #include "ip/ip.h"
 
+#define GSO_MOST 65455u /* beside the longest IPv4 and TCP headers in 65535 bytes */
+
 int ip_link_add(struct ip_state *s, const tern_link_info *info)
 {
-    if (info->mtu < 576 || info->mtu > 65535 || info->gso_max > 65495)
+    if (info->mtu < 576 || info->mtu > 65535 || info->gso_max > GSO_MOST)
         return -TERN_EINVAL;
     if (s->n_links + 1 >= IP_LINKS)
         return -TERN_ENOMEM;

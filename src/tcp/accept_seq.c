@@ -65,6 +65,15 @@ static bool ack_counts(const struct rcv *r, const struct segment *s)
     return seq_eq(seq_add(s->seq, max_u32(seg_len(s), 1)), r->nxt);
 }
 
+/* A peer that repeats data needs the answer, always; an empty segment may be such an answer itself. */
+static void owe_answer(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (seg_len(s) == 0)
+        challenge(t, c, TERN_C_SEND_ACK_OLD);
+    else
+        recv_ack_now(t, c, TERN_C_SEND_ACK_OLD);
+}
+
 static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct segment *s,
                                      enum seq_verdict *verdict)
 {
@@ -77,10 +86,7 @@ static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct
     }
     if ((s->flags & F_ACK) && ack_counts(&c->rcv, s))
         *verdict = SEQ_OLD_ACK;
-    if (seg_len(s) == 0)
-        challenge(t, c, TERN_C_SEND_ACK_OLD);
-    else
-        recv_ack_now(t, c, TERN_C_SEND_ACK_OLD); /* the peer repeats data: it needs the answer, always */
+    owe_answer(t, c, s);
     if (rcv_wnd(&c->rcv) == 0 && seq_eq(s->seq, c->rcv.nxt))
         return TERN_C_WINDOW_PROBE;
     return seq_lt(s->seq, c->rcv.nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND;
@@ -93,7 +99,7 @@ enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *
         if (c->opt.ts && !s->opt.ts && !(s->flags & F_SYN))
             return TERN_C_TS_MISSING; /* RFC 7323 3.2: dropped in silence */
         if (!accept_paws(c, s, t->w->now)) {
-            recv_ack_now(t, c, TERN_C_SEND_ACK_OLD); /* RFC 7323 5.3 R1 */
+            owe_answer(t, c, s); /* RFC 7323 5.3 R1 */
             return TERN_C_PAWS;
         }
     }

@@ -81,7 +81,7 @@ static uint32_t take_sacks(struct tern *t, struct tcb *c, const struct segment *
     for (uint8_t i = 0; i < n; i++)
         if (seq_lt(blocks[i].left, blocks[i].right) && seq_gt(blocks[i].left, c->snd.una) &&
             seq_le(blocks[i].right, c->snd.nxt))
-            news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, a);
+            news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, c->snd.mss, a);
     return news;
 }
 
@@ -90,8 +90,8 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
 {
     struct snd *n = &c->snd;
     sendlist_ack(t, &c->list, ack, a);
-    if (seq_eq(n->una, n->iss))
-        a->bytes--; /* the SYN is no data: it makes no window grow (RFC 5681 3.1) */
+    if (!n->syn_acked)
+        a->bytes--, n->syn_acked = true; /* the SYN is no data: it makes no window grow (RFC 5681 3.1) */
     n->una = ack;
     if (n->fin_sent && seq_gt(ack, snd_end(n)))
         n->fin_acked = true;

@@ -32,7 +32,7 @@ static void check_snd(const struct tcb *c)
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
         return;
     ASSERT(seq_le(s->una, s->nxt)); /* 1 */
-    seq_t first = seq_eq(s->una, s->iss) ? seq_add(s->iss, 1) : s->una;
+    seq_t first = !s->syn_acked ? seq_add(s->iss, 1) : s->una;
     if (!s->fin_acked)
         ASSERT(s->q.pos == first.v);
     ASSERT(!s->fin_sent || s->fin_queued); /* 7 */

@@ -45,13 +45,13 @@ static uint32_t usable_window(const struct snd *s)
 
 static bool fin_follows(const struct tcb *c, seq_t end)
 {
-    return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && !seq_eq(c->snd.una, c->snd.iss);
+    return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && c->snd.syn_acked;
 }
 
 /* SYN or, when the peer's has come before ours left, SYN+ACK: first time. */
 static bool decide_syn(struct tcb *c, struct plan *p)
 {
-    if (!seq_eq(c->snd.nxt, c->snd.iss))
+    if (c->snd.syn_acked || !seq_eq(c->snd.nxt, c->snd.iss))
         return false;
     *p = (struct plan){.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
     if (c->h.state != TERN_SYN_SENT)
@@ -81,7 +81,7 @@ static enum tern_cause again_cause(const struct tcb *c)
 static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_t limit, enum tern_cause why,
                        struct plan *p)
 {
-    bool syn = seq_eq(r->start, c->snd.iss) && seq_eq(c->snd.una, c->snd.iss);
+    bool syn = seq_eq(r->start, c->snd.iss) && !c->snd.syn_acked;
     bool fin = c->snd.fin_sent && seq_gt(seq_add(r->start, r->len), snd_end(&c->snd));
     uint32_t bytes = r->len - syn - fin;
     if (bytes > max_u32(limit, 1)) {
@@ -102,7 +102,7 @@ static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
 {
     struct snd *n = &c->snd;
     uint32_t full = full_size(c);
-    if (c->list.count != 1 || r->len >= full || n->fin_sent || !synchronized(c) || seq_eq(n->una, n->iss))
+    if (c->list.count != 1 || r->len >= full || n->fin_sent || !synchronized(c) || !n->syn_acked)
         return;
     uint32_t more = min_u32(min_u32(snd_unsent(n), usable_window(n)), full - r->len);
     bool fin = fin_follows(c, seq_add(n->nxt, more)) && usable_window(n) > more;
@@ -123,7 +123,7 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
         return false;
     grow_again(t, c, r);
     uint32_t full = full_size(c), room = cwnd_room(c);
-    bool syn = !synchronized(c) || seq_eq(c->snd.una, c->snd.iss);
+    bool syn = !synchronized(c) || !c->snd.syn_acked;
     if (!c->rec.force && !syn && room < min_u32(full, r->len))
         return false;
     uint32_t limit =
@@ -185,7 +185,7 @@ static bool may_send_data(const struct tcb *c)
     case TERN_CLOSING:
     case TERN_LAST_ACK:
         /* queued before the handshake ended: after it */
-        return !seq_eq(c->snd.una, c->snd.iss) || c->snd.q.len == 0;
+        return c->snd.syn_acked || c->snd.q.len == 0;
     default:
         return false;
     }

@@ -51,6 +51,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
         c->cc.cwnd = c->snd.mss; /* RFC 6928 2: more than one SYN lost means one segment */
     sendlist_ack(t, &c->list, s->ack, &a);
     c->snd.una = s->ack;
+    c->snd.syn_acked = true;
     take_window(c, s);
     state_change(t, &c->h, TERN_C_SYNACK_RCVD, TERN_ESTABLISHED);
     timer_progress(t, c);

@@ -83,6 +83,7 @@ static void check_fin(struct tern *t, struct tcb *c)
     c->rcv.nxt = seq_add(c->rcv.nxt, 1);
     c->rcv.adv = seq_max(c->rcv.adv, c->rcv.nxt);
     c->rcv.fin_rcvd = true;
+    reasm_clear(t, &c->rcv); /* nothing comes behind a FIN */
     c->rcv.fin_us = t->w->now;
     recv_ack_now(t, c, TERN_C_SEND_ACK_FIN);
     face_raise(t, &c->h, &c->face, TERN_READABLE | TERN_PEER_CLOSED);
@@ -156,7 +157,7 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
  * counts. */
 static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
 {
-    return seq_eq(c->snd.una, c->snd.iss) &&
+    return !c->snd.syn_acked &&
            (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) && seq_eq(s->seq, c->rcv.irs) &&
            seq_gt(s->ack, c->snd.una) && seq_le(s->ack, c->snd.nxt);
 }

@@ -13,10 +13,16 @@ static struct range *range_at(struct tern *t, ref_t r) { return r == 0 ? NULL : 
 static seq_t range_start(const struct range *g) { return seq(g->q.pos); }
 static seq_t range_end(const struct range *g) { return seq(g->q.pos + g->q.len); }
 
+/* Each range takes a page at least, so their number is bounded by what the window promises. */
+static uint32_t ranges_max(struct tern *t, const struct rcv *r)
+{
+    return max_u32(8, r->buffer >> t->a->page_shift);
+}
+
 /* A new range behind `prev` (NULL: first). */
 static struct range *range_new(struct tern *t, struct rcv *r, struct range *prev, seq_t start)
 {
-    ref_t me = pool_get(t->a, &t->w->ranges, MEM_OOO);
+    ref_t me = r->ooo_count < ranges_max(t, r) ? pool_get(t->a, &t->w->ranges, MEM_OOO) : 0;
     if (me == 0)
         return NULL;
     struct range *g = range_at(t, me);

@@ -75,17 +75,34 @@ static void deliver(struct tern *t, struct tcb *c, uint32_t bytes)
     face_raise(t, &c->h, &c->face, TERN_READABLE);
 }
 
+/* Bytes of [RCV.NXT, RCV.NXT + len) before the first range: what came first stays, so that nothing that was
+ * SACKed changes. */
+static uint32_t before_ranges(struct tern *t, const struct rcv *r, uint32_t len)
+{
+    if (r->ooo == 0)
+        return len;
+    const struct range *first = at(t->a, r->ooo);
+    return min_u32(len, seq_span(r->nxt, seq(first->q.pos)));
+}
+
 static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segment *s, const uint8_t *data,
                                 uint32_t len)
 {
-    bool gap = c->rcv.ooo != 0;
-    uint32_t got = append(t, c, data, len);
-    uint32_t pulled = got == len && gap ? reasm_pull(t, &c->rcv) : 0;
-    if (got + pulled > 0) {
-        owe_ack(t, c, s, got + pulled, gap);
-        deliver(t, c, got + pulled);
+    struct rcv *r = &c->rcv;
+    bool gap = r->ooo != 0, all = true;
+    seq_t start = r->nxt, end = seq_add(r->nxt, len);
+    while (all && seq_lt(r->nxt, end)) {
+        uint32_t piece = before_ranges(t, r, seq_span(r->nxt, end));
+        all = append(t, c, data + seq_span(start, r->nxt), piece) == piece;
+        if (all && gap)
+            reasm_pull(t, r);
     }
-    return got == len ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
+    uint32_t got = seq_span(start, r->nxt);
+    if (got > 0) {
+        owe_ack(t, c, s, got, gap);
+        deliver(t, c, got);
+    }
+    return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
 }
 
 /* SHLD-3, RFC 2525 2.17: nobody will read this any more. */

@@ -268,19 +268,37 @@ static void mark_sacked(struct tern *t, struct sendlist *l, struct sendrec *r, s
         l->high = self(t, r);
 }
 
+/* Cut a record so that the part inside left..right stands alone: at segment boundaries only, since a receiver
+ * holds whole segments, and one that reports single bytes (CVE-2019-11477) would have us keep a record for
+ * each. NULL: nothing of it is wholly inside, or no memory. */
+static struct sendrec *cut_out(struct tern *t, struct sendlist *l, struct sendrec *r, seq_t left, seq_t right,
+                               uint32_t mss)
+{
+    if (seq_lt(r->start, left)) {
+        uint32_t before = (seq_span(r->start, left) + mss - 1) / mss * mss;
+        if (before >= r->len || (r = sendlist_split(t, l, r, before)) == NULL)
+            return NULL;
+    }
+    if (seq_gt(rec_end(r), right)) {
+        uint32_t keep = seq_gt(right, r->start) ? seq_span(r->start, right) / mss * mss : 0;
+        if (keep == 0 || sendlist_split(t, l, r, keep) == NULL)
+            return NULL;
+    }
+    return r;
+}
+
 /* RFC 6675 Update(): the peer holds left..right. Returns the bytes that are news. */
-uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out)
+uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
+                       struct acked *out)
 {
     uint32_t news = 0;
     struct sendrec *r = sendlist_find(t, l, left);
     while (r != NULL && seq_lt(r->start, right)) {
-        if (!(r->flags & SR_SACKED)) {
-            if (seq_lt(r->start, left) && (r = sendlist_split(t, l, r, seq_span(r->start, left))) == NULL)
-                return news;
-            if (seq_gt(rec_end(r), right) && sendlist_split(t, l, r, seq_span(r->start, right)) == NULL)
-                return news;
-            news += r->len;
-            mark_sacked(t, l, r, out);
+        struct sendrec *part = r->flags & SR_SACKED ? NULL : cut_out(t, l, r, left, right, mss);
+        if (part != NULL) {
+            news += part->len;
+            mark_sacked(t, l, part, out);
+            r = part;
         }
         l->hint = self(t, r);
         r = rec(t, r->next);

@@ -127,7 +127,7 @@ struct rcv {
     uint32_t buffer;       /* limit of unread bytes, and of the window */
     struct chunkq q;       /* in order, unread */
     ref_t ooo, ooo_tail;   /* ranges above nxt, lowest first */
-    uint32_t ooo_bytes, ooo_pages, ooo_count;
+    uint32_t ooo_bytes, ooo_count;
     uint32_t stamp;        /* for range.stamp */
     seq_t fin;             /* sequence number of a FIN that came out of order; valid while fin_ooo */
     uint64_t fin_us;       /* when the FIN was received */
@@ -169,6 +169,7 @@ struct snd {
     uint32_t mtu_mss;      /* upper bound by the path's MTU, for a header without options */
     uint32_t buffer;       /* limit of queued bytes */
     struct chunkq q;       /* unacknowledged and unsent */
+    bool syn_acked;        /* SND.UNA may stand on ISS again 4 GiB later */
     bool fin_queued, fin_sent, fin_acked;
     bool urgent;
     bool more;             /* TERN_MORE: hold a small segment */

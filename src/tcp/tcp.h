@@ -131,7 +131,8 @@ struct acked {
 void sendlist_init(struct sendlist *l, seq_t iss);
 struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk);
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
-uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, struct acked *out);
+uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
+                       struct acked *out);
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
 uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
                                  uint64_t patience, uint64_t *next);

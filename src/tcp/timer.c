@@ -97,8 +97,8 @@ void timer_window(struct tern *t, struct tcb *c)
 /* RFC 9293 MUST-37: a peer that answers probes is alive, however long its window is shut. */
 void timer_answered(struct tern *t, struct tcb *c)
 {
-    if (c->tm.rexmit != TERN_TIMER_PERSIST)
-        return;
+    if (c->tm.rexmit != TERN_TIMER_PERSIST || c->face.orphan)
+        return; /* an orphan's patience is bounded (RFC 6429 3) */
     c->tm.stuck_us = t->w->now;
     c->tm.judged = false;
 }
