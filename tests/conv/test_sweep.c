@@ -45,6 +45,7 @@ static struct pair_config mix_pair(struct draws *d, uint64_t seed)
     c.mtu = pick(d, mtus, 6);
     c.mtu = c.v6 && c.mtu < 1280 ? 1280 : c.mtu;
     c.gso = draw(d, 3) == 0 ? 2000 + draw(d, 60000) : 0;
+    c.cut = draw(d, 2);
     c.loss_ppm = pick(d, losses, 6);
     c.delay_us = pick(d, delays, 5);
     c.jitter_us = draw(d, 2) ? draw(d, 5000) : 0;
@@ -90,7 +91,7 @@ static void sweep(void **state)
 {
     const char *seeds = getenv("TERN_SEEDS"), *only = getenv("TERN_SEED");
     uint64_t from = only ? strtoull(only, NULL, 10) : 1;
-    uint64_t to = only ? from : seeds ? strtoull(seeds, NULL, 10) : 150;
+    uint64_t to = only ? from : seeds ? strtoull(seeds, NULL, 10) : 1000;
     (void)state;
     for (uint64_t seed = from; seed <= to; seed++) {
         struct draws d = {seed * 7919};

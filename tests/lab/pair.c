@@ -3,6 +3,8 @@
 
 #include "tcp/tcp.h"
 
+#include <tern/host.h>
+
 #define PERIOD 65521u /* prime: a stream that slips is seen */
 #define PIECE  65536u
 
@@ -117,35 +119,55 @@ static void travel(struct pair *p, int from, const uint8_t *bytes, uint32_t len,
     heap_push(p, k);
 }
 
-static void leaves(struct pair *p, int from, const tern_tx_packet *pkt)
+/* One packet as it is on the wire: looked at, and perhaps lost or doubled. */
+static void on_wire(struct pair *p, int from, const uint8_t *bytes, uint32_t len, uint16_t gso_size)
 {
-    static const uint32_t largest = 70000;
     struct pair_end *e = &p->e[from];
     struct ip_hdr ip;
     struct segment s;
-    assert_true(pkt->len < largest);
+    if (ip_parse(bytes, len, &ip) != TERN_CAUSE_NONE ||
+        tcp_parse(&ip, !p->cfg.unchecked, &s) != TERN_CAUSE_NONE)
+        pair_fail(p, "%c sent a packet that is not well-formed", "AB"[from]);
+    e->segments++;
+    /* what comes late to a connection that is CLOSED draws a RST by right */
+    e->resets += (s.flags & F_RST) && pair_state(p, from) != TERN_CLOSED;
+    p->sent++;
+    if ((p->cfg.drop && p->cfg.drop(p, from, &s)) || chance(p, p->cfg.loss_ppm)) {
+        p->lost++;
+        return;
+    }
+    travel(p, from, bytes, len, gso_size);
+    if (chance(p, p->cfg.duplicate_ppm))
+        travel(p, from, bytes, len, gso_size);
+}
+
+struct sender {
+    struct pair *p;
+    int from;
+};
+
+static void piece(void *ctx, const uint8_t *bytes, uint32_t len)
+{
+    const struct sender *s = ctx;
+    if (len > s->p->cfg.mtu)
+        pair_fail(s->p, "a piece of %u bytes, MTU %u", len, s->p->cfg.mtu);
+    on_wire(s->p, s->from, bytes, len, 0);
+}
+
+static void leaves(struct pair *p, int from, const tern_tx_packet *pkt)
+{
+    struct sender s = {p, from};
+    if (p->cfg.cut) {
+        tern_segment(pkt, piece, &s);
+        return;
+    }
     uint8_t *bytes = malloc(pkt->len);
     assert_non_null(bytes);
     tern_tx_flatten(pkt, bytes);
     if (pkt->flags & TERN_TX_CSUM)
         put16(bytes + pkt->csum_start + pkt->csum_offset,
               csum_fold(csum_add(0, bytes + pkt->csum_start, pkt->len - pkt->csum_start)));
-    if (ip_parse(bytes, pkt->len, &ip) != TERN_CAUSE_NONE ||
-        tcp_parse(&ip, !p->cfg.unchecked, &s) != TERN_CAUSE_NONE)
-        pair_fail(p, "%c sent a packet that is not well-formed", "AB"[from]);
-    e->segments++;
-    /* what comes late to a connection that is CLOSED draws a RST by right */
-    e->resets += (s.flags & F_RST) && pair_state(p, from) != TERN_CLOSED;
-    e->first_out = e->first_out ? e->first_out : p->now;
-    e->last_out = p->now;
-    p->sent++;
-    if ((p->cfg.drop && p->cfg.drop(p, from, &s)) || chance(p, p->cfg.loss_ppm)) {
-        p->lost++;
-    } else {
-        travel(p, from, bytes, pkt->len, pkt->gso_size);
-        if (chance(p, p->cfg.duplicate_ppm))
-            travel(p, from, bytes, pkt->len, pkt->gso_size);
-    }
+    on_wire(p, from, bytes, pkt->len, pkt->gso_size);
     free(bytes);
 }
 
@@ -315,7 +337,8 @@ static void make_end(struct pair *p, int i)
     assert_non_null(e->block);
     assert_int_equal(tern_create(&e->t, &c, e->block, p->cfg.memory), 0);
     tern_tick(e->t, p->now);
-    tern_link_info info = {.mtu = p->cfg.mtu, .gso_max = p->cfg.gso, .tx_csum = p->cfg.unchecked};
+    tern_link_info info = {
+        .mtu = p->cfg.mtu, .gso_max = p->cfg.gso, .tx_csum = p->cfg.unchecked || p->cfg.cut};
     e->link = tern_link_add(e->t, &info);
     assert_int_equal(tern_addr_add(e->t, e->link, &e->ip, p->cfg.v6 ? 64 : 24), 0);
 }

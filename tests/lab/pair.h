@@ -17,6 +17,7 @@ struct pair_config {
     uint32_t jitter_us;
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm;
     uint32_t reorder_us; /* how much later a reordered packet comes; default 3 ms */
+    bool cut;            /* super-segments are cut before the path harms them */
     uint32_t gso;        /* super-segments up to this many bytes; 0 = none */
     uint32_t mtu;        /* default 1500 */
     size_t memory;       /* of each stack; default 16 MiB */
@@ -39,9 +40,8 @@ struct pair_end {
     bool did_shut;
     bool idle_reader; /* does not read */
     bool eof;
-    long error;                   /* of send or recv, other than EAGAIN */
-    uint64_t segments, resets;    /* sent */
-    uint64_t first_out, last_out; /* times */
+    long error;                /* of send or recv, other than EAGAIN */
+    uint64_t segments, resets; /* sent; resets while it was not CLOSED */
 };
 
 struct pair {
