@@ -99,6 +99,7 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
     chunkq_drop_front(t->a, &n->q, bytes);
     c->sum.acked += bytes;
     n->small = seq_max(n->small, ack);
+    n->urgent = n->urgent && seq_gt(n->up, ack);
     if (n->blocked && n->q.len < n->buffer) {
         n->blocked = false;
         face_raise(t, &c->h, &c->face, TERN_WRITABLE);

@@ -102,17 +102,10 @@ static void urgent_flags(struct tcb *c, struct segment *s)
 {
     if (!c->snd.urgent || (s->flags & (F_SYN | F_RST)))
         return;
-    if (seq_le(c->snd.up, c->snd.una)) {
-        c->snd.urgent = false;
+    if (!seq_gt(c->snd.up, s->seq))
         return;
-    }
-    if (seq_gt(c->snd.up, s->seq) || seq_ge(s->seq, c->snd.up)) {
-        uint32_t ahead = seq_gt(c->snd.up, s->seq) ? seq_span(s->seq, c->snd.up) : 0;
-        if (ahead == 0)
-            return;
-        s->flags |= F_URG;
-        s->up = (uint16_t)min_u32(ahead, 65535); /* MUST-31: longer urgent data is announced piece by piece */
-    }
+    s->flags |= F_URG;
+    s->up = (uint16_t)min_u32(seq_span(s->seq, c->snd.up), 65535); /* MUST-31: longer runs, piece by piece */
 }
 
 static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload, struct segment *s)
