@@ -57,10 +57,14 @@ static void fill_options(const struct segment *s, tern_trace_record *r)
 /* Window in bytes: SYNs are never scaled (RFC 7323 2.2). */
 static uint32_t wnd_bytes(const struct conn_head *h, const struct segment *s, bool in)
 {
-    if (h == NULL || h->kind != REC_TCB || (s->flags & F_SYN))
+    const struct agreed *opt = NULL;
+    if (h != NULL && h->kind == REC_TCB)
+        opt = &((const struct tcb *)h)->opt;
+    else if (h != NULL && h->kind == REC_HALFOPEN)
+        opt = &((const struct halfopen *)h)->opt;
+    if (opt == NULL || (s->flags & F_SYN))
         return s->wnd;
-    const struct tcb *c = (const struct tcb *)h;
-    return (uint32_t)s->wnd << (in ? c->opt.snd_wscale : c->opt.rcv_wscale);
+    return (uint32_t)s->wnd << (in ? opt->snd_wscale : opt->rcv_wscale);
 }
 
 void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind,
