@@ -173,6 +173,45 @@ static void retransmissions_are_not_capable(void **state)
     lab_end(l);
 }
 
+/* The first new segment has CWR, and no other. */
+static void check_cwr(struct lab *l)
+{
+    const struct lab_out *o;
+    unsigned fresh = 0;
+    while ((o = lab_next(l)) != NULL) {
+        bool is_new = (int32_t)(o->seg.seq.v - l->flow[0].iss) > 10000;
+        if (is_new)
+            fresh++;
+        if (((o->seg.flags & F_CWR) != 0) != (is_new && fresh == 1))
+            lab_fail(l, "CWR is %s", o->seg.flags & F_CWR ? "on the wrong segment" : "missing");
+    }
+    assert_true(fresh > 0);
+}
+
+/* 6.1.2: "for any reason": the window was reduced by a fast retransmit, or by a timeout. */
+static void cwr_after_a_loss(void **state)
+{
+    struct lab *l = asking(state, "SAE");
+    TALK(l, "send 10000\n"
+            "forget\n"
+            "< A 1 ack 1\n"
+            "< A 1 ack 1\n"
+            "< A 1 ack 1\n"
+            "> A 1:1001(1000) ack 1 notect\n"
+            "< A 1 ack 10001\n"
+            "send 5000");
+    check_cwr(l);
+    lab_end(l);
+    l = asking(state, "SAE");
+    TALK(l, "send 10000\n"
+            "forget\n"
+            "+any > A 1:1001(1000) ack 1 notect\n"
+            "< A 1 ack 10001\n"
+            "send 5000");
+    check_cwr(l);
+    lab_end(l);
+}
+
 /* ECE without an agreement is nothing. */
 static void ece_not_agreed(void **state)
 {
@@ -200,6 +239,7 @@ int main(void)
         LAB_TEST(ce_is_told_at_once),
         LAB_TEST(one_reduction_a_round),
         LAB_TEST(retransmissions_are_not_capable),
+        LAB_TEST(cwr_after_a_loss),
         LAB_TEST(ece_not_agreed),
     };
     return LAB_MAIN(tests);

@@ -271,7 +271,8 @@ static void rfc_6191_table(void **state)
             TALKF(l, "reborn %d", rows[i].higher ? 5000 : -5000);
             char opts[64] = "mss 1460", line[128];
             if (rows[i].new_ts)
-                snprintf(opts, sizeof(opts), "mss 1460,ts %u", last_ts + (uint32_t)rows[i].newer);
+                snprintf(opts, sizeof(opts), "mss 1460,ts %u",
+                         rows[i].old_ts ? last_ts + (uint32_t)rows[i].newer : 3000000000u);
             snprintf(line, sizeof(line), "< S 0 win 65535 <%s>", opts);
             TALK(l, line);
             const struct lab_out *o = lab_next(l);
