@@ -39,7 +39,7 @@ typedef struct tern_event {
  * reported when it becomes true; the calls' -TERN_EAGAIN says when to wait again. */
 int tern_events(tern *t, tern_event *out, int max);
 
-/* The kinds of trace records; one line each in events.def. */
+/* The kinds of trace records; events.def says what each carries. */
 enum tern_trace_kind {
     TERN_TRACE_NONE,
 #define TRACE_EVENT(name, text) TERN_TRACE_##name,
@@ -48,8 +48,7 @@ enum tern_trace_kind {
     TERN_TRACE_KINDS
 };
 
-/* One trace record, 128 bytes. Fields that a kind does not use are zero; events.def says what a, b, c
- * mean. */
+/* One trace record, 128 bytes. Fields that a kind does not use are zero; events.def says what a, b, c mean. */
 typedef struct tern_trace_record {
     uint64_t t_us;      /* when, the stack's clock */
     uint64_t conn;      /* which connection, a number that grows from 1 for each record of the stack; 0 =

@@ -5,8 +5,9 @@
  * its own work between turns.
  *
  *     tern_host_create → tern_host_attach(link) → tern_addr_add(tern_host_stack(h), ...) → loop {
- *         wait until tern_host_fd is readable (or tern_host_wait); tern_host_turn; tern_events; send, recv...
- *         }
+ *         wait until tern_host_fd is readable (or tern_host_wait)
+ *         tern_host_turn; tern_events; send, recv, ...
+ *     }
  *
  * After calls on sockets, call tern_host_turn (or tern_host_flush) so that their output leaves at once.
  */

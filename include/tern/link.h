@@ -21,7 +21,7 @@ enum {
 };
 
 enum {
-    TERN_RX_CSUM_OK = 1,      /* the link vouches for the TCP checksum (verified, or never on a wire) */
+    TERN_RX_CSUM_OK = 1, /* the link vouches for the TCP checksum (verified, or never on a wire) */
 };
 
 /* One IP packet that arrived. It may be a super-segment: one TCP header, up to 64 KiB of payload (gso_size >

@@ -1,5 +1,4 @@
-/* stats.h - counters, connection info, and the causes of everything that happens to a connection.
- */
+/* stats.h - counters, connection info, and the causes of everything that happens to a connection. */
 #ifndef TERN_STATS_H
 #define TERN_STATS_H
 
@@ -9,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The eleven states (RFC 9293 3.3.2), numbered as Linux numbers them minus nothing: names are what counts. */
+/* The eleven states (RFC 9293 3.3.2). From ESTABLISHED on they are the synchronized ones. */
 enum tern_state {
     TERN_CLOSED,
     TERN_LISTEN,

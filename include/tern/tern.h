@@ -89,20 +89,21 @@ static inline bool tern_ip_is4(const tern_ip *ip)
 typedef struct tern_config {
     uint8_t seed[32];             /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production.
                                      All zero is taken as it is (tests) */
-    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 512..65536; default
+    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 2048..65536; default
                                      4096 */
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
     uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2
                                      MSL (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes) */
     uint32_t rto_min_us;          /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4
                                      asks for 1 s as a SHOULD; Linux uses 200 ms; documented deviation) */
-    uint32_t rto_max_us;          /* upper bound; default 120000000; at least 60 s by RFC 6298 2.5 */
+    uint32_t rto_max_us;          /* upper bound, 1000000 at least; default 120000000 (RFC 6298 2.5 asks for
+                                     60 s or more) */
     uint32_t delack_us;           /* delayed ACK; default 40000; below 500000 (RFC 9293 MUST-40) */
     uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at
                                      least 3 min) */
     uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s) */
-    uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600 (~15 min);
-                                     >= 100 s */
+    uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600, about
+                                     15 min (SHLD-11 asks for 100 s or more) */
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */
     uint32_t send_buffer;         /* bytes queued per connection; default 262144 */
     uint32_t recv_buffer;         /* receive window offered at most, bytes; default 1048576; at most 1 GiB
@@ -113,15 +114,14 @@ typedef struct tern_config {
     uint8_t no_timestamps;        /* 1: never offer RFC 7323 timestamps */
     uint8_t no_wscale;            /* 1: never offer window scaling */
     uint8_t no_sack;              /* 1: never offer SACK (RFC 2018) */
-    uint8_t unclaimed_rst;        /* TERN_RST_...: what a TCP segment to our address without a connection
-                                     draws; default RST */
+    uint8_t unclaimed_rst;        /* TERN_RST_...: whether a segment for no connection of ours draws a RST
+                                     (RFC 9293 3.10.7.1); default TERN_RST_YES */
     void *trace;                  /* ring for trace records (event.h), 8-byte aligned, or NULL: no trace */
     uint32_t trace_records;       /* its size in records, a power of two */
 } tern_config;
 
 enum { TERN_ECN_PASSIVE = 0, TERN_ECN_ON = 1, TERN_ECN_OFF = 2 }; /* answer when asked; also ask; never */
-/* answer with RST (RFC 9293 3.10.7.1); stay silent */
-enum { TERN_RST_YES = 0, TERN_RST_NO = 1 };
+enum { TERN_RST_YES = 0, TERN_RST_NO = 1 };                       /* answer with RST; stay silent */
 
 /* The smallest block that tern_create accepts for this configuration, in bytes. cfg NULL = all defaults. */
 size_t tern_min_size(const tern_config *cfg);

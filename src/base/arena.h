@@ -12,7 +12,7 @@
  *
  * Invariants: (1) every page below the high-water mark is in exactly one kind; (2) free pages are linked
  * through their first word; (3) used pages never exceed the budget; (4) the last `reserve` pages of the
- * budget go to MEM_CONTROL only.
+ * budget are for MEM_CONTROL, and half of them for MEM_EDGE.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -36,8 +36,8 @@ enum page_kind {
 enum mem_prio {
     MEM_OOO,      /* out-of-order data: refused first */
     MEM_DATA,     /* in-order data, send buffers, new connections */
-    MEM_EDGE,     /* the segment at RCV.NXT: may use half of the reserve */
-    MEM_CONTROL,  /* the segment at RCV.NXT, control segments: may use the reserve */
+    MEM_EDGE,     /* the byte at RCV.NXT, without which nothing moves: may use half of the reserve */
+    MEM_CONTROL,  /* what lets connections go on and end: may use all of the reserve */
 };
 
 struct arena {

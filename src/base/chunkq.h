@@ -6,9 +6,6 @@
  *
  *   q.head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ [hdr|bytes..      ] ◀─ q.tail
  *              ^ pos                                                    ^ pos + len
- *
- * Invariants: (1) chunks of a queue are contiguous: a chunk's pos + used = the next one's pos; (2) no chunk
- * of a queue is empty; (3) an empty queue has no chunk.
  */
 #ifndef BASE_CHUNKQ_H
 #define BASE_CHUNKQ_H

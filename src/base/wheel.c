@@ -8,8 +8,7 @@
  *   level 0:   slots 40..63           one microsecond each: a deadline exactly
  *   level 1:   slots 18..63           64 us each; when the time enters a slot, its nodes sink to level 0
  *   level 2:   slots  3..63           4096 us each
- *   level 7:   a ring: deadlines up to 2^47 us (4.4 years) ahead; digits below the wheel's are in the next
- *   round
+ *   level 7:   a ring              up to 2^47 us (4.4 years) ahead; digits below the wheel's: next round
  *
  * Nodes keep 48 bits of their deadline, relative to the origin and modulo 2^48; seen from the wheel's time,
  * within 2^47 either way, they are unique. A deadline that has passed keeps its value but waits in the slot

@@ -49,8 +49,7 @@ static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version)
     return min_u32(room, message - e->at);
 }
 
-static uint16_t emit_ip(const struct ip_echo *e, uint32_t piece, uint8_t version,
-                        uint8_t *p)
+static uint16_t emit_ip(const struct ip_echo *e, uint32_t piece, uint8_t version, uint8_t *p)
 {
     uint8_t proto = version == 4 ? PROTO_ICMP : PROTO_ICMP6;
     uint32_t message = ICMP_BYTES + e->body.len;

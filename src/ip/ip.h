@@ -1,7 +1,7 @@
 /* ip.h - addresses, routes, links, and the answers that IP gives by itself.
  *
- * A handful of addresses and routes, so plain arrays searched in order. Nothing here knows TCP: stack/rx.c
- * asks ip_in what a packet is and hands segments on.
+ * A handful of addresses and routes, so plain arrays searched in order. Nothing here knows TCP:
+ * stack/rx.c asks here whose a packet is and hands segments on.
  */
 #ifndef IP_IP_H
 #define IP_IP_H
@@ -59,8 +59,8 @@ int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_le
 
 bool ip_is_ours(const struct ip_state *s, const tern_ip *ip);
 
-/* Whether a peer may have this address: not unspecified, multicast, broadcast (also of our prefixes), or one
- * of ours' link being a lie (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
+/* Whether a peer may have this address: neither unspecified, nor multicast, nor broadcast, that of our
+ * prefixes included (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip);
 bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip);
 

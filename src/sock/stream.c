@@ -41,7 +41,7 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
     return got > 0 || len == 0 ? (long)got : -TERN_EAGAIN;
 }
 
-/* What recv says when nothing is there. */
+/* What recv says when nothing is there: an orderly end and a reset are told apart (RFC 9293 MUST-12). */
 static int recv_empty(struct tcb *c)
 {
     if (c->h.state == TERN_CLOSED && c->face.error != 0)
@@ -53,7 +53,6 @@ static int recv_empty(struct tcb *c)
     return -TERN_EAGAIN;
 }
 
-/* RFC 9293 3.10.3: an orderly end and a reset are told apart (MUST-12). */
 static void consume(struct tern *t, struct tcb *c, uint32_t n)
 {
     chunkq_drop_front(t->a, &c->rcv.q, n);

@@ -1,4 +1,5 @@
-/* create.c - a stack is made and unmade; its configuration is checked once and constant afterwards. */
+/* create.c - a stack is made, given links and addresses, and unmade; its configuration is checked once and
+ * constant afterwards. */
 #include "tcp/tcp.h"
 
 enum { POOL_TCB, POOL_HALFOPEN, POOL_TIMEWAIT, POOL_LISTENER, POOL_SENDREC, POOL_RANGE, POOLS };

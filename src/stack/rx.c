@@ -58,7 +58,7 @@ static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const s
     return TERN_CAUSE_NONE;
 }
 
-/* Only what we shall take is put together; fragments of the program's own protocols go back to it one by one. */
+/* Only what we shall take is put together; fragments of the program's protocols go back to it one by one. */
 static bool ours_when_whole(const struct ip_hdr *ip)
 {
     if (ip->version == 4)

@@ -1,6 +1,5 @@
 /* accept_seq.c - the first step: is the segment in the window (RFC 9293 3.10.7.4), is it of this life (PAWS,
- * RFC 7323 5), and the challenge ACK for what an attacker could have guessed (RFC 5961).
- */
+ * RFC 7323 5), and the challenge ACK for what an attacker could have guessed (RFC 5961). */
 #include "tcp/tcp.h"
 
 #define PAWS_IDLE_US (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5: TS.Recent is void after 24 days */

@@ -111,8 +111,7 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
 static bool is_duplicate(const struct tcb *c, const struct segment *s, uint32_t old_wnd)
 {
     return s->len == 0 && !(s->flags & (F_SYN | F_FIN)) && seq_eq(s->ack, c->snd.una) &&
-           c->snd.wnd == old_wnd && flight(&c->snd) > 0 &&
-           c->tm.rexmit != TERN_TIMER_PERSIST;
+           c->snd.wnd == old_wnd && flight(&c->snd) > 0 && c->tm.rexmit != TERN_TIMER_PERSIST;
 }
 
 /* Answer that may not be answered for ever. */

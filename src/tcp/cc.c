@@ -19,7 +19,7 @@ static void newreno_init(struct cc *cc, uint32_t mss)
  * RFC 3465 counts bytes with a limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
 #define SLOW_START_LIMIT 8
 
-/* `bytes` newly acknowledged while not in recovery. */
+/* `bytes` newly acknowledged, and the window was what bounded us. */
 static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss, uint64_t now)
 {
     (void)now;

@@ -1,7 +1,7 @@
 /* decide.c - what a connection sends next: one decision, in one order.
  *
- *   RST owed ▸ SYN ▸ what was lost ▸ new data, with FIN ▸ FIN ▸ recovery's last resorts ▸ tail probe ▸ window
- *   probe ▸ keepalive ▸ pure ACK
+ *   RST ▸ SYN, SYN+ACK ▸ duplicate ACKs ▸ what was lost ▸ new data, with FIN ▸ FIN alone ▸
+ *   what lies below a SACK ▸ tail probe ▸ window probe ▸ keepalive ▸ pure ACK
  *
  * Input, timers and calls only note what is owed; here it becomes a plan (plan.h), which output.c makes a
  * packet. How much may be in the network is one comparison in all phases: pipe < cwnd (RFC 6675). The answer
@@ -11,7 +11,6 @@
 
 #define SWS_OVERRIDE_US 200000u /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
 
-/* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
 uint32_t full_size(const struct tcb *c)
 {
     if (!c->opt.sack || c->rcv.ooo == 0)
@@ -208,8 +207,7 @@ static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
     return small_may_go(t, c, len, p) ? len : 0;
 }
 
-/* Is it the congestion window that bounds us? Yes once half of it is used; no when all is sent and
- * acknowledged. */
+/* Does the congestion window bound us? Yes once half of it is used; no when all is sent and acknowledged. */
 static void note_limited(struct tcb *c)
 {
     if (2ull * sendlist_pipe(&c->list, c->rec.reno_sacked) >= c->cc.cwnd)
@@ -333,9 +331,8 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p)
         return false;
     if (decide_syn(c, p) || decide_synack(t, c, p))
         return true;
-    if (c->ack.dup_owed > 0 && decide_ack(c, p)) /* without SACK the peer counts them: each goes alone,
-                                                    first */
-        return true;
+    if (c->ack.dup_owed > 0 && decide_ack(c, p))
+        return true; /* without SACK the peer counts them: each goes alone, and first */
     if (decide_lost(t, c, p))
         return true;
     struct plan wait = *p;

@@ -1,5 +1,4 @@
-/* in_closed.c - a segment for no connection and no listener (RFC 9293 3.10.7.1), and the RST of 3.5.2 group
- * 1. */
+/* in_closed.c - a segment for no connection and no listener (RFC 9293 3.10.7.1): RST, 3.5.2 group 1. */
 #include "tcp/tcp.h"
 
 enum tern_cause in_closed(struct tern *t, const struct segment *s)

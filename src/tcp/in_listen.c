@@ -1,5 +1,4 @@
-/* in_listen.c - a segment for a listener that belongs to no connection (RFC 9293 3.10.7.2), in the RFC's
- * order. */
+/* in_listen.c - a segment for a listener and no connection (RFC 9293 3.10.7.2), in the RFC's order. */
 #include "tcp/tcp.h"
 
 enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segment *s)
@@ -12,8 +11,7 @@ enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segme
         reply_rst(t, s, TERN_C_LISTEN_ACK);
         return TERN_C_LISTEN_ACK;
     }
-    /* third: SYN; security: none here. Data on the SYN is not kept (docs/FEATURES.md): the peer sends it
-     * again */
+    /* third: SYN; security: none here. Data on the SYN is not kept (docs/ARCHITECTURE.md, deviations) */
     if (s->flags & F_SYN)
         return halfopen_open(t, l, s, NULL);
     /* fourth: anything else */

@@ -157,9 +157,9 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
  * counts. */
 static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
 {
-    return !c->snd.syn_acked &&
-           (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK) && seq_eq(s->seq, c->rcv.irs) &&
-           seq_gt(s->ack, c->snd.una) && seq_le(s->ack, c->snd.nxt);
+    bool synack = (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK);
+    return synack && !c->snd.syn_acked && seq_eq(s->seq, c->rcv.irs) && seq_gt(s->ack, c->snd.una) &&
+           seq_le(s->ack, c->snd.nxt);
 }
 
 /* A segment that only its ACK is taken of. */
@@ -189,8 +189,7 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     cause = accept_seq(t, c, s, &verdict);
     if (verdict == SEQ_OLD_ACK)
         ack_alone(t, c, s);
-    /* a RST is judged by its place alone, so that data in it, or a shut window, does not save the
-     * connection */
+    /* a RST is judged by its place alone: neither data in it nor a shut window saves the connection */
     if (verdict != SEQ_OK && !((s->flags & F_RST) && seq_eq(s->seq, c->rcv.nxt)))
         return cause;
     /* second: RST */

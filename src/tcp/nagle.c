@@ -6,8 +6,7 @@
  */
 #include "tcp/tcp.h"
 
-/* May a segment of `len` bytes, smaller than a full one, be held? `last`: it empties the queue and nothing
- * follows. */
+/* Is a segment of `len` bytes, smaller than a full one, held? `last`: it empties the queue. */
 bool nagle_holds(const struct tcb *c, uint32_t len, bool last)
 {
     if (len >= c->snd.mss)

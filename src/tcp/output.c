@@ -28,8 +28,7 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
     /* only what may be cut needs an identification of its own (RFC 6864 4.1); a counter would tell others of
      * our traffic */
     uint16_t id = s->fragments ? t->w->ip.id++ : 0;
-    uint16_t ip_len =
-        ip_emit(out->hdr, &s->src, &s->dst, PROTO_TCP, s->ttl, s->tos, tcp_len + payload, id);
+    uint16_t ip_len = ip_emit(out->hdr, &s->src, &s->dst, PROTO_TCP, s->ttl, s->tos, tcp_len + payload, id);
     if (s->fragments && tern_ip_is4(&s->dst))
         ip4_allow_fragments(out->hdr);
     uint8_t *tcp = out->hdr + ip_len;
@@ -146,8 +145,8 @@ static uint32_t payload_slices(struct tern *t, struct tcb *c, struct plan *p, re
     if (bytes == 0)
         return 0;
     seq_t from = seq_add(p->start, (p->flags & F_SYN) != 0);
-    out->n_slices =
-        (uint16_t)chunkq_slices(t->a, &c->snd.q, from.v, bytes, chunk, out->slices, TERN_TX_SLICES, &got);
+    int n = chunkq_slices(t->a, &c->snd.q, from.v, bytes, chunk, out->slices, TERN_TX_SLICES, &got);
+    out->n_slices = (uint16_t)n;
     return got;
 }
 

@@ -18,7 +18,7 @@ struct plan {
 };
 
 /* The next packet of a connection. False: there is none now; p->not_before says until when, if that is
- * known. */
+ * known, else 0. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p);
 
 /* How soon to try again when memory was short. */

@@ -2,14 +2,13 @@
  * had a round trip and a little more since its own sending.
  *
  *   sent ──▶  s1   s2   s3   s4
- *   arrived             s3          s1, s2 were sent before s3; when RTT + reordering window have passed
- *   since
- *                                   their sending, they are lost. s4 is not judged.
+ *   arrived             s3          s1 and s2 were sent before s3: once RTT + reordering window have
+ *                                   passed since their sending, they are lost. s4 is not judged.
  *
- * The reordering window is 0 until the path is seen to reorder (then recovery.c judges by number as well),
- * afterwards a quarter of the smallest RTT, growing with each round trip in which a DSACK shows a needless
- * repetition, never above SRTT. Repetitions are judged like first sendings: the send list moves them to the
- * end of its order of time.
+ * Until the path is seen to reorder the reordering window is 0, and recovery.c judges first sendings by
+ * number. Afterwards it is a quarter of the smallest RTT, growing with each round trip in which a DSACK shows
+ * a needless repetition, never above SRTT. Repetitions are judged like first sendings: the send list moves
+ * them to the end of its order of time.
  */
 #include "tcp/tcp.h"
 

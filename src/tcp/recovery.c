@@ -6,7 +6,7 @@
  *    OPEN ──────────────────────────────────────▶ RECOVERY ────────────────────────────────▶ OPEN
  *      └──────────────── timeout ────────────────────┴──────────▶ LOSS ───────────────────────▶ OPEN
  *
- * What may be sent is decided in output.c from one number, pipe < cwnd (RFC 6675 4), in every phase. Without
+ * What may be sent is decided in decide.c by one comparison in every phase, pipe < cwnd (RFC 6675 4). Without
  * SACK, duplicate ACKs are counted as bytes that have left the network, which is what inflating cwnd does in
  * RFC 5681 3.2 and gives RFC 3042's limited transmit too.
  */
@@ -47,8 +47,8 @@ static void reduced(struct tcb *c)
 /* Before the window is reduced. */
 static void remember(struct tcb *c)
 {
-    c->undo =
-        (struct undo){.valid = true, .marker = c->snd.una, .cwnd = c->cc.cwnd, .ssthresh = c->cc.ssthresh};
+    const struct cc *cc = &c->cc;
+    c->undo = (struct undo){.valid = true, .marker = c->snd.una, .cwnd = cc->cwnd, .ssthresh = cc->ssthresh};
 }
 
 /* Nothing was lost, the path reorders: every byte that was sent again has been reported as a duplicate (RFC
@@ -83,9 +83,8 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     r->point = c->snd.nxt;
     r->force = true;
     r->partial = false;
-    if (why != TERN_C_LOSS_RACK)
-        /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
-        sendlist_mark_head_lost(t, &c->list, c->snd.mss);
+    if (why != TERN_C_LOSS_RACK) /* RFC 6675 5 (4.3): the first is sent again whatever SACK says of it */
+        sendlist_mark_head_lost(t, &c->list, mss);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, why, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, why);
     reduced(c);
@@ -175,9 +174,9 @@ static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
         return;
     uint32_t before = c->cc.cwnd;
     cc_table[c->cc.algo]->acked(&c->cc, bytes, c->snd.mss, t->w->now);
-    if (c->cc.cwnd > c->snd.max_wnd * 2ull + 2ull * c->snd.mss)
-        c->cc.cwnd =
-            max_u32(before, (uint32_t)min_u64(c->snd.max_wnd * 2ull + 2ull * c->snd.mss, UINT32_MAX));
+    uint64_t useful = 2ull * c->snd.max_wnd + 2ull * c->snd.mss;
+    if (c->cc.cwnd > useful)
+        c->cc.cwnd = max_u32(before, (uint32_t)useful);
     if (c->cc.cwnd != before)
         trace_cwnd(t, c, TERN_CAUSE_NONE);
 }

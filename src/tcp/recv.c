@@ -2,16 +2,16 @@
  * 3.8.6.3; RFC 5681 4.2).
  *
  * Input only notes what is owed; output.c sends one acknowledgment for all of a batch (MUST-58, MUST-59):
- *   - now:      out of order, a gap filled, two full segments, FIN, quick acknowledgment, a changed CE mark
- *   - delayed:  else, within delack_us, or on the next data
+ *
+ *   now       out of order, a gap filled, two full segments, FIN, quick acknowledgment, a new CE mark
+ *   delayed   else: within delack_us, or on the next data
  */
 #include "tcp/tcp.h"
 
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
 {
-    if (c->ack.now_cause == TERN_C_SEND_SYNACK)
-        ; /* nothing is more urgent than our SYN */
-    else if (c->ack.now_cause == 0 || why != TERN_C_SEND_ACK_NOW)
+    bool syn_owed = c->ack.now_cause == TERN_C_SEND_SYNACK; /* nothing is more urgent than our SYN */
+    if (c->ack.now_cause == 0 || (!syn_owed && why != TERN_C_SEND_ACK_NOW))
         c->ack.now_cause = (uint16_t)why;
     conn_ready(t, &c->h);
 }

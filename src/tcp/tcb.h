@@ -10,8 +10,8 @@
  * connection that this program opens is a tcb from its SYN on. While the program holds the handle, a
  * connection in TIME_WAIT stays a tcb.
  *
- * The control block is made of groups, one for each mechanism; a mechanism's file gets its own group and
- * nothing else. Only input.c and output.c see the whole.
+ * The control block is made of groups, one for each mechanism. What can work on its own group gets only that
+ * (reasm.c, sendlist.c, rtt.c, cc.c); what weighs several against each other gets the whole.
  *
  * Invariants (checked by check.c after every verb in tests):
  *   1. snd.una <= snd.nxt; snd.q holds the bytes from una on (behind an unacknowledged SYN: from iss + 1 on).
@@ -21,8 +21,8 @@
  *      from each other.
  *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
  *   5. a timer's deadline is in the wheel at the latest when it is due.
- *   6. RETRANSMIT is armed exactly when something is in flight, PERSIST when something waits for a closed
- *      window, never both.
+ *   6. RETRANSMIT or PERSIST is armed while something is in flight: PERSIST while the window is shut. PERSIST
+ *      also while something waits for a shut window. Never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
  *   8. states with a received FIN: CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT (and CLOSED); others have none.
  */
@@ -37,7 +37,7 @@
 
 enum rec_kind { REC_LISTENER = 1, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
 
-/* The head of every record. 112 bytes. */
+/* The head of every record. */
 struct conn_head {
     uint32_t gen;          /* the pool's */
     ref_t ready_next;      /* list of records with something to send (second word: free while not live) */
@@ -56,8 +56,7 @@ struct conn_head {
     uint16_t cause;        /* of the last state change */
     uint8_t tos;           /* Diffserv << 2 */
     uint8_t ttl;
-    /* in TIME_WAIT, out of the table: a half-open successor is being tried (RFC 9293 3.6.1) */
-    bool parked;
+    bool parked;           /* in TIME_WAIT, out of the table: a half-open successor is tried (3.6.1) */
     uint8_t pad[3];
 };
 
@@ -185,14 +184,13 @@ struct snd {
 struct sendrec {
     uint32_t gen;
     ref_t next, prev;      /* by sequence; next is the free link */
-    ref_t tnext,
-        tprev; /* by time of the last sending, oldest first; only what may still be in the network: neither
+    ref_t tnext, tprev;    /* by time of the last sending; only what may still be in the network: neither
                               SACKED, nor LOST and not sent again */
     seq_t start;
     uint32_t len;          /* sequence numbers, SYN and FIN included */
     ref_t chunk;           /* hint: where its first byte lies */
     uint64_t sent_us;      /* last sending */
-    uint8_t flags;         /* REC_... below */
+    uint8_t flags;         /* SR_... below */
     uint8_t times;         /* sent */
     uint16_t pad;
     uint32_t pad2;
@@ -200,7 +198,11 @@ struct sendrec {
     uint64_t delivered_us;
 };
 
-enum { SR_SACKED = 1, SR_LOST = 2, SR_RETX = 4 /* a retransmission of it is in flight */ };
+enum {
+    SR_SACKED = 1, /* the peer has it, out of order */
+    SR_LOST = 2,   /* taken for lost */
+    SR_RETX = 4,   /* lost, and a retransmission of it is in flight */
+};
 
 struct sendlist {
     ref_t head, tail, thead, ttail;

@@ -48,7 +48,6 @@ void conn_unready(struct tern *t, struct conn_head *h);
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
 const struct settings *settings(const struct tern *t);
 void options_default(const struct tern *t, struct options *o);
-uint32_t recv_space(const struct tcb *c);
 
 /* face.c: readiness. */
 void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
@@ -195,7 +194,6 @@ void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: re
 
 /* window.c */
 uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
-uint32_t window_could(const struct tern *t, const struct tcb *c);
 bool window_update_due(struct tern *t, struct tcb *c);
 uint16_t window_field_up(uint32_t wnd, uint8_t shift);
 uint16_t window_field(uint32_t wnd, uint8_t shift);

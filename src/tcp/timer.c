@@ -1,6 +1,6 @@
-/* timer.c - the timers of a connection: retransmission or window probe (one tagged deadline), delayed ACK,
- * keepalive, user timeout, FIN_WAIT_2 and TIME_WAIT, pacing. Each is a deadline on the record; the wheel
- * holds the earliest.
+/* timer.c - the timers of a connection: retransmission or window probe (one tagged deadline), tail loss probe
+ * and RACK's patience, delayed ACK, keepalive, user timeout, FIN_WAIT_2 or TIME_WAIT, "not before". Each is a
+ * deadline on the record; the wheel holds the earliest.
  *
  * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most
  * once, and the user timeout and keepalive have asked the peer before they judge it.
@@ -147,23 +147,20 @@ void timer_keepalive(struct tern *t, struct tcb *c)
 static void give_up(struct tern *t, struct tcb *c, enum tern_cause cause)
 {
     int error = c->face.soft_error == -TERN_EHOSTUNREACH ? -TERN_EHOSTUNREACH : -TERN_ETIMEDOUT;
-    if (synchronized(c)) {
+    if (synchronized(c))
         c->rst_cause = TERN_C_SEND_RST_ABORT;
-    }
     tcb_end(t, c, cause, error);
 }
 
-/* Has it lasted too long (R2)? A verdict needs an unanswered retransmission, also after a jump of the
- * clock. */
+/* Has it lasted too long (R2)? No verdict without an unanswered retransmission, also after a clock's jump. */
 static bool exhausted(struct tern *t, struct tcb *c)
 {
     uint64_t now = t->w->now;
-    bool opening = !synchronized(c);
-    uint64_t limit =
-        opening && c->set.user_timeout_ms == 0 ? settings(t)->syn_retries_us : user_limit_us(t, c);
+    bool opening = !synchronized(c), by_default = c->set.user_timeout_ms == 0;
+    uint64_t limit = opening && by_default ? settings(t)->syn_retries_us : user_limit_us(t, c);
     if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged)
         return false;
-    if (c->set.user_timeout_ms != 0)
+    if (!by_default)
         give_up(t, c, TERN_C_USER_TIMEOUT);
     else
         give_up(t, c, opening ? TERN_C_SYN_RETRIES_USED_UP : TERN_C_RETRIES_USED_UP);
@@ -176,7 +173,7 @@ static void retransmit(struct tern *t, struct tcb *c)
     struct timers *m = &c->tm;
     c->sum.timeouts++;
     t->w->stats.timeouts++;
-    c->tm.tlp_us = 0;
+    m->tlp_us = 0;
     c->tlp.due = c->tlp.out = false;
     recovery_on_timeout(t, c);
     if (m->retries < 255)

@@ -9,14 +9,15 @@
 /* Largest window that the header can say. */
 static uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
 
-/* What the program has not read leaves room for; less when the stack runs short of pages. */
-uint32_t recv_space(const struct tcb *c)
+/* What the bytes that the program has not read leave room for. */
+static uint32_t recv_space(const struct tcb *c)
 {
     uint32_t used = c->rcv.q.len;
     return used < c->rcv.buffer ? c->rcv.buffer - used : 0;
 }
 
-uint32_t window_could(const struct tern *t, const struct tcb *c)
+/* The window that could be offered now; smaller when the stack runs short of pages. */
+static uint32_t window_could(const struct tern *t, const struct tcb *c)
 {
     uint64_t room = (uint64_t)arena_room(t->a, MEM_DATA) << t->a->page_shift;
     uint32_t space = recv_space(c);
@@ -47,8 +48,8 @@ uint32_t window_offer(struct tern *t, struct tcb *c)
     return said;
 }
 
-/* The program has read: is it worth telling the peer? At once when the window was shut or a good part of it
- * opens (FIELD: "reader drains a full window at once"). */
+/* The program has read: is it worth telling the peer? Yes when the window was shut or nearly so and the step
+ * is worthwhile, else when the edge moves by a quarter of the buffer. */
 bool window_update_due(struct tern *t, struct tcb *c)
 {
     uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
@@ -57,8 +58,6 @@ bool window_update_due(struct tern *t, struct tcb *c)
     uint32_t gain = could - offered;
     if (!worthwhile(c, gain))
         return false;
-    /* Shut or nearly shut: any worthwhile step. Else when the edge moves by two segments and a quarter of the
-     * buffer. */
     return offered < 2 * max_u32(c->ack.seg, c->snd.mss) || gain >= c->rcv.buffer / 4;
 }
 

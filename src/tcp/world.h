@@ -22,8 +22,7 @@ enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 
 #define REPLIES 256
 
-/* A stateless answer waiting for tern_tx: a RST for no connection, or an ACK for a record that cannot keep
- * one. */
+/* A RST that belongs to no record, waiting for tern_tx (reply.c). */
 struct reply {
     tern_ip src, dst;
     uint16_t src_port, dst_port;

@@ -4,7 +4,7 @@
 
 #include "wire.h"
 
-enum { IP4_HDR = 20, IP4_HDR_MAX = 60, IP6_HDR = 40, IP6_FRAG_HDR = 8 };
+enum { IP4_HDR = 20, IP6_HDR = 40, IP6_FRAG_HDR = 8 };
 
 /* What is read of IPv6 extension headers; a longer chain is refused (RFC 8504 5.3 allows limits). */
 enum { EXT_MAX = 8, EXT_BYTES_MAX = 1024 };

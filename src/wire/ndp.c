@@ -14,8 +14,7 @@ tern_ip ndp_solicited_node(const tern_ip *target)
     return (tern_ip){{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, b[13], b[14], b[15]}};
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------- */
 
 static tern_ip read_ip(const uint8_t *p)
 {
@@ -132,8 +131,7 @@ enum tern_cause ndp_parse(const struct ip_hdr *ip, const struct icmp_msg *icmp, 
     return TERN_CAUSE_NONE;
 }
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------- */
 
 static uint8_t *put_hw(uint8_t *p, const struct ndp_msg *m)
 {

@@ -10,8 +10,7 @@
 enum { OPT_EOL = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_OK = 4, OPT_SACK = 5, OPT_TS = 8 };
 enum { OPTS_MAX = 40, WSCALE_MAX = 14 };
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------- */
 
 static void read_sack(const uint8_t *p, uint8_t n, struct tcp_opts *o)
 {
@@ -73,8 +72,7 @@ bool tcp_opts_parse(const uint8_t *p, uint32_t len, bool syn, struct tcp_opts *o
     return true;
 }
 
-/* --- writing
- * ---------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------- */
 
 /* Blocks that fit beside the timestamps: 4, or 3 (RFC 2018 3). */
 static uint8_t sack_fit(const struct tcp_opts *o)

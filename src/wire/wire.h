@@ -170,7 +170,7 @@ enum tern_cause icmp_parse(const struct ip_hdr *ip, struct icmp_msg *out);
 void icmp_emit(uint8_t *p, uint8_t version, uint8_t type, uint8_t code, uint32_t rest, const uint8_t *body,
                uint32_t body_len, const tern_ip *src, const tern_ip *dst);
 
-/* Whether an address can be a TCP peer: not unspecified, multicast, limited broadcast, loopback is fine. */
+/* Kinds of addresses. */
 bool ip_is_multicast(const tern_ip *ip);
 bool ip_is_unspecified(const tern_ip *ip);
 bool ip_is_broadcast4(const tern_ip *ip); /* 255.255.255.255 */
