@@ -48,7 +48,7 @@ enum tern_trace_kind {
     TERN_TRACE_KINDS
 };
 
-/* One trace record, 128 bytes. Fields that a kind does not use are zero; events.def says what a, b, c mean. */
+/* One trace record, 128 bytes. What a kind does not use is zero; events.def says what a, b, c mean. */
 typedef struct tern_trace_record {
     uint64_t t_us;      /* when, the stack's clock */
     uint64_t conn;      /* which connection, a number that grows from 1 for each record of the stack; 0 =

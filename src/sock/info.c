@@ -27,7 +27,7 @@ void tern_get_live(const tern *t, tern_live *out)
     out->chunks = t->a->chunks;
 }
 
-static void from_head(const struct tern *t, const struct conn_head *h, tern_info *out)
+static void from_head(const struct conn_head *h, tern_info *out)
 {
     memset(out, 0, sizeof *out);
     out->conn = h->conn;
@@ -39,7 +39,6 @@ static void from_head(const struct tern *t, const struct conn_head *h, tern_info
     out->reason = h->cause;
     out->opened_us = h->opened_us;
     out->state_since_us = h->since_us;
-    (void)t;
 }
 
 static void from_face(const struct face *f, tern_info *out)
@@ -191,7 +190,7 @@ static void from_timewait(const struct timewait *w, tern_info *out)
 
 static void fill(const struct tern *t, const struct conn_head *h, tern_info *out)
 {
-    from_head(t, h, out);
+    from_head(h, out);
     switch ((enum rec_kind)h->kind) {
     case REC_TCB: from_tcb(t, (const struct tcb *)h, out); break;
     case REC_LISTENER: from_listener(t, (const struct listener *)h, out); break;

@@ -10,11 +10,6 @@ struct conn_head *sock_find(struct tern *t, tern_handle h);
 /* The connection of a handle: NULL with *error = -TERN_EBADF (stale) or -TERN_ENOTCONN (a listener). */
 struct tcb *sock_conn(struct tern *t, tern_handle h, int *error);
 
-static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)
-{
-    return (tern_handle){(uint64_t)h->gen << 32 | self(t, h)};
-}
-
 /* End of a call: what died is freed; timers of the connection are right. */
 void sock_done(struct tern *t, struct tcb *c);
 

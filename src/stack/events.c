@@ -5,11 +5,11 @@ static void take(struct tern *t, tern_event *out)
 {
     struct conn_head *h = head_at(t, t->w->event_head);
     struct face *f = face_of(h);
-    out->handle.v = (uint64_t)h->gen << 32 | self(t, h);
+    out->handle = handle_of(t, h);
     out->data = f->data;
     out->bits = f->bits;
     f->bits = 0;
-    face_unlist(t, h, f);
+    face_unlist(t, f);
 }
 
 int tern_events(tern *t, tern_event *out, int max)

@@ -12,7 +12,7 @@
 static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, int max)
 {
     int n = 0, limit = max < TURN ? max : TURN;
-    while (n < limit && conn_output(t, h, &pkts[n]) > 0)
+    while (n < limit && conn_output(t, h, &pkts[n]))
         n++;
     if (n < limit)
         conn_unready(t, h);

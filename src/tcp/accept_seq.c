@@ -7,7 +7,7 @@
 #define CHALLENGE_US 5000000u                     /* ... in so long. No counter is shared (CVE-2016-5696) */
 
 /* RFC 7323 5.3 R1: older than the last one of this connection? */
-bool accept_paws(const struct tcb *c, const struct segment *s, uint64_t now)
+static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t now)
 {
     if (!c->opt.ts || !s->opt.ts)
         return true;
@@ -97,7 +97,7 @@ enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *
     if (!(s->flags & F_RST)) {
         if (c->opt.ts && !s->opt.ts && !(s->flags & F_SYN))
             return TERN_C_TS_MISSING; /* RFC 7323 3.2: dropped in silence */
-        if (!accept_paws(c, s, t->w->now)) {
+        if (!stamp_fine(c, s, t->w->now)) {
             owe_answer(t, c, s); /* RFC 7323 5.3 R1 */
             return TERN_C_PAWS;
         }

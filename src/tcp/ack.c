@@ -1,20 +1,25 @@
 /* ack.c - the fifth step: SND.UNA, the send window, what an ACK says of loss and of the round trip. */
 #include "tcp/tcp.h"
 
-/* RFC 9293 3.10.4: only when the FIN was sent. */
-bool our_fin_acked(const struct tcb *c) { return c->snd.fin_acked; }
+/* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The window of a SYN is never
+ * scaled (RFC 7323 2.2). */
+void ack_take_window(struct tcb *c, const struct segment *s)
+{
+    struct snd *n = &c->snd;
+    n->wnd = (uint32_t)s->wnd << ((s->flags & F_SYN) ? 0 : c->opt.snd_wscale);
+    n->max_wnd = max_u32(n->max_wnd, n->wnd);
+    n->wl1 = s->seq;
+    n->wl2 = s->ack;
+}
 
-/* 3.10.7.4 fifth: SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). */
-void ack_window(struct tern *t, struct tcb *c, const struct segment *s)
+/* RFC 9293 3.10.7.4 fifth: only a newer segment moves the send window. */
+static void update_window(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
     if (!(seq_lt(n->wl1, s->seq) || (seq_eq(n->wl1, s->seq) && seq_le(n->wl2, s->ack))))
         return;
     uint32_t old = n->wnd;
-    n->wnd = (uint32_t)s->wnd << ((s->flags & F_SYN) ? 0 : c->opt.snd_wscale);
-    n->wl1 = s->seq;
-    n->wl2 = s->ack;
-    n->max_wnd = max_u32(n->max_wnd, n->wnd);
+    ack_take_window(c, s);
     if (n->wnd == old)
         return;
     trace_conn(t, &c->h, TERN_TRACE_WINDOW, TERN_CAUSE_NONE, n->wnd, old, 0);
@@ -131,7 +136,7 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
         return refuse(t, c, TERN_C_ACK_UNSENT);
     uint32_t old_wnd = n->wnd, old_flight = flight(n);
     if (seq_ge(s->ack, n->una))
-        ack_window(t, c, s);
+        update_window(t, c, s);
     struct acked a = {0};
     bool duplicate = is_duplicate(c, s, old_wnd);
     bool moved = seq_gt(s->ack, n->una);
@@ -142,8 +147,6 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
     rack_update(t, c, s, &a);
     if (moved)
         timer_progress(t, c);
-    c->rec.delivered += a.delivered;
-    c->rec.delivered_us = t->w->now;
     c->sum.dup_acks_in += duplicate;
     a.eifel = moved && a.any_retx && c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_ecr - c->undo.stamp) < 0;
     bool repaired = tlp_repaired(c, s, &a, duplicate);

@@ -20,9 +20,8 @@ static void newreno_init(struct cc *cc, uint32_t mss)
 #define SLOW_START_LIMIT 8
 
 /* `bytes` newly acknowledged, and the window was what bounded us. */
-static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss, uint64_t now)
+static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss)
 {
-    (void)now;
     if (cc->cwnd < cc->ssthresh) {
         uint32_t step = min_u32(min_u32(bytes, SLOW_START_LIMIT * mss), cc->ssthresh - cc->cwnd);
         cc->cwnd += step;
@@ -45,7 +44,7 @@ static uint32_t newreno_loss(struct cc *cc, uint32_t in_flight, uint32_t mss)
     return max_u32(in_flight / 2, 2 * mss);
 }
 
-static const struct cc_ops newreno = {"newreno", newreno_init, newreno_acked, newreno_loss};
+static const struct cc_ops newreno = {newreno_init, newreno_acked, newreno_loss};
 
 const struct cc_ops *const cc_table[] = {&newreno};
 

@@ -94,7 +94,7 @@ static void check_state(const struct tcb *c)
     }
 }
 
-void tcp_check(struct tern *t, struct tcb *c)
+static void check_tcb(struct tern *t, struct tcb *c)
 {
     check_sendlist(t, c);
     check_snd(c);
@@ -107,5 +107,5 @@ void tcp_check_all(struct tern *t)
 {
     for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
         if (!tcb_at(t, r)->dying)
-            tcp_check(t, tcb_at(t, r));
+            check_tcb(t, tcb_at(t, r));
 }

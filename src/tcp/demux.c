@@ -6,8 +6,8 @@
  */
 #include "tcp/tcp.h"
 
-uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                    uint16_t rport)
+static uint32_t pair_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                          uint16_t rport)
 {
     uint8_t key[36];
     memcpy(key, local->b, 16);
@@ -28,7 +28,7 @@ struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lpor
                              uint16_t rport)
 {
     struct htab_iter it;
-    uint32_t hash = demux_hash(t, local, lport, remote, rport);
+    uint32_t hash = pair_hash(t, local, lport, remote, rport);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
         if (same(head_at(t, r), local, lport, remote, rport))
             return head_at(t, r);
@@ -37,7 +37,7 @@ struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lpor
 
 bool demux_insert(struct tern *t, struct conn_head *h)
 {
-    h->hash = demux_hash(t, &h->local, h->local_port, &h->remote, h->remote_port);
+    h->hash = pair_hash(t, &h->local, h->local_port, &h->remote, h->remote_port);
     return htab_insert(t->a, &t->w->conns, h->hash, self(t, h), MEM_DATA);
 }
 

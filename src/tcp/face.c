@@ -30,9 +30,8 @@ void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bi
     w->event_tail = me;
 }
 
-void face_unlist(struct tern *t, struct conn_head *h, struct face *f)
+void face_unlist(struct tern *t, struct face *f)
 {
-    (void)h;
     if (!f->listed)
         return;
     struct world *w = t->w;

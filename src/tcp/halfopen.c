@@ -169,7 +169,7 @@ void halfopen_timer(struct tern *t, struct halfopen *h)
         return;
     }
     h->send = true;
-    h->why = 1;
+    h->by_timer = true;
     conn_ready(t, &h->h);
 }
 
@@ -274,15 +274,21 @@ static void synack(struct tern *t, struct halfopen *h, struct segment *s)
     s->flags = F_SYN | F_ACK | (h->opt.ecn ? F_ECE : 0);
     s->seq = h->iss;
     s->wnd = (uint16_t)h->rcv_wnd; /* never scaled on a SYN */
-    uint32_t mss = min_u32(ip_mss(&t->w->ip, h->h.link, &h->h.remote), 65535);
+    uint32_t mss = ip_mss(&t->w->ip, h->h.link, &h->h.remote);
     uint32_t max_seg = listener_at(t, h->listener)->set.max_seg;
-    options_offer(t, max_seg != 0 ? min_u32(mss, max_seg) : mss, h->opt.ts, stamp_now(t, h->ts_offset),
-                  h->ts_recent, h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE, h->opt.sack, &s->opt);
+    s->opt = (struct tcp_opts){
+        .mss = (uint16_t)(max_seg != 0 ? min_u32(mss, max_seg) : mss),
+        .wscale = h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE,
+        .sack_ok = h->opt.sack,
+        .ts = h->opt.ts,
+        .ts_val = stamp_now(t, h->ts_offset),
+        .ts_ecr = h->ts_recent,
+    };
     if (h->sent_us == 0)
         h->sent_us = t->w->now;
     if (h->sent < 255)
         h->sent++;
-    if (h->sent > 1 && !h->why)
+    if (h->sent > 1 && !h->by_timer)
         return; /* the peer asked again: our own timer and its count go on as they were */
     h->due_us = t->w->now + synack_timeout(t, h->tries);
     h->tries++;
@@ -309,11 +315,11 @@ bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out)
     segment_from_head(&h->h, &s);
     s.ack = seq_add(h->irs, 1);
     if (h->send) {
-        why = h->why ? TERN_C_SEND_RETRANSMIT : TERN_C_SEND_SYNACK;
+        why = h->by_timer ? TERN_C_SEND_RETRANSMIT : TERN_C_SEND_SYNACK;
         uint64_t again = h->sent > 0;
         synack(t, h, &s);
         h->send = false;
-        h->why = 0;
+        h->by_timer = false;
         trace_segment(t, &h->h, TERN_TRACE_SEG_OUT, &s, why, again);
     } else {
         plain_ack(t, h, &s);

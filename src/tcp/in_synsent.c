@@ -24,14 +24,6 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
     c->rec.phase = PHASE_OPEN; /* a repeated SYN was no congestion of this path's data */
 }
 
-static void take_window(struct tcb *c, const struct segment *s)
-{
-    c->snd.wnd = s->wnd; /* never scaled on a SYN (RFC 7323 2.2) */
-    c->snd.max_wnd = max_u32(c->snd.max_wnd, c->snd.wnd);
-    c->snd.wl1 = s->seq;
-    c->snd.wl2 = s->ack;
-}
-
 static void note_rtt(struct tern *t, struct tcb *c)
 {
     struct sendrec *syn = c->list.head != 0 ? at(t->a, c->list.head) : NULL;
@@ -52,7 +44,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
     sendlist_ack(t, &c->list, s->ack, &a);
     c->snd.una = s->ack;
     c->snd.syn_acked = true;
-    take_window(c, s);
+    ack_take_window(c, s);
     state_change(t, &c->h, TERN_C_SYNACK_RCVD, TERN_ESTABLISHED);
     timer_progress(t, c);
     timer_keepalive(t, c);
@@ -67,7 +59,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
 /* Fourth, without ACK: simultaneous open. Our SYN is sent again, now with the ACK, by output. */
 static void cross(struct tern *t, struct tcb *c, const struct segment *s)
 {
-    take_window(c, s);
+    ack_take_window(c, s);
     state_change(t, &c->h, TERN_C_SYN_RCVD_SIMULTANEOUS, TERN_SYN_RCVD);
     recv_ack_now(t, c, TERN_C_SEND_SYNACK);
 }

@@ -38,10 +38,7 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
         return TERN_C_SYN_RCVD_BAD_ACK;
     }
     state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
-    c->snd.wnd = (uint32_t)s->wnd << (s->flags & F_SYN ? 0 : c->opt.snd_wscale);
-    c->snd.max_wnd = max_u32(c->snd.max_wnd, c->snd.wnd);
-    c->snd.wl1 = s->seq;
-    c->snd.wl2 = s->ack;
+    ack_take_window(c, s);
     face_raise(t, &c->h, &c->face, TERN_CONNECTED | TERN_WRITABLE);
     timer_keepalive(t, c);
     return TERN_CAUSE_NONE;
@@ -51,7 +48,7 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
  * in one segment the state changes once. Returns false when the connection is over. */
 static bool fin_acked_step(struct tern *t, struct tcb *c)
 {
-    if (!our_fin_acked(c))
+    if (!c->snd.fin_acked)
         return true;
     switch (c->h.state) {
     case TERN_CLOSING:
@@ -68,7 +65,7 @@ static bool fin_acked_step(struct tern *t, struct tcb *c)
 /* After the eighth: our FIN is acknowledged and the peer's has not come. */
 static void decide_fin_wait(struct tern *t, struct tcb *c)
 {
-    if (c->h.state == TERN_FIN_WAIT_1 && our_fin_acked(c))
+    if (c->h.state == TERN_FIN_WAIT_1 && c->snd.fin_acked)
         tcb_fin_wait_2(t, c);
 }
 
@@ -92,7 +89,7 @@ static void check_fin(struct tern *t, struct tcb *c)
         state_change(t, &c->h, TERN_C_FIN_RCVD, TERN_CLOSE_WAIT);
         break;
     case TERN_FIN_WAIT_1:
-        if (our_fin_acked(c))
+        if (c->snd.fin_acked)
             tcb_time_wait(t, c, TERN_C_FIN_AND_ACK);
         else
             state_change(t, &c->h, TERN_C_FIN_CROSSED, TERN_CLOSING);
@@ -105,12 +102,11 @@ static void check_fin(struct tern *t, struct tcb *c)
     }
 }
 
-/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. */
+/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. That it is not older
+ * than the last one has been seen to in the first step. */
 static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!c->opt.ts || !s->opt.ts || seq_gt(s->seq, c->ts.last_ack_sent))
-        return;
-    if ((int32_t)(s->opt.ts_val - c->ts.recent) < 0 && t->w->now - c->ts.recent_us < 1000000ull * 86400 * 24)
         return;
     c->ts.recent = s->opt.ts_val;
     c->ts.recent_us = t->w->now;
@@ -212,7 +208,7 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     /* only now, so that a forged segment must guess the ACK too (RFC 5961 5.2) */
     note_stamp(t, c, s);
     note_ecn(t, c, s);
-    if (!fin_acked_step(t, c) || (c->h.state == TERN_CLOSING && !our_fin_acked(c)))
+    if (!fin_acked_step(t, c) || (c->h.state == TERN_CLOSING && !c->snd.fin_acked))
         return TERN_CAUSE_NONE;
     /* sixth: URG; seventh: text; eighth: FIN */
     cause = in_text_and_fin(t, c, s);

@@ -110,7 +110,6 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
 {
     state_inherit(&h->h, &c->h);
     c->h.conn = h->h.conn;
-    c->passive = true;
     c->opt = h->opt;
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     cc_init(&c->cc, 0, c->snd.mss);
@@ -156,7 +155,7 @@ static void drop_send(struct tern *t, struct tcb *c)
     chunkq_clear(t->a, &c->snd.q);
 }
 
-static void stop_timers(struct tern *t, struct tcb *c)
+static void stop_timers(struct tcb *c)
 {
     uint8_t life = c->tm.life;
     uint64_t life_us = c->tm.life_us;
@@ -164,7 +163,6 @@ static void stop_timers(struct tern *t, struct tcb *c)
     c->tm.life = life;
     c->tm.life_us = life_us;
     c->ack.delack_us = 0;
-    (void)t;
 }
 
 /* The connection is over. What was received stays readable while somebody holds it. */
@@ -177,7 +175,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
         demux_remove(t, &c->h);
     c->tm.life = TERN_TIMER_NONE;
     c->tm.life_us = 0;
-    stop_timers(t, c);
+    stop_timers(c);
     conn_timer(t, &c->h, 0);
     drop_send(t, c);
     reasm_clear(t, &c->rcv);
@@ -197,7 +195,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause)
 {
     state_change(t, &c->h, cause, TERN_TIME_WAIT);
-    stop_timers(t, c);
+    stop_timers(c);
     drop_send(t, c);
     c->tm.life = TERN_TIMER_TIME_WAIT;
     c->tm.life_us = t->w->now + 2ull * settings(t)->msl_us;
@@ -220,7 +218,7 @@ void tcb_release(struct tern *t, struct tcb *c)
 {
     c->face.held = false;
     c->face.orphan = true;
-    face_unlist(t, &c->h, &c->face);
+    face_unlist(t, &c->face);
     chunkq_clear(t->a, &c->rcv.q);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
         put_on_dying(t, c);
@@ -236,7 +234,7 @@ static void tcb_free(struct tern *t, struct tcb *c)
     trace_conn(t, &c->h, TERN_TRACE_RELEASED, c->h.cause, 0, 0, 0);
     conn_unready(t, &c->h);
     conn_timer(t, &c->h, 0);
-    face_unlist(t, &c->h, &c->face);
+    face_unlist(t, &c->face);
     drop_send(t, c);
     reasm_clear(t, &c->rcv);
     chunkq_clear(t->a, &c->rcv.q);
@@ -265,7 +263,7 @@ static void fill_timewait(const struct tcb *c, struct timewait *w)
 }
 
 /* The last ACK may still be owed: the small record sends it. Parked ones wait until they are found again. */
-void tcb_to_timewait_record(struct tern *t, struct tcb *c)
+static void to_timewait_record(struct tern *t, struct tcb *c)
 {
     ref_t me = c->h.parked ? 0 : pool_get(t->a, &t->w->timewaits, MEM_CONTROL);
     if (me == 0)
@@ -289,7 +287,7 @@ void life_end_of_batch(struct tern *t)
         c->dying = false;
         c->aq_next = 0;
         if (c->h.state == TERN_TIME_WAIT)
-            tcb_to_timewait_record(t, c);
+            to_timewait_record(t, c);
         else if (c->rst_cause == 0)
             tcb_free(t, c);
         /* else: output sends the RST and puts it here again */

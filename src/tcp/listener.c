@@ -57,7 +57,7 @@ void listener_end(struct tern *t, struct listener *l)
     }
     state_change(t, &l->h, TERN_C_CLOSE_LISTEN, TERN_CLOSED);
     trace_conn(t, &l->h, TERN_TRACE_RELEASED, TERN_C_CLOSE_LISTEN, 0, 0, 0);
-    face_unlist(t, &l->h, &l->face);
+    face_unlist(t, &l->face);
     demux_listener_remove(t, l);
     pool_put(t->a, &t->w->listener_pool, self(t, l));
 }

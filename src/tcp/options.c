@@ -14,20 +14,6 @@ uint8_t options_wscale(uint32_t buffer)
     return shift;
 }
 
-/* Options of a SYN or SYN+ACK. wscale WSCALE_NONE and ts false: not offered. */
-void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale,
-                   bool sack, struct tcp_opts *out)
-{
-    (void)t;
-    memset(out, 0, sizeof *out);
-    out->mss = (uint16_t)min_u32(mss, 65535);
-    out->ts = ts;
-    out->ts_val = ts_val;
-    out->ts_ecr = ts_ecr;
-    out->wscale = wscale;
-    out->sack_ok = sack;
-}
-
 /* What holds after the peer's SYN. `our_wscale` WSCALE_NONE: we did not offer scaling. An option is agreed
  * when both sides named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out)

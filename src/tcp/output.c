@@ -64,8 +64,14 @@ static void syn_options(struct tern *t, struct tcb *c, struct segment *s)
     if (answer)
         shift = c->opt.wscale ? c->opt.rcv_wscale : WSCALE_NONE;
     uint32_t mss = c->set.max_seg != 0 ? min_u32(c->set.max_seg, c->snd.mtu_mss) : c->snd.mtu_mss;
-    options_offer(t, mss, answer ? c->opt.ts : set->timestamps, stamp_now(t, c->ts.offset),
-                  answer ? c->ts.recent : 0, shift, answer ? c->opt.sack : set->sack, &s->opt);
+    s->opt = (struct tcp_opts){
+        .mss = (uint16_t)mss,
+        .wscale = shift,
+        .sack_ok = answer ? c->opt.sack : set->sack,
+        .ts = answer ? c->opt.ts : set->timestamps,
+        .ts_val = stamp_now(t, c->ts.offset),
+        .ts_ecr = answer ? c->ts.recent : 0,
+    };
     if (c->opt.ecn)
         s->flags |= answer ? F_ECE : F_ECE | F_CWR; /* RFC 3168 6.1.1 */
     if (!answer && c->tm.retries >= 2)
@@ -171,15 +177,11 @@ static bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref
     if (p->again || p->len == 0 || (p->flags & F_RST))
         return true;
     struct sendrec *r = sendlist_add(t, &c->list, p->start, p->len, chunk);
-    if (r == NULL)
-        return sendlist_extend_tail(t, &c->list, p->len);
-    r->delivered = c->rec.delivered;
-    r->delivered_us = c->rec.delivered_us;
-    return true;
+    return r != NULL || sendlist_extend_tail(t, &c->list, p->len);
 }
 
 /* The acknowledgment that every segment with ACK is. */
-static void acked(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
+static void acked(struct tcb *c, const struct plan *p, uint32_t payload)
 {
     struct acker *k = &c->ack;
     bool pure = payload == 0 && p->len == 0;
@@ -190,7 +192,6 @@ static void acked(struct tern *t, struct tcb *c, const struct plan *p, uint32_t 
     k->delack_us = 0;
     k->last = c->rcv.nxt;
     c->ts.last_ack_sent = c->rcv.nxt;
-    (void)t;
 }
 
 static void sent_again(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
@@ -242,7 +243,7 @@ static void sent(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
     else if (p->len > 0)
         sent_new(t, c, p, payload);
     if (c->h.state != TERN_SYN_SENT)
-        acked(t, c, p, payload);
+        acked(c, p, payload);
     if (p->len == 0)
         return;
     timer_sent(t, c);
@@ -273,22 +274,22 @@ static bool emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *
 }
 
 /* One packet of this connection, if it has one to send now. */
-static int tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
+static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p = {0};
     if (decide(t, c, &p)) {
         if (emit(t, c, &p, out))
-            return 1;
+            return true;
         p.not_before = t->w->now + MEMORY_RETRY_US;
     }
     timer_window(t, c); /* nothing could go: is it the window? */
     if (p.not_before > t->w->now)
         c->tm.pace_us = p.not_before;
     timer_rearm(t, c);
-    return 0;
+    return false;
 }
 
-int conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out)
+bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out)
 {
     if (h->kind == REC_TCB)
         return tcb_output(t, (struct tcb *)h, out);

@@ -173,7 +173,7 @@ static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
     if (!c->snd.limited || bytes == 0)
         return;
     uint32_t before = c->cc.cwnd;
-    cc_table[c->cc.algo]->acked(&c->cc, bytes, c->snd.mss, t->w->now);
+    cc_table[c->cc.algo]->acked(&c->cc, bytes, c->snd.mss);
     uint64_t useful = 2ull * c->snd.max_wnd + 2ull * c->snd.mss;
     if (c->cc.cwnd > useful)
         c->cc.cwnd = max_u32(before, (uint32_t)useful);

@@ -13,9 +13,9 @@ static struct reply *slot(struct tern *t)
     return &w->replies[(w->reply_head + w->reply_count++) % REPLIES];
 }
 
-static void rst(struct reply *r, seq_t seq, seq_t ack, uint8_t flags, enum tern_cause cause)
+static void rst(struct reply *r, seq_t at_seq, seq_t ack, uint8_t flags, enum tern_cause cause)
 {
-    r->seq = seq;
+    r->seq = at_seq;
     r->ack = ack;
     r->flags = flags;
     r->cause = (uint16_t)cause;

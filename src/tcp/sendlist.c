@@ -196,7 +196,6 @@ static void latest(struct delivery *d, uint64_t sent_us, seq_t end)
 /* A record, or its first part up to `end`, has arrived. */
 static void delivered(struct sendlist *l, const struct sendrec *r, seq_t end, struct acked *out)
 {
-    out->delivered += seq_span(r->start, end);
     latest(r->times > 1 ? &out->again : &out->once, r->sent_us, end);
     if (seq_gt(end, l->fack))
         l->fack = end;
@@ -240,7 +239,7 @@ void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *o
 }
 
 /* The record that holds s, or NULL. Starts where the last search ended. */
-struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s)
+static struct sendrec *find(struct tern *t, struct sendlist *l, seq_t s)
 {
     struct sendrec *r = rec(t, l->hint != 0 ? l->hint : l->head);
     while (r != NULL && seq_lt(s, r->start))
@@ -292,7 +291,7 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
                        struct acked *out)
 {
     uint32_t news = 0;
-    struct sendrec *r = sendlist_find(t, l, left);
+    struct sendrec *r = find(t, l, left);
     while (r != NULL && seq_lt(r->start, right)) {
         struct sendrec *part = r->flags & SR_SACKED ? NULL : cut_out(t, l, r, left, right, mss);
         if (part != NULL) {

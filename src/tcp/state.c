@@ -17,7 +17,7 @@ static const struct edge edges[] = {
 #undef EDGE
 };
 
-bool state_edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
+static bool edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
 {
     for (size_t i = 0; i < ARRAY_LEN(edges); i++)
         if (edges[i].cause == cause && edges[i].from == from && edges[i].to == to)
@@ -37,7 +37,7 @@ static void remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to)
 {
     uint8_t from = h->state;
-    ASSERT(state_edge_legal(cause, from, to));
+    ASSERT(edge_legal(cause, from, to));
     if (h->kind == REC_TCB)
         remember((struct tcb *)h, cause, from, (uint8_t)to, t->w->now);
     h->state = (uint8_t)to;

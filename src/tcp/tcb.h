@@ -33,7 +33,7 @@
 #include "base/seq.h"
 #include "base/wheel.h"
 #include "wire/wire.h"
-#include <tern/socket.h>
+#include <tern/stats.h>
 
 enum rec_kind { REC_LISTENER = 1, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
 
@@ -87,7 +87,7 @@ struct halfopen {
     uint64_t challenge_us;
     bool send;             /* a SYN+ACK is due */
     bool challenge;        /* an ACK is due */
-    uint8_t why;           /* 0; 1 = repeated by timer */
+    bool by_timer;         /* it is due because no answer came */
     uint64_t due_us;       /* next repetition */
     uint64_t sent_us;      /* the first SYN+ACK; for the round trip */
 };
@@ -192,10 +192,6 @@ struct sendrec {
     uint64_t sent_us;      /* last sending */
     uint8_t flags;         /* SR_... below */
     uint8_t times;         /* sent */
-    uint16_t pad;
-    uint32_t pad2;
-    uint64_t delivered;    /* of the connection at sending; for rate samples */
-    uint64_t delivered_us;
 };
 
 enum {
@@ -223,12 +219,11 @@ struct rtt {
     uint8_t backoff;       /* doublings */
 };
 
-/* Congestion control: state common to all, and room for what one keeps (cc.h). */
+/* Congestion control (cc.c). */
 struct cc {
     uint32_t cwnd, ssthresh; /* bytes */
     uint32_t acked;        /* bytes acknowledged since the last step of congestion avoidance */
     uint8_t algo;          /* index into the table of controls */
-    uint64_t priv[8];
 };
 
 /* RACK (RFC 8985): loss judged by time of sending. */
@@ -276,8 +271,6 @@ struct recovery {
     bool partial;          /* the first partial ACK of this recovery has come */
     uint32_t lead;         /* bytes sent by limited transmit (RFC 3042) */
     uint32_t reno_sacked;  /* without SACK: bytes that duplicate ACKs say have left the network */
-    uint64_t delivered;    /* bytes delivered in all */
-    uint64_t delivered_us;
 };
 
 /* Deadlines; 0 = disarmed. Those that exclude each other are one tagged field. */
@@ -350,7 +343,6 @@ struct tcb {
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
     ref_t aq_next, aq_prev;
     uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
-    bool passive;          /* reached SYN_RCVD from a listener (MUST-11); kept for the trace */
     bool dying;            /* to be freed at the end of the batch */
     uint64_t last_rx_us, last_tx_us;
     uint8_t ttl_in, tos_in;

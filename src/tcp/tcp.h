@@ -9,8 +9,6 @@
 #include "tcp/world.h"
 
 /* demux.c: 4-tuple to record. */
-uint32_t demux_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                    uint16_t rport);
 struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
                              uint16_t rport);
 bool demux_insert(struct tern *t, struct conn_head *h); /* computes h->hash; false: no memory */
@@ -26,10 +24,6 @@ void demux_listener_remove(struct tern *t, struct listener *l);
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
 void state_inherit(const struct conn_head *from, struct conn_head *to);
-bool state_edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to);
-
-/* sendlist.c, for RFC 6675 NextSeg (3) */
-struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l);
 
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
@@ -39,8 +33,6 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /
 void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
 void tcb_fin_wait_2(struct tern *t, struct tcb *c);
-/* released and in TIME_WAIT: to the small record */
-void tcb_to_timewait_record(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
 void life_end_of_batch(struct tern *t);           /* frees what died */
 void conn_ready(struct tern *t, struct conn_head *h);
@@ -51,7 +43,7 @@ void options_default(const struct tern *t, struct options *o);
 
 /* face.c: readiness. */
 void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
-void face_unlist(struct tern *t, struct conn_head *h, struct face *f);
+void face_unlist(struct tern *t, struct face *f);
 struct face *face_of(struct conn_head *h); /* NULL for records without one */
 void face_soft_error(struct tern *t, struct tcb *c, int error, uint8_t icmp_type, uint8_t icmp_code);
 
@@ -82,20 +74,17 @@ void listener_end(struct tern *t, struct listener *l);
 /* timewait.c */
 void time_wait_gives_way(struct tern *t, struct conn_head *h);
 void timewait_timer(struct tern *t, struct timewait *w);
-void timewait_end(struct tern *t, struct timewait *w, enum tern_cause cause);
 bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out);
 
 /* accept_seq.c: step one, and RFC 5961. */
 enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
-bool accept_paws(const struct tcb *c, const struct segment *s, uint64_t now);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
 bool challenge_allowed(uint16_t *count, uint64_t *since, uint64_t now);
 
 /* ack.c: step five. */
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s);
-void ack_window(struct tern *t, struct tcb *c, const struct segment *s);
-bool our_fin_acked(const struct tcb *c);
+void ack_take_window(struct tcb *c, const struct segment *s);
 
 /* recv.c: steps seven and eight, and when to acknowledge. */
 enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s);
@@ -118,7 +107,6 @@ struct delivery {
 };
 struct acked {
     uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
-    uint32_t delivered;   /* of these and of new SACKs, not SACKed before */
     uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
     bool any_retx;        /* one of them had been repeated */
     bool reordered;       /* one of them arrived after others that were sent later (RFC 8985 6.2 step 3) */
@@ -138,7 +126,7 @@ uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t se
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
-struct sendrec *sendlist_find(struct tern *t, struct sendlist *l, seq_t s);
+struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
 bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n);
@@ -167,9 +155,8 @@ void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight);
 
 /* cc.c */
 struct cc_ops {
-    const char *name;
     void (*init)(struct cc *cc, uint32_t mss);
-    void (*acked)(struct cc *cc, uint32_t bytes, uint32_t mss, uint64_t now);
+    void (*acked)(struct cc *cc, uint32_t bytes, uint32_t mss);
     uint32_t (*loss)(struct cc *cc, uint32_t in_flight, uint32_t mss); /* new ssthresh */
 };
 extern const struct cc_ops *const cc_table[];
@@ -202,7 +189,7 @@ uint16_t window_field(uint32_t wnd, uint8_t shift);
 bool nagle_holds(const struct tcb *c, uint32_t len, bool last);
 
 /* output.c */
-int conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);
+bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);
 void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out);
 void segment_from_head(const struct conn_head *h, struct segment *s);
 
@@ -219,8 +206,6 @@ uint32_t stamp_now(const struct tern *t, uint32_t offset);
 int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out);
 
 /* options.c */
-void options_offer(struct tern *t, uint32_t mss, bool ts, uint32_t ts_val, uint32_t ts_ecr, uint8_t wscale,
-                   bool sack, struct tcp_opts *out);
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);
 uint8_t options_wscale(uint32_t buffer);
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
@@ -237,7 +222,6 @@ void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind 
                 uint64_t a, uint64_t b, uint64_t c);
 
 /* check.c */
-void tcp_check(struct tern *t, struct tcb *c);
 void tcp_check_all(struct tern *t);
 
 #endif

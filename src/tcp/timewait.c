@@ -135,7 +135,7 @@ enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct se
     return old_segment(t, h, &v, s);
 }
 
-void timewait_end(struct tern *t, struct timewait *w, enum tern_cause cause)
+static void end(struct tern *t, struct timewait *w, enum tern_cause cause)
 {
     state_change(t, &w->h, cause, TERN_CLOSED);
     trace_conn(t, &w->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
@@ -151,14 +151,14 @@ void timewait_timer(struct tern *t, struct timewait *w)
     if (t->w->now < w->due_us)
         conn_timer(t, &w->h, w->due_us);
     else
-        timewait_end(t, w, TERN_C_TIME_WAIT_OVER);
+        end(t, w, TERN_C_TIME_WAIT_OVER);
 }
 
 /* A newer connection of the same pair is established: this one is over. */
 void time_wait_gives_way(struct tern *t, struct conn_head *h)
 {
     if (h->kind == REC_TIMEWAIT)
-        timewait_end(t, (struct timewait *)h, TERN_C_SYN_RCVD_TIME_WAIT);
+        end(t, (struct timewait *)h, TERN_C_SYN_RCVD_TIME_WAIT);
     else
         tcb_end(t, (struct tcb *)h, TERN_C_SYN_RCVD_TIME_WAIT, 0);
 }

@@ -66,12 +66,15 @@ struct tern {
     struct arena *a;
     struct world *w;
     struct trace_ring trace;
-    uint64_t pad;
 };
 
 static inline struct tcb *tcb_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline struct conn_head *head_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline struct listener *listener_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline ref_t self(struct tern *t, const void *record) { return ref_of(t->a, record); }
+static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)
+{
+    return (tern_handle){(uint64_t)h->gen << 32 | self(t, h)};
+}
 
 #endif
