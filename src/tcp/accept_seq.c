@@ -16,25 +16,24 @@ static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t no
     return now - c->ts.recent_us > PAWS_IDLE_US;
 }
 
-bool challenge_allowed(uint16_t *count, uint64_t *since, uint64_t now)
+/* Whether one more challenge may leave; each record keeps its own count and the start of its interval. */
+bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since)
 {
-    if (*count == 0 || now - *since >= CHALLENGE_US) {
-        *since = now;
+    if (*count == 0 || t->w->now - *since >= CHALLENGE_US) {
+        *since = t->w->now;
         *count = 0;
     }
-    if (*count >= CHALLENGES)
-        return false;
-    ++*count;
-    return true;
+    bool allowed = *count < CHALLENGES;
+    *count += allowed;
+    t->w->stats.challenge_limited += !allowed;
+    return allowed;
 }
 
 /* Answer with an ACK, but not for ever: two ends that disagree would answer each other without end. */
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why)
 {
-    if (!challenge_allowed(&c->ack.challenges, &c->ack.challenge_us, t->w->now)) {
-        t->w->stats.challenge_limited++;
+    if (!challenge_allowed(t, &c->ack.challenges, &c->ack.challenge_us))
         return;
-    }
     if (why == TERN_C_SEND_CHALLENGE) {
         t->w->stats.challenge_acks++;
         c->sum.challenge_acks++;
@@ -43,14 +42,14 @@ void challenge(struct tern *t, struct tcb *c, enum tern_cause why)
 }
 
 /* The table of 3.10.7.4 first, in its four rows. */
-static bool in_window(const struct rcv *r, const struct segment *s)
+bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s)
 {
-    uint32_t len = seg_len(s), wnd = rcv_wnd(r);
+    uint32_t len = seg_len(s);
     if (len == 0)
-        return wnd == 0 ? seq_eq(s->seq, r->nxt) : seq_in(s->seq, r->nxt, wnd);
+        return wnd == 0 ? seq_eq(s->seq, nxt) : seq_in(s->seq, nxt, wnd);
     if (wnd == 0)
         return false;
-    return seq_in(s->seq, r->nxt, wnd) || seq_in(seq_add(s->seq, len - 1), r->nxt, wnd);
+    return seq_in(s->seq, nxt, wnd) || seq_in(seq_add(s->seq, len - 1), nxt, wnd);
 }
 
 /* RFC 9293 A.2: a repeated FIN, a keepalive or a crossing window probe ends exactly at RCV.NXT, or starts
@@ -102,7 +101,7 @@ enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *
             return TERN_C_PAWS;
         }
     }
-    if (!in_window(&c->rcv, s))
+    if (!seq_acceptable(c->rcv.nxt, rcv_wnd(&c->rcv), s))
         return out_of_window(t, c, s, verdict);
     *verdict = SEQ_OK;
     return TERN_CAUSE_NONE;

@@ -49,32 +49,11 @@ static bool fin_follows(const struct tcb *c, seq_t end)
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && c->snd.syn_acked;
 }
 
-/* SYN or, when the peer's has come before ours left, SYN+ACK: first time. */
-static bool decide_syn(struct tcb *c, struct plan *p)
-{
-    if (c->snd.syn_acked || !seq_eq(c->snd.nxt, c->snd.iss))
-        return false;
-    *p = (struct plan){.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
-    if (c->h.state != TERN_SYN_SENT)
-        p->why = TERN_C_SEND_SYNACK;
-    return true;
-}
-
 /* Nothing can be sent without a record of it: soon again. */
 static bool wait_for_memory(struct tern *t, struct plan *p)
 {
     p->not_before = t->w->now + MEMORY_RETRY_US;
     return false;
-}
-
-static enum tern_cause again_cause(const struct tcb *c)
-{
-    if (c->rec.phase == PHASE_LOSS)
-        return TERN_C_SEND_RETRANSMIT;
-    if (c->rec.phase == PHASE_OPEN)
-        return TERN_C_SEND_REFUSED_AGAIN;
-    return c->opt.sack || seq_eq(c->rec.point, c->snd.nxt) ? TERN_C_SEND_FAST_RETRANSMIT
-                                                           : TERN_C_SEND_PARTIAL_RETRANSMIT;
 }
 
 /* Plan to send (the beginning of) a record once more, at most `limit` bytes of it. A SYN and a FIN go with
@@ -95,6 +74,42 @@ static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_
     if (bytes > 0 && seq_ge(seq_add(r->start, r->len), snd_end(&c->snd)))
         p->flags |= F_PSH; /* MUST-61 */
     return true;
+}
+
+static bool decide_rst(struct tcb *c, struct plan *p)
+{
+    *p = (struct plan){.start = c->snd.nxt, .flags = F_RST, .no_ack_flag = true, .why = c->rst_cause};
+    return true;
+}
+
+/* SYN or, when the peer's has come before ours left, SYN+ACK: first time. */
+static bool decide_syn(struct tcb *c, struct plan *p)
+{
+    if (c->snd.syn_acked || !seq_eq(c->snd.nxt, c->snd.iss))
+        return false;
+    *p = (struct plan){.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
+    if (c->h.state != TERN_SYN_SENT)
+        p->why = TERN_C_SEND_SYNACK;
+    return true;
+}
+
+/* In SYN_RCVD after a simultaneous open the answer is our SYN again, now with ACK (RFC 9293 3.10.7.3 fourth,
+ * MUST-10). */
+static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
+{
+    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.head == 0)
+        return false;
+    return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
+}
+
+static enum tern_cause again_cause(const struct tcb *c)
+{
+    if (c->rec.phase == PHASE_LOSS)
+        return TERN_C_SEND_RETRANSMIT;
+    if (c->rec.phase == PHASE_OPEN)
+        return TERN_C_SEND_REFUSED_AGAIN;
+    return c->opt.sack || seq_eq(c->rec.point, c->snd.nxt) ? TERN_C_SEND_FAST_RETRANSMIT
+                                                           : TERN_C_SEND_PARTIAL_RETRANSMIT;
 }
 
 /* Only a piece is in flight (what a window probe left behind) and more waits: they leave as one segment (RFC
@@ -131,15 +146,6 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
         c->rec.force ? full : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
     c->rec.force = false;
     return plan_again(t, c, r, limit, again_cause(c), p);
-}
-
-/* In SYN_RCVD after a simultaneous open the answer is our SYN again, now with ACK (RFC 9293 3.10.7.3 fourth,
- * MUST-10). */
-static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
-{
-    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.head == 0)
-        return false;
-    return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
 }
 
 /* A small segment that waits leaves after a while all the same. */
@@ -314,12 +320,6 @@ static bool decide_ack(struct tcb *c, struct plan *p)
     if ((k->now_cause == 0 && k->dup_owed == 0) || c->h.state < TERN_SYN_RCVD)
         return false;
     *p = (struct plan){.start = c->snd.nxt, .why = k->now_cause != 0 ? k->now_cause : TERN_C_SEND_ACK_DUP};
-    return true;
-}
-
-static bool decide_rst(struct tcb *c, struct plan *p)
-{
-    *p = (struct plan){.start = c->snd.nxt, .flags = F_RST, .no_ack_flag = true, .why = c->rst_cause};
     return true;
 }
 

@@ -198,21 +198,12 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
     return cause;
 }
 
-static bool acceptable(const struct halfopen *h, const struct segment *s)
-{
-    seq_t nxt = seq_add(h->irs, 1);
-    uint32_t len = seg_len(s);
-    return seq_in(s->seq, nxt, h->rcv_wnd) || (len > 0 && seq_in(seq_add(s->seq, len - 1), nxt, h->rcv_wnd));
-}
-
 static enum tern_cause owe_ack(struct tern *t, struct halfopen *h, enum tern_cause why)
 {
-    if (!challenge_allowed(&h->challenges, &h->challenge_us, t->w->now)) {
-        t->w->stats.challenge_limited++;
-        return why;
+    if (challenge_allowed(t, &h->challenges, &h->challenge_us)) {
+        h->challenge = true;
+        conn_ready(t, &h->h);
     }
-    h->challenge = true;
-    conn_ready(t, &h->h);
     return why;
 }
 
@@ -242,7 +233,7 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
         return TERN_C_TS_MISSING;
     if (!(s->flags & F_RST) && stamps_old(h, s))
         return owe_ack(t, h, TERN_C_PAWS);
-    if (!acceptable(h, s)) {
+    if (!seq_acceptable(nxt, h->rcv_wnd, s)) {
         if (s->flags & F_RST)
             return TERN_C_SEQ_RST;
         return owe_ack(t, h, seq_lt(s->seq, nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND);

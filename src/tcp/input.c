@@ -102,8 +102,8 @@ static void check_fin(struct tern *t, struct tcb *c)
     }
 }
 
-/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. That it is not older
- * than the last one has been seen to in the first step. */
+/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. The first step has
+ * refused what is older than the last one. */
 static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!c->opt.ts || !s->opt.ts || seq_gt(s->seq, c->ts.last_ack_sent))

@@ -8,66 +8,6 @@
 
 #define QUICK_SEGMENTS 8 /* acknowledged at once at the start: the peer's slow start grows by our ACKs */
 
-const struct settings *settings(const struct tern *t) { return &t->w->set; }
-
-void options_default(const struct tern *t, struct options *o)
-{
-    const struct settings *s = settings(t);
-    memset(o, 0, sizeof *o);
-    o->keep_idle_ms = 7200000; /* RFC 9293 MUST-28 */
-    o->keep_intvl_ms = 75000;
-    o->keep_cnt = 9;
-    o->send_buffer = s->send_buffer;
-    o->recv_buffer = s->recv_buffer;
-    o->ttl = s->ttl;
-    o->ecn = s->ecn;
-    o->reports = true;
-}
-
-void conn_ready(struct tern *t, struct conn_head *h)
-{
-    struct world *w = t->w;
-    if (h->ready)
-        return;
-    ref_t me = self(t, h);
-    h->ready = true;
-    h->ready_next = 0;
-    h->ready_prev = w->ready_tail;
-    if (w->ready_tail != 0)
-        head_at(t, w->ready_tail)->ready_next = me;
-    else
-        w->ready_head = me;
-    w->ready_tail = me;
-}
-
-void conn_unready(struct tern *t, struct conn_head *h)
-{
-    struct world *w = t->w;
-    if (!h->ready)
-        return;
-    if (h->ready_prev != 0)
-        head_at(t, h->ready_prev)->ready_next = h->ready_next;
-    else
-        w->ready_head = h->ready_next;
-    if (h->ready_next != 0)
-        head_at(t, h->ready_next)->ready_prev = h->ready_prev;
-    else
-        w->ready_tail = h->ready_prev;
-    h->ready = false;
-    h->ready_next = h->ready_prev = 0;
-}
-
-/* Later deadlines do not move the wheel: when it fires too early the record is looked at again (lazy
- * re-arming). */
-void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
-{
-    struct wheel *wheel = &t->w->wheel;
-    if (deadline == 0)
-        wheel_cancel(t->a, wheel, &h->timer);
-    else if (!wheel_armed(&h->timer) || deadline < wheel_when(wheel, &h->timer))
-        wheel_set(t->a, wheel, &h->timer, deadline);
-}
-
 static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local, const tern_endpoint *remote,
                       uint8_t link)
 {
@@ -140,6 +80,9 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
     c->h.opened_us = h->h.opened_us;
 }
 
+/* Neither the program has it nor an accept queue. */
+static bool unowned(const struct tcb *c) { return !c->face.held && c->listener == 0; }
+
 static void put_on_dying(struct tern *t, struct tcb *c)
 {
     if (c->dying)
@@ -157,11 +100,7 @@ static void drop_send(struct tern *t, struct tcb *c)
 
 static void stop_timers(struct tcb *c)
 {
-    uint8_t life = c->tm.life;
-    uint64_t life_us = c->tm.life_us;
     memset(&c->tm, 0, sizeof c->tm);
-    c->tm.life = life;
-    c->tm.life_us = life_us;
     c->ack.delack_us = 0;
 }
 
@@ -173,8 +112,6 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
         c->h.parked = false;
     else
         demux_remove(t, &c->h);
-    c->tm.life = TERN_TIMER_NONE;
-    c->tm.life_us = 0;
     stop_timers(c);
     conn_timer(t, &c->h, 0);
     drop_send(t, c);
@@ -187,7 +124,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
     if (c->listener != 0)
         listener_left(t, c);
     face_raise(t, &c->h, &c->face, TERN_ENDED | TERN_READABLE | TERN_WRITABLE);
-    if (!c->face.held && c->listener == 0)
+    if (unowned(c))
         put_on_dying(t, c);
 }
 
@@ -199,18 +136,23 @@ void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause)
     drop_send(t, c);
     c->tm.life = TERN_TIMER_TIME_WAIT;
     c->tm.life_us = t->w->now + 2ull * settings(t)->msl_us;
-    if (!c->face.held && c->listener == 0)
+    if (unowned(c))
         put_on_dying(t, c);
 }
 
-/* Our FIN is acknowledged. With a program behind it this may last; an orphan is given a time. */
+/* With a program behind it FIN_WAIT_2 may last; an orphan is given a time. */
+static void bound_fin_wait_2(struct tern *t, struct tcb *c)
+{
+    c->tm.life = TERN_TIMER_FIN_WAIT_2;
+    c->tm.life_us = t->w->now + settings(t)->fin_wait2_us;
+}
+
+/* Our FIN is acknowledged. */
 void tcb_fin_wait_2(struct tern *t, struct tcb *c)
 {
     state_change(t, &c->h, TERN_C_FIN_ACKED, TERN_FIN_WAIT_2);
-    if (c->face.orphan) {
-        c->tm.life = TERN_TIMER_FIN_WAIT_2;
-        c->tm.life_us = t->w->now + settings(t)->fin_wait2_us;
-    }
+    if (c->face.orphan)
+        bound_fin_wait_2(t, c);
 }
 
 /* The program lets go. */
@@ -223,8 +165,7 @@ void tcb_release(struct tern *t, struct tcb *c)
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
         put_on_dying(t, c);
     if (c->h.state == TERN_FIN_WAIT_2) {
-        c->tm.life = TERN_TIMER_FIN_WAIT_2;
-        c->tm.life_us = t->w->now + settings(t)->fin_wait2_us;
+        bound_fin_wait_2(t, c);
         timer_rearm(t, c);
     }
 }
@@ -297,6 +238,6 @@ void life_end_of_batch(struct tern *t)
 void tcb_rst_sent(struct tern *t, struct tcb *c)
 {
     c->rst_cause = 0;
-    if (!c->face.held && c->listener == 0)
+    if (unowned(c))
         put_on_dying(t, c);
 }

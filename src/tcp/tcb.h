@@ -341,7 +341,7 @@ struct tcb {
     struct timers tm;
     struct totals sum;
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
-    ref_t aq_next, aq_prev;
+    ref_t aq_next, aq_prev; /* in that queue; aq_next also in the list of the dying */
     uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
     bool dying;            /* to be freed at the end of the batch */
     uint64_t last_rx_us, last_tx_us;

@@ -19,6 +19,13 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
 bool demux_listener_insert(struct tern *t, struct listener *l);
 void demux_listener_remove(struct tern *t, struct listener *l);
 
+/* conn.c: what every record needs. */
+const struct settings *settings(const struct tern *t);
+void options_default(const struct tern *t, struct options *o);
+void conn_ready(struct tern *t, struct conn_head *h);
+void conn_unready(struct tern *t, struct conn_head *h);
+void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
+
 /* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
  * know. */
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
@@ -35,11 +42,6 @@ void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to 
 void tcb_fin_wait_2(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
 void life_end_of_batch(struct tern *t);           /* frees what died */
-void conn_ready(struct tern *t, struct conn_head *h);
-void conn_unready(struct tern *t, struct conn_head *h);
-void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
-const struct settings *settings(const struct tern *t);
-void options_default(const struct tern *t, struct options *o);
 
 /* face.c: readiness. */
 void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
@@ -79,8 +81,9 @@ bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out);
 /* accept_seq.c: step one, and RFC 5961. */
 enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
+bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
-bool challenge_allowed(uint16_t *count, uint64_t *since, uint64_t now);
+bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since);
 
 /* ack.c: step five. */
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s);

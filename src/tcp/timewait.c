@@ -62,22 +62,11 @@ static void owe_ack(struct tern *t, struct conn_head *h, enum tern_cause why, bo
             challenge(t, (struct tcb *)h, why);
         return;
     }
-    if (!always && !challenge_allowed(&w->challenges, &w->challenge_us, t->w->now)) {
-        t->w->stats.challenge_limited++;
+    if (!always && !challenge_allowed(t, &w->challenges, &w->challenge_us))
         return;
-    }
     w->ack = true;
     w->ack_cause = (uint16_t)why;
     conn_ready(t, h);
-}
-
-static bool in_window(const struct view *v, const struct segment *s)
-{
-    uint32_t len = seg_len(s);
-    if (v->rcv_wnd == 0)
-        return len == 0 && seq_eq(s->seq, v->rcv_nxt);
-    return seq_in(s->seq, v->rcv_nxt, v->rcv_wnd) ||
-           (len > 0 && seq_in(seq_add(s->seq, len - 1), v->rcv_nxt, v->rcv_wnd));
 }
 
 static bool ack_in_range(const struct view *v, const struct segment *s)
@@ -100,7 +89,7 @@ static enum tern_cause old_segment(struct tern *t, struct conn_head *h, const st
         owe_ack(t, h, TERN_C_SEND_CHALLENGE, false);
         return (s->flags & F_ACK) ? TERN_C_SYN_CHALLENGE : TERN_C_TIME_WAIT_OLD_SYN;
     }
-    if (!in_window(v, s)) { /* first */
+    if (!seq_acceptable(v->rcv_nxt, v->rcv_wnd, s)) { /* first */
         owe_ack(t, h, TERN_C_SEND_ACK_OLD, false);
         return seq_lt(s->seq, v->rcv_nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND;
     }

@@ -1,0 +1,67 @@
+/* conn.c - what every file of this room asks for: a place on the list of records that have something to send,
+ * a place in the wheel, the stack's settings and the defaults of a connection's options.
+ *
+ * The ready list holds records of all kinds, in the order in which they became ready, so that tern_tx serves
+ * them in turn (stack/tx.c).
+ */
+#include "tcp/tcp.h"
+
+const struct settings *settings(const struct tern *t) { return &t->w->set; }
+
+void options_default(const struct tern *t, struct options *o)
+{
+    const struct settings *s = settings(t);
+    memset(o, 0, sizeof *o);
+    o->keep_idle_ms = 7200000; /* RFC 9293 MUST-28 */
+    o->keep_intvl_ms = 75000;
+    o->keep_cnt = 9;
+    o->send_buffer = s->send_buffer;
+    o->recv_buffer = s->recv_buffer;
+    o->ttl = s->ttl;
+    o->ecn = s->ecn;
+    o->reports = true;
+}
+
+/* It has something to send: tern_tx will ask it. */
+void conn_ready(struct tern *t, struct conn_head *h)
+{
+    struct world *w = t->w;
+    if (h->ready)
+        return;
+    ref_t me = self(t, h);
+    h->ready = true;
+    h->ready_next = 0;
+    h->ready_prev = w->ready_tail;
+    if (w->ready_tail != 0)
+        head_at(t, w->ready_tail)->ready_next = me;
+    else
+        w->ready_head = me;
+    w->ready_tail = me;
+}
+
+void conn_unready(struct tern *t, struct conn_head *h)
+{
+    struct world *w = t->w;
+    if (!h->ready)
+        return;
+    if (h->ready_prev != 0)
+        head_at(t, h->ready_prev)->ready_next = h->ready_next;
+    else
+        w->ready_head = h->ready_next;
+    if (h->ready_next != 0)
+        head_at(t, h->ready_next)->ready_prev = h->ready_prev;
+    else
+        w->ready_tail = h->ready_prev;
+    h->ready = false;
+    h->ready_next = h->ready_prev = 0;
+}
+
+/* Later deadlines do not move the wheel: when it fires too early the record is looked at again. */
+void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
+{
+    struct wheel *wheel = &t->w->wheel;
+    if (deadline == 0)
+        wheel_cancel(t->a, wheel, &h->timer);
+    else if (!wheel_armed(&h->timer) || deadline < wheel_when(wheel, &h->timer))
+        wheel_set(t->a, wheel, &h->timer, deadline);
+}
