@@ -1,4 +1,5 @@
-/* hello.c - a web server, whole. Try it: curl http://192.0.2.1/ (examples/README.md says how to set the device up) */
+/* hello.c - a web server, whole. Try it: curl http://192.0.2.1/ (examples/README.md: how to set the device
+ * up) */
 #include <stdio.h>
 #include <tern/host.h>
 
