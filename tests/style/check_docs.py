@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The pages that are made from the sources are what the sources say, and the README's program is the one that is built."""
+"""Pages made from the sources are what the sources say; the README's program is the one that is built."""
 import pathlib
 import re
 import subprocess
