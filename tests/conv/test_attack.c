@@ -68,6 +68,7 @@ static void identification_tells_nothing(void **state)
         return;
     }
     uint16_t id[2] = {0};
+    TALK(l, "opt nodelay 1");
     for (int i = 0; i < 2; i++) {
         TALK(l, "send 10");
         id[i] = get16(lab_next(l)->bytes + 4);
@@ -280,6 +281,60 @@ static void echo_between_turns(void **state)
     }
     lab_collect(l);
     lab_forget(l);
+    lab_end(l);
+}
+
+/* Replies of any size have the right checksum, with small pages too. */
+static void echo_of_60000_bytes(void **state)
+{
+    struct lab_config cfg = {.stack = {.page_size = 2048}};
+    struct lab *l = lab_new(state, &cfg);
+    static uint8_t p[65535];
+    bool v4 = tern_ip_is4(&l->ip);
+    uint16_t n =
+        ip_emit(p, &l->peer_ip, &l->ip, v4 ? PROTO_ICMP : PROTO_ICMP6, 64, 0, 8 + 60000, 1);
+    memset(p + n + 8, 'x', 60000);
+    icmp_emit(p + n, v4 ? 4 : 6, v4 ? ICMP_ECHO : ICMP6_ECHO, 0, 1, p + n + 8, 60000, &l->peer_ip, &l->ip);
+    lab_rx(l, p, n + 8u + 60000u);
+    uint64_t sum = v4 ? 0 : csum_pseudo(&l->ip, &l->peer_ip, PROTO_ICMP6, 8 + 60000);
+    const struct lab_out *o;
+    while ((o = lab_next(l)) != NULL) {
+        uint32_t hdr = v4 ? 20 : o->bytes[6] == PROTO_FRAGMENT ? 48 : 40;
+        sum = csum_add(sum, o->bytes + hdr, o->len - hdr);
+    }
+    assert_int_equal(csum_fold(sum), 0);
+    lab_end(l);
+}
+
+/* A connection that the peer opens and we close leaves a record in TIME_WAIT. However many there are, their
+ * memory comes back when 2 MSL are over, and until then it is not all of the memory. */
+static void memory_comes_back_after_time_wait(void **state)
+{
+    struct lab_config cfg = {.memory = 1u << 20};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "listen");
+    l->tuned = true;
+    for (int i = 0; i < 8000 && lab_live(l).tcbs == 0; i++) {
+        l->flow[1] = (struct lab_flow){.local = l->flow[0].local, .peer = l->flow[0].peer, .win = 65535};
+        l->flow[1].peer.port = (uint16_t)(1000 + i);
+        TALK(l, "1< S 0 win 65535 <mss 1460>");
+        const struct lab_out *o = lab_next(l);
+        if (o == NULL)
+            break; /* refused: there is an end to it */
+        TALK(l, "1< A 1 ack 1\n1 accept\n1 close\nforget\n1< FA 1 ack 2\nforget");
+    }
+    lab_run(l, 300 * SEC);
+    lab_forget(l);
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "send 100000\n"
+            "forget\n"
+            "? recv_queue 0");
+    for (int i = 0; i < 40; i++)
+        TALKF(l, "< PA %d:%d(1460) ack 1\nforget", 1 + 1460 * i, 1461 + 1460 * i);
+    TALK(l, "? recv_queue 58400");
     lab_end(l);
 }
 
@@ -542,6 +597,8 @@ int main(void)
         LAB_TEST(shut_window_of_an_orphan),
         LAB_TEST(shut_window_and_user_timeout),
         LAB_TEST(echo_between_turns),
+        LAB_TEST(echo_of_60000_bytes),
+        LAB_TEST(memory_comes_back_after_time_wait),
         LAB_TEST(nothing_in_flight_without_a_record),
         LAB_TEST(una_on_iss_again),
         LAB_TEST(narrower_path_to_the_byte),
