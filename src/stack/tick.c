@@ -12,7 +12,7 @@ void stack_clock(struct tern *t, uint64_t now)
 
 static struct conn_head *head_of(struct wnode *n)
 {
-    return (struct conn_head *)((uint8_t *)n - offsetof(struct conn_head, timer));
+    return (struct conn_head *)(void *)((uint8_t *)n - offsetof(struct conn_head, timer));
 }
 
 void tern_tick(tern *t, uint64_t now)

@@ -34,7 +34,7 @@ static void bench_init(struct bench *b, uint64_t now)
     struct pool p;
     pool_init(&p, 0, 32);
     for (uint32_t i = 0; i < NODES; i++)
-        b->timers[i].node = (struct wnode *)((uint8_t *)at(b->a, pool_get(b->a, &p, MEM_DATA)) + GRAIN);
+        b->timers[i].node = (void *)((uint8_t *)at(b->a, pool_get(b->a, &p, MEM_DATA)) + GRAIN);
 }
 
 static uint64_t wheel_time(const struct bench *b) { return b->w->origin + b->w->now; }
