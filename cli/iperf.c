@@ -93,8 +93,9 @@ static double peer_bytes(const iperf *it)
     double sum = 0;
     size_t i;
     json_t *s;
-    json_array_foreach(json_object_get(it->peer, "streams"), i, s) sum +=
-        json_number_value(json_object_get(s, "bytes"));
+    json_array_foreach(json_object_get(it->peer, "streams"), i, s) {
+        sum += json_number_value(json_object_get(s, "bytes"));
+    }
     return sum;
 }
 

@@ -6,8 +6,8 @@
 static void make_cookie(iperf *it)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    uint64_t x =
-        tern_host_now() * 6364136223846793005u + it->streams[0].h.v; /* tells tests apart, no secret */
+    /* tells tests apart, no secret */
+    uint64_t x = tern_host_now() * 6364136223846793005u + it->streams[0].h.v;
     for (int i = 0; i < IPERF_COOKIE - 1; i++) {
         x = x * 6364136223846793005u + 1442695040888963407u;
         it->cookie[i] = letters[x >> 59];

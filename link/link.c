@@ -1,3 +1,4 @@
+/* link.c - what is common to all links: they end through their table. */
 #include <tern/host.h>
 
 void tern_link_close(tern_link *l)

@@ -1,3 +1,4 @@
+/* packet.c - what packet.h says: copies of packets, and their checksums. */
 #include "packet.h"
 
 #include <stdlib.h>

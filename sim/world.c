@@ -55,7 +55,6 @@ static int boot(struct world *w, int i)
     int error = tern_create(&h->stack, &config, h->memory, ARENA_BYTES);
     if (error < 0)
         return error;
-    h->boots++;
     tern_tick(h->stack, w->now);
     tern_link_info info = {.mtu = 1500};
     int link = tern_link_add(h->stack, &info);

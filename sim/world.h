@@ -135,7 +135,6 @@ struct host {
     void *memory, *ring;
     tern_config config;
     tern_ip ip;
-    uint32_t boots;       /* times it was created */
     bool cut;             /* its cable is out */
 };
 

@@ -68,8 +68,8 @@ static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, t
     uint16_t ip_len = emit_ip(e, piece, version, out->hdr);
     if (head > 0)
         emit_header(a, out->hdr + ip_len, version, e, out);
-    out->n_slices =
-        (uint16_t)chunkq_slices(a, &e->body, from, piece - head, NULL, out->slices, TERN_TX_SLICES, &got);
+    int n = chunkq_slices(a, &e->body, from, piece - head, NULL, out->slices, TERN_TX_SLICES, &got);
+    out->n_slices = (uint16_t)n;
     out->link = e->link;
     out->flags = version == 6 ? TERN_TX_IP6 : 0;
     out->hdr_len = (uint16_t)(ip_len + head);

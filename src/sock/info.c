@@ -70,10 +70,10 @@ static void next_timer(const struct tcb *c, tern_info *out)
 
 static void queues(const struct tcb *c, tern_info *out)
 {
+    bool opening = c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD;
     out->recv_queue = c->rcv.q.len;
     out->recv_ooo = c->rcv.ooo_bytes;
-    out->send_queue =
-        c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD ? c->snd.q.len : snd_unsent(&c->snd);
+    out->send_queue = opening ? c->snd.q.len : snd_unsent(&c->snd);
     out->send_unacked = c->snd.q.len - min_u32(c->snd.q.len, out->send_queue);
     out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0;
     out->rcv_wnd = rcv_wnd(&c->rcv);

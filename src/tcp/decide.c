@@ -142,8 +142,9 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
     bool syn = !synchronized(c) || !c->snd.syn_acked;
     if (!c->rec.force && !syn && room < min_u32(full, r->len))
         return false;
-    uint32_t limit =
-        c->rec.force ? full : min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
+    uint32_t limit = full;
+    if (!c->rec.force)
+        limit = min_u32(max_u32(room / full, 1) * full, burst_size(t, c, full));
     c->rec.force = false;
     return plan_again(t, c, r, limit, again_cause(c), p);
 }
@@ -262,7 +263,7 @@ static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
 {
     if (c->rec.phase != PHASE_RECOVERY || !c->opt.sack || c->rack.reordering || cwnd_room(c) < c->snd.mss)
         return false;
-    struct sendrec *r = sendlist_unsacked_below_high(t, &c->list);
+    struct sendrec *r = sendlist_lose_below_high(t, &c->list);
     return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
 }
 

@@ -84,8 +84,8 @@ static seq_t isn_above(struct tern *t, const struct conn_head *h, const struct c
     seq_t iss = isn_make(t, h);
     if (old == NULL)
         return iss;
-    seq_t used =
-        old->kind == REC_TCB ? ((const struct tcb *)old)->snd.nxt : ((const struct timewait *)old)->snd_nxt;
+    bool small = old->kind == REC_TIMEWAIT;
+    seq_t used = small ? ((const struct timewait *)old)->snd_nxt : ((const struct tcb *)old)->snd.nxt;
     return seq_gt(iss, used) ? iss : seq_add(used, 65536);
 }
 

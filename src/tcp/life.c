@@ -73,7 +73,6 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
     c->rcv.nxt = seq_add(h->irs, 1);
     c->rcv.adv = seq_add(c->rcv.nxt, h->rcv_wnd);
     chunkq_init(&c->rcv.q, c->rcv.nxt.v);
-    c->ack.last = c->rcv.nxt;
     c->ts.recent = h->ts_recent;
     c->ts.recent_us = t->w->now;
     c->ts.last_ack_sent = c->rcv.nxt;

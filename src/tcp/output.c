@@ -190,7 +190,6 @@ static void acked(struct tcb *c, const struct plan *p, uint32_t payload)
     k->now_cause = k->dup_owed > 0 ? TERN_C_SEND_ACK_DUP : 0;
     k->bytes = 0;
     k->delack_us = 0;
-    k->last = c->rcv.nxt;
     c->ts.last_ack_sent = c->rcv.nxt;
 }
 

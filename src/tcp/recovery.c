@@ -131,11 +131,10 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
         r->dupacks++;
     if (c->opt.sack) {
         uint32_t lost = judge(t, c);
-        if (lost > 0 || (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering))
-            enter(t, c,
-                  c->rack.reordering ? TERN_C_LOSS_RACK
-                  : lost > 0         ? TERN_C_LOSS_SACK
-                                     : TERN_C_LOSS_DUPACK);
+        if (lost > 0)
+            enter(t, c, c->rack.reordering ? TERN_C_LOSS_RACK : TERN_C_LOSS_SACK);
+        else if (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering)
+            enter(t, c, TERN_C_LOSS_DUPACK);
         return;
     }
     if (!duplicate)

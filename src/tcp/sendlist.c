@@ -425,7 +425,7 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
 
 /* RFC 6675 NextSeg (3): the lowest record below the highest SACK that is neither SACKed nor taken for lost;
  * it is taken for lost. */
-struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l)
+struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l)
 {
     struct sendrec *high = rec(t, l->high);
     if (high == NULL)

@@ -137,7 +137,6 @@ struct rcv {
 
 /* When to acknowledge. */
 struct acker {
-    seq_t last;            /* RCV.NXT in the last ACK sent */
     uint32_t bytes;        /* received since, in order */
     uint32_t seg;          /* largest segment received: an estimate of the peer's MSS */
     uint32_t dup_owed;     /* duplicate ACKs due */

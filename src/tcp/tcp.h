@@ -103,11 +103,12 @@ uint32_t reasm_pull(struct tern *t, struct rcv *r);
 void reasm_clear(struct tern *t, struct rcv *r);
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);
 
-/* sendlist.c */
+/* sendlist.c: what is in flight. Calls that make or split a record give NULL or false without memory. */
 struct delivery {
     uint64_t sent_us;     /* 0 = none */
     seq_t end;
 };
+/* What one ACK says. */
 struct acked {
     uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
     uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
@@ -129,7 +130,7 @@ uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t se
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
-struct sendrec *sendlist_unsacked_below_high(struct tern *t, struct sendlist *l);
+struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
 bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n);

@@ -8,6 +8,7 @@
  */
 #include "tcp/tcp.h"
 
+/* What either record knows. */
 struct view {
     seq_t snd_nxt, rcv_nxt;
     uint32_t rcv_wnd, max_wnd;
@@ -19,11 +20,24 @@ static struct view view_of(const struct conn_head *h)
 {
     if (h->kind == REC_TCB) {
         const struct tcb *c = (const struct tcb *)h;
-        return (struct view){c->snd.nxt, c->rcv.nxt,  rcv_wnd(&c->rcv), max_u32(c->snd.max_wnd, 65535),
-                             c->opt.ts,  c->ts.recent};
+        return (struct view){
+            .snd_nxt = c->snd.nxt,
+            .rcv_nxt = c->rcv.nxt,
+            .rcv_wnd = rcv_wnd(&c->rcv),
+            .max_wnd = max_u32(c->snd.max_wnd, 65535),
+            .ts = c->opt.ts,
+            .ts_recent = c->ts.recent,
+        };
     }
     const struct timewait *w = (const struct timewait *)h;
-    return (struct view){w->snd_nxt, w->rcv_nxt, w->rcv_wnd, 65535, w->ts, w->ts_recent};
+    return (struct view){
+        .snd_nxt = w->snd_nxt,
+        .rcv_nxt = w->rcv_nxt,
+        .rcv_wnd = w->rcv_wnd,
+        .max_wnd = 65535,
+        .ts = w->ts,
+        .ts_recent = w->ts_recent,
+    };
 }
 
 /* RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old
