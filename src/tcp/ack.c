@@ -70,12 +70,11 @@ static uint8_t sorted(const struct segment *s, uint8_t first, struct sack_block 
 }
 
 /* RFC 2018, RFC 6675: the SACK blocks that can be true. */
-static uint32_t take_sacks(struct tern *t, struct tcb *c, const struct segment *s, struct acked *a)
+static void take_sacks(struct tern *t, struct tcb *c, const struct segment *s, struct acked *a)
 {
     struct sack_block blocks[MAX_SACK];
-    uint32_t news = 0;
     if (!c->opt.sack)
-        return 0;
+        return;
     bool twice = is_dsack(s);
     if (twice) {
         c->sum.dsacks++;
@@ -86,8 +85,7 @@ static uint32_t take_sacks(struct tern *t, struct tcb *c, const struct segment *
     for (uint8_t i = 0; i < n; i++)
         if (seq_lt(blocks[i].left, blocks[i].right) && seq_gt(blocks[i].left, c->snd.una) &&
             seq_le(blocks[i].right, c->snd.nxt))
-            news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, c->snd.mss, a);
-    return news;
+            a->news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, c->snd.mss, a);
 }
 
 /* SND.UNA moves to `ack`: SYN and FIN take a number and no byte. */
@@ -119,11 +117,43 @@ static bool is_duplicate(const struct tcb *c, const struct segment *s, uint32_t 
            c->snd.wnd == old_wnd && flight(&c->snd) > 0 && c->tm.rexmit != TERN_TIMER_PERSIST;
 }
 
-/* Answer that may not be answered for ever. */
+/* Refused with a challenge ACK. They are rationed: two ends that disagree would go on for ever. */
 static enum tern_cause refuse(struct tern *t, struct tcb *c, enum tern_cause why)
 {
     challenge(t, c, TERN_C_SEND_CHALLENGE);
     return why;
+}
+
+/* What it says: what has arrived, in order and not, and when it had been sent. */
+static void read_ack(struct tern *t, struct tcb *c, const struct segment *s, struct acked *a)
+{
+    if (a->moved)
+        advance(t, c, s->ack, a);
+    take_sacks(t, c, s, a);
+    a->eifel = a->moved && a->any_retx && c->opt.ts && s->opt.ts &&
+               (int32_t)(s->opt.ts_ecr - c->undo.stamp) < 0;
+    sample_rtt(t, c, s, a);
+    rack_update(t, c, s, a);
+}
+
+/* What follows: timers, losses, the congestion window, more to send. */
+static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
+{
+    if (a->moved)
+        timer_progress(t, c);
+    c->sum.dup_acks_in += a->duplicate;
+    bool repaired = tlp_repaired(c, s, a);
+    recovery_on_ack(t, c, a);
+    if (repaired)
+        recovery_on_tail_repaired(t, c);
+    if (a->moved)
+        tlp_schedule(t, c);
+    if ((s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN))
+        recovery_on_ecn(t, c, a->old_flight);
+    timer_answered(t, c);
+    timer_window(t, c);
+    if (a->moved || a->news > 0 || a->duplicate)
+        conn_ready(t, &c->h);
 }
 
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s)
@@ -134,32 +164,12 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
         return refuse(t, c, TERN_C_ACK_TOO_OLD);
     if (seq_gt(s->ack, n->nxt))
         return refuse(t, c, TERN_C_ACK_UNSENT);
-    uint32_t old_wnd = n->wnd, old_flight = flight(n);
+    uint32_t old_wnd = n->wnd;
     if (seq_ge(s->ack, n->una))
         update_window(t, c, s);
-    struct acked a = {0};
-    bool duplicate = is_duplicate(c, s, old_wnd);
-    bool moved = seq_gt(s->ack, n->una);
-    if (moved)
-        advance(t, c, s->ack, &a);
-    uint32_t news = take_sacks(t, c, s, &a);
-    sample_rtt(t, c, s, &a);
-    rack_update(t, c, s, &a);
-    if (moved)
-        timer_progress(t, c);
-    c->sum.dup_acks_in += duplicate;
-    a.eifel = moved && a.any_retx && c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_ecr - c->undo.stamp) < 0;
-    bool repaired = tlp_repaired(c, s, &a, duplicate);
-    recovery_on_ack(t, c, &a, news, duplicate);
-    if (repaired)
-        recovery_on_tail_repaired(t, c);
-    if (moved)
-        tlp_schedule(t, c);
-    if ((s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN))
-        recovery_on_ecn(t, c, old_flight);
-    timer_answered(t, c);
-    timer_window(t, c);
-    if (moved || news > 0 || duplicate)
-        conn_ready(t, &c->h);
+    struct acked a = {.old_flight = flight(n), .moved = seq_gt(s->ack, n->una)};
+    a.duplicate = is_duplicate(c, s, old_wnd);
+    read_ack(t, c, s, &a);
+    act_on_ack(t, c, s, &a);
     return TERN_CAUSE_NONE;
 }

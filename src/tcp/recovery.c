@@ -118,8 +118,7 @@ void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why)
 }
 
 /* Duplicate ACKs while nothing else is going on. */
-static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
-                       bool duplicate)
+static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
 {
     struct recovery *r = &c->rec;
     if (a->bytes > 0) {
@@ -127,7 +126,7 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
         r->reno_sacked = 0;
         r->lead = 0;
     }
-    if ((duplicate || sacked_now > 0) && r->dupacks < 255)
+    if ((a->duplicate || a->news > 0) && r->dupacks < 255)
         r->dupacks++;
     if (c->opt.sack) {
         uint32_t lost = judge(t, c);
@@ -137,14 +136,14 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a, uin
             enter(t, c, TERN_C_LOSS_DUPACK);
         return;
     }
-    if (!duplicate)
+    if (!a->duplicate)
         return;
     r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
     if (r->dupacks >= DUP_THRESH && !r->recover_valid)
         enter(t, c, TERN_C_LOSS_DUPACK);
 }
 
-static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a, bool duplicate)
+static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a)
 {
     struct recovery *r = &c->rec;
     if (a->bytes > 0 && seq_ge(c->snd.una, r->point)) {
@@ -160,7 +159,7 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a,
         r->force = r->partial = true;
         sendlist_mark_head_lost(t, &c->list, c->snd.mss);
         trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_PARTIAL, c->snd.una.v, 0, 0);
-    } else if (duplicate) {
+    } else if (a->duplicate) {
         r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
     }
 }
@@ -194,8 +193,7 @@ static void believe_reneging(struct tern *t, struct tcb *c)
         enter(t, c, TERN_C_LOSS_PARTIAL);
 }
 
-void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
-                     bool duplicate)
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
 {
     if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
         c->rec.cwr_valid = false;
@@ -206,12 +204,12 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint3
     try_undo(t, c, a);
     switch ((enum recovery_phase)c->rec.phase) {
     case PHASE_OPEN:
-        open_phase(t, c, a, sacked_now, duplicate);
+        open_phase(t, c, a);
         if (c->rec.phase == PHASE_OPEN)
             grow(t, c, a->bytes);
         break;
     case PHASE_RECOVERY:
-        recovery_phase(t, c, a, duplicate);
+        recovery_phase(t, c, a);
         break;
     case PHASE_LOSS: /* RFC 3465 2.3: after a timeout not more than a segment for each ACK */
         grow(t, c, min_u32(a->bytes, c->snd.mss));

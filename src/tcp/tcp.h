@@ -110,7 +110,11 @@ struct delivery {
 };
 /* What one ACK says. */
 struct acked {
+    bool moved;           /* SND.UNA moves */
+    bool duplicate;       /* RFC 5681 2 */
+    uint32_t old_flight;  /* what was in flight before it */
     uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
+    uint32_t news;        /* and by SACK */
     uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
     bool any_retx;        /* one of them had been repeated */
     bool reordered;       /* one of them arrived after others that were sent later (RFC 8985 6.2 step 3) */
@@ -147,11 +151,10 @@ void rack_recovered(struct rack *r);
 void tlp_schedule(struct tern *t, struct tcb *c);
 void tlp_fired(struct tern *t, struct tcb *c);
 void tlp_sent(struct tern *t, struct tcb *c, bool again);
-bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate);
+bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a);
 
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
-void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a, uint32_t sacked_now,
-                     bool duplicate);
+void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a);
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
 void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why);
 void recovery_on_timeout(struct tern *t, struct tcb *c);

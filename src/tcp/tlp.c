@@ -46,12 +46,12 @@ void tlp_sent(struct tern *t, struct tcb *c, bool again)
 /* RFC 8985 7.4.2: does this ACK tell that the probe repaired a loss? New data as probe needs no judgement. A
  * repetition was needless when the peer says that it came twice; when more than it is acknowledged and no
  * such word came, it was needed. */
-bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a, bool duplicate)
+bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a)
 {
     struct tlp *p = &c->tlp;
     if (!p->out || seq_lt(s->ack, p->end))
         return false;
-    bool twice = a->dsacked > 0 || (seq_eq(s->ack, p->end) && duplicate);
+    bool twice = a->dsacked > 0 || (seq_eq(s->ack, p->end) && a->duplicate);
     bool beyond = seq_gt(s->ack, p->end);
     p->out = p->resent && !twice && !beyond;
     return p->resent && !twice && beyond;
