@@ -94,7 +94,7 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
         return -TERN_ENOMEM;
     struct tern *t = memory;
     memset(t, 0, sizeof *t);
-    t->a = (struct arena *)((uint8_t *)memory + handle_size());
+    t->a = (struct arena *)(void *)((uint8_t *)memory + handle_size());
     void *world;
     if (!arena_init(t->a, size - handle_size(), cfg->budget, page_size(cfg), ROUND16(sizeof(struct world)),
                     &world))
