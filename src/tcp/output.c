@@ -1,5 +1,5 @@
-/* output.c - a plan becomes a packet, and what was sent is noted. The only place where segments of a
- * connection are born.
+/* output.c - a plan becomes a packet, and what was sent is noted. The only place where segments of a control
+ * block are born; half-open and TIME_WAIT records have but one or two kinds to send and make them themselves.
  *
  * Nothing nests: input, timers and calls put the connection on the ready list, tern_tx asks here until
  * nothing is left.
@@ -25,8 +25,7 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
 {
     const tern_link_info *link = &t->w->ip.links[s->link];
     uint16_t tcp_len = (uint16_t)(20 + tcp_opts_len(&s->opt, s->flags));
-    /* only what may be cut needs an identification of its own (RFC 6864 4.1); a counter would tell others of
-     * our traffic */
+    /* RFC 6864 4.1: only what may be cut needs an identification; a counter would tell of our traffic */
     uint16_t id = s->fragments ? t->w->ip.id++ : 0;
     uint16_t ip_len = ip_emit(out->hdr, &s->src, &s->dst, PROTO_TCP, s->ttl, s->tos, tcp_len + payload, id);
     if (s->fragments && tern_ip_is4(&s->dst))

@@ -4,11 +4,8 @@
  *   by time       thead ─▶ oldest sending  ...  latest sending ◀─ ttail
  *
  * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split
- * when a SACK or a retransmission needs part of it. A retransmission moves its record to the end of the time
- * order.
- *
- * The order of time holds only what may still be in the network, so that a judge by time (rack.c) meets
- * nothing else.
+ * when a SACK or a retransmission needs part of it. The order of time holds only what may still be in the
+ * network, so that a judge by time (rack.c) meets nothing else; a retransmission moves its record to the end.
  *
  * Invariants: (1) records are neighbours without gap and cover SND.UNA..SND.NXT; (2) bytes, sacked, lost,
  * retx are the sums of the lengths of all records, of those with SACKED, LOST, RETX; (3) SACKED excludes LOST
@@ -80,6 +77,7 @@ static void insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r,
     l->count++;
 }
 
+/* `len` numbers of a record come to the sums, or leave them. */
 static void sums(struct sendlist *l, const struct sendrec *r, uint32_t len, bool add)
 {
     uint32_t n = add ? len : 0u - len;
@@ -90,6 +88,13 @@ static void sums(struct sendlist *l, const struct sendrec *r, uint32_t len, bool
         l->lost += n;
     if (r->flags & SR_RETX)
         l->retx += n;
+}
+
+static void set_flags(struct sendlist *l, struct sendrec *r, uint8_t flags)
+{
+    sums(l, r, r->len, false);
+    r->flags = flags;
+    sums(l, r, r->len, true);
 }
 
 void sendlist_init(struct sendlist *l, seq_t iss)
@@ -260,9 +265,7 @@ static void mark_sacked(struct tern *t, struct sendlist *l, struct sendrec *r, s
     delivered(l, r, rec_end(r), out);
     if (in_network(r))
         time_remove(t, l, r);
-    sums(l, r, r->len, false);
-    r->flags = SR_SACKED;
-    sums(l, r, r->len, true);
+    set_flags(l, r, SR_SACKED);
     if (l->high == 0 || seq_gt(r->start, rec(t, l->high)->start))
         l->high = self(t, r);
 }
@@ -309,9 +312,7 @@ static void mark_lost(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
     if (in_network(r))
         time_remove(t, l, r);
-    sums(l, r, r->len, false);
-    r->flags = (uint8_t)((r->flags | SR_LOST) & ~SR_RETX);
-    sums(l, r, r->len, true);
+    set_flags(l, r, (uint8_t)((r->flags | SR_LOST) & ~SR_RETX));
     if (l->lost_next == 0 || seq_lt(r->start, rec(t, l->lost_next)->start))
         l->lost_next = self(t, r);
 }
@@ -369,9 +370,7 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
 {
     for (struct sendrec *r = rec(t, l->head); r != NULL; r = rec(t, r->next)) {
         if (forget_sacks && (r->flags & SR_SACKED)) {
-            sums(l, r, r->len, false);
-            r->flags = 0;
-            sums(l, r, r->len, true);
+            set_flags(l, r, 0);
             time_append(t, l, r); /* only to be taken out again as lost */
         }
         if (!(r->flags & SR_SACKED))
@@ -396,12 +395,10 @@ struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
 /* It was sent once more. */
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
-    if (in_network(r)) {
+    if (in_network(r))
         time_remove(t, l, r);
-    } else {
-        l->retx += r->len;
-        r->flags |= SR_RETX;
-    }
+    else
+        set_flags(l, r, r->flags | SR_RETX);
     r->sent_us = t->w->now;
     if (r->times < 255)
         r->times++;

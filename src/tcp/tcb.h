@@ -313,7 +313,7 @@ struct face {
     ref_t next, prev;      /* event list */
     bool listed;
     bool held;             /* the program has the handle */
-    bool orphan;           /* the program released it */
+    bool orphan;           /* the program released it; what waits for accept is neither */
     uint32_t bits;         /* TERN_READABLE, ... not yet reported */
     uint64_t data;
     int32_t error;         /* negative TERN_E..., once it has ended */
