@@ -45,12 +45,9 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
     return c;
 }
 
-/* What the half-open record knows moves to the control block, which is then in SYN_RCVD too. */
-void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
+/* Our SYN+ACK is in flight. */
+static void inherit_sending(struct tern *t, const struct halfopen *h, struct tcb *c)
 {
-    state_inherit(&h->h, &c->h);
-    c->h.conn = h->h.conn;
-    c->opt = h->opt;
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     cc_init(&c->cc, 0, c->snd.mss);
     c->snd.iss = c->snd.una = h->iss;
@@ -69,6 +66,11 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
     if (h->sent > 1)
         c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us); /* RFC 6298 5.7 */
     timer_sent(t, c);
+}
+
+/* The peer's SYN has been received. */
+static void inherit_receiving(struct tern *t, const struct halfopen *h, struct tcb *c)
+{
     c->rcv.irs = h->irs;
     c->rcv.nxt = seq_add(h->irs, 1);
     c->rcv.adv = seq_add(c->rcv.nxt, h->rcv_wnd);
@@ -76,7 +78,17 @@ void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c)
     c->ts.recent = h->ts_recent;
     c->ts.recent_us = t->w->now;
     c->ts.last_ack_sent = c->rcv.nxt;
+}
+
+/* What the half-open record knows moves to the control block, which is then in SYN_RCVD too. */
+void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c)
+{
+    state_inherit(&h->h, &c->h);
+    c->h.conn = h->h.conn;
     c->h.opened_us = h->h.opened_us;
+    c->opt = h->opt;
+    inherit_sending(t, h, c);
+    inherit_receiving(t, h, c);
 }
 
 /* Neither the program has it nor an accept queue. */

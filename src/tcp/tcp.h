@@ -35,7 +35,7 @@ void state_inherit(const struct conn_head *from, struct conn_head *to);
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                     const struct options *set);
-void tcb_from_halfopen(struct tern *t, struct halfopen *h, struct tcb *c);
+void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c);
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
 void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
