@@ -155,8 +155,17 @@ static void add_error(json_t *o, const char *name, const char *text_name, int er
 static const char *timer_name(uint8_t timer)
 {
     static const char *const names[TERN_TIMERS] = {
-        "none",         "retransmit", "persist", "delayed ack", "keepalive",
-        "user timeout", "FIN_WAIT_2", "2 MSL",   "pace",
+        [TERN_TIMER_NONE] = "none",
+        [TERN_TIMER_RETRANSMIT] = "retransmit",
+        [TERN_TIMER_PERSIST] = "persist",
+        [TERN_TIMER_DELACK] = "delayed ack",
+        [TERN_TIMER_KEEPALIVE] = "keepalive",
+        [TERN_TIMER_FIN_WAIT_2] = "FIN_WAIT_2",
+        [TERN_TIMER_TIME_WAIT] = "2 MSL",
+        [TERN_TIMER_PACE] = "pace",
+        [TERN_TIMER_TAIL_PROBE] = "tail probe",
+        [TERN_TIMER_REORDER] = "reordering",
+        [TERN_TIMER_MEMORY] = "memory",
     };
     return timer < TERN_TIMERS ? names[timer] : "unknown";
 }

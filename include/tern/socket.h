@@ -53,7 +53,7 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
 /* Copy out up to `len` received bytes in order. Returns the count; 0 = the peer has closed and all was read
  * (also when len is 0 and there is nothing to say). Reading opens the receive window. Errors: -TERN_EAGAIN
  * (nothing yet), -TERN_ENOTCONN (a listener), -TERN_EBADF, or the reason that ended the connection, after the
- * bytes that came before are read (on a reset they are lost, RFC 9293 3.10.7.4). */
+ * bytes that came before are read (also before a reset: RFC 9293 3.10.7.4 would drop them). */
 long tern_recv(tern *t, tern_handle h, void *buf, size_t len);
 
 /* Look at received bytes in place: fills at most `max` slices, returns how many. They are valid until the
@@ -86,7 +86,8 @@ enum tern_option {
     TERN_OPT_KEEPCNT,         /* unanswered probes until the peer counts as dead; default 9; 2..255
                                  (MUST-29) */
     TERN_OPT_USER_TIMEOUT_MS, /* data without acknowledgment ends the connection after this (MUST-21); 0 = the
-                                 stack's retries_ms; UINT32_MAX = never */
+                                 stack's retries_ms; UINT32_MAX = never. A shut window does not end it while
+                                 the peer answers probes (MUST-37) */
     TERN_OPT_LINGER0,         /* 0/1; 1 = tern_close resets */
     TERN_OPT_SEND_BUFFER,     /* bytes, 1024..1<<30 */
     TERN_OPT_RECV_BUFFER,     /* bytes, 1024..1<<30; the window scale is fixed at the SYN: set large ones

@@ -72,17 +72,18 @@ enum tern_timer {
     TERN_TIMER_PERSIST,
     TERN_TIMER_DELACK,
     TERN_TIMER_KEEPALIVE,
-    TERN_TIMER_USER,
     TERN_TIMER_FIN_WAIT_2,
     TERN_TIMER_TIME_WAIT,
-    TERN_TIMER_PACE,
+    TERN_TIMER_PACE,       /* output waits until then: a small segment, the silly window */
+    TERN_TIMER_TAIL_PROBE, /* RFC 8985 7 */
+    TERN_TIMER_REORDER,    /* RFC 8985 6: a segment out of order is lost then */
+    TERN_TIMER_MEMORY,     /* a send was refused by memory: looks again */
     TERN_TIMERS
 };
 
 enum tern_call {
     TERN_CALL_NONE,
     TERN_CALL_CONNECT,
-    TERN_CALL_LISTEN,
     TERN_CALL_ACCEPT,
     TERN_CALL_SEND,
     TERN_CALL_RECV,

@@ -101,7 +101,7 @@ typedef struct tern_config {
     uint32_t delack_us;           /* delayed ACK; default 40000; below 500000 (RFC 9293 MUST-40) */
     uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at
                                      least 3 min) */
-    uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s) */
+    uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s); at most 200 */
     uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600, about
                                      15 min (SHLD-11 asks for 100 s or more) */
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */

@@ -120,7 +120,7 @@ ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio)
 static void give_back(struct arena *a, uint32_t number)
 {
     uint8_t *kind = &map_of(a)[number];
-    ASSERT(number < a->pages_used && (*kind == PAGE_TABLE || *kind == PAGE_CHUNK));
+    ASSERT(number < a->pages_used && *kind >= PAGE_TABLE);
     *kind = PAGE_FREE;
     *free_link(a, number) = a->free_head;
     a->free_head = number;

@@ -7,8 +7,8 @@
  *   | struct arena | page-kind map | world | ....page....page....page....|<- high-water mark    untouched   |
  *
  * Memory is handed out in pages (config.page_size). A page is a slab of one pool's records, a payload chunk,
- * or part of a table. Pages of record pools stay of their kind for ever (type-stable), so that an old handle
- * can always be looked at and found stale; chunk and table pages return to the free list.
+ * or part of a table, and returns to the free list when nothing lives in it. The map of kinds tells what a
+ * page is now, so that an old handle can always be looked at and found stale.
  *
  * Invariants: (1) every page below the high-water mark is in exactly one kind; (2) free pages are linked
  * through their first word; (3) used pages never exceed the budget; (4) the last `reserve` pages of the
@@ -98,15 +98,16 @@ enum page_kind arena_kind(const struct arena *a, ref_t r);
 uint32_t arena_room(const struct arena *a, enum mem_prio prio);
 
 /* Records of one size. Every record begins with a uint32_t generation that the pool owns: odd while the
- * record is live, even while it is free; it grows for ever, so (ref, generation) names one life of one
- * record. */
+ * record is live, even while it is free; each life gets a new one, so (ref, generation) names one life of one
+ * record, also when the page has belonged to others in between. */
 struct pool {
-    uint32_t size;   /* bytes of a record, a multiple of GRAIN */
-    uint32_t number; /* its pages are of kind PAGE_POOL0 + number */
-    ref_t free;      /* free records, linked through their second word */
-    ref_t pages;     /* all pages, linked through their first word (which lies before the first record) */
-    uint32_t live;   /* records in use */
-    uint32_t total;  /* records in all pages */
+    uint32_t size;     /* bytes of a record, a multiple of GRAIN */
+    uint32_t number;   /* its pages are of kind PAGE_POOL0 + number */
+    ref_t pages;       /* all pages, in a ring: those with free records first */
+    uint32_t live;     /* records in use */
+    uint32_t total;    /* records in all pages */
+    uint32_t empty;    /* pages without live records: 0 or 1 */
+    uint32_t next_gen; /* of the next life; odd */
 };
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size);

@@ -1,16 +1,22 @@
 /* pool.c - records of one size, with generations that make stale handles harmless.
  *
- *   page:  [ next page, slack ...... | record | record | record | ... | record ]
- *            first word                                                ^ ends at the page's end
+ *   page:  [ struct slab, slack .... | record | record | record | ... | record ]
+ *                                                                     ^ ends at the page's end
  *   record: [ generation | next free |  ............ ]   while free (even generation)
  *           [ generation |  the owner's ............ ]   while live (odd generation)
  *
- * Records lie against the end of their page: then records whose size is a multiple of a cache line begin on
- * one.
+ *   pool.pages ─▶ page with free records ⇄ ... ⇄ full page ⇄ full page ─▶ (circular)
  *
- * Invariants: (1) pages of a pool stay its own for ever, so a generation can always be read; (2) a record is
- * on the free list exactly when its generation is even; (3) generations only grow; (4) live + length of the
- * free list = total.
+ * Records lie against the end of their page: then records whose size is a multiple of a cache line begin on
+ * one. A page without live records goes back to the arena (one is kept, so that a life at a page's edge does
+ * not fetch and return a page each time): what thousands of connections took is there for others when they
+ * are gone.
+ *
+ * Invariants: (1) a generation is given to one life of one record of this pool and never again (but for the
+ * wrap after 2^31 lives), so a handle stays stale also when its page has been something else in between; (2)
+ * a record is on its page's free list exactly when its generation is even; (3) pages with free records stand
+ * before full ones; (4) live and total are the sums over all pages; empty counts the pages without live
+ * records and is at most 1.
  */
 #include "base/arena.h"
 
@@ -19,12 +25,23 @@ struct record {
     ref_t next; /* while free */
 };
 
+/* The head of a page: in the ring of the pool's pages. */
+struct slab {
+    ref_t next, prev;
+    ref_t free;
+    uint32_t live;
+};
+_Static_assert(sizeof(struct slab) == GRAIN, "one grain before the records");
+
 static inline struct record *record_at(struct arena *a, ref_t r) { return at(a, r); }
+static inline struct slab *slab_at(struct arena *a, ref_t page) { return at(a, page); }
+
+static inline ref_t page_of(const struct arena *a, ref_t r) { return r & ~(arena_page_size(a) / GRAIN - 1); }
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size)
 {
     ASSERT(size >= GRAIN && size % GRAIN == 0 && PAGE_POOL0 + number <= UINT8_MAX);
-    *p = (struct pool){.size = size, .number = number};
+    *p = (struct pool){.size = size, .number = number, .next_gen = 1};
 }
 
 static inline enum page_kind kind_of(const struct pool *p)
@@ -38,47 +55,112 @@ static inline ref_t first_record(const struct arena *a, const struct pool *p)
     return (arena_page_size(a) - GRAIN) % p->size / GRAIN + 1;
 }
 
-/* One more page of free records, the lowest first. */
+/* Into the ring, before `where` (0: it is empty). */
+static void link_before(struct arena *a, ref_t page, ref_t where)
+{
+    struct slab *s = slab_at(a, page);
+    if (where == 0) {
+        s->next = s->prev = page;
+        return;
+    }
+    s->next = where;
+    s->prev = slab_at(a, where)->prev;
+    slab_at(a, s->prev)->next = page;
+    slab_at(a, where)->prev = page;
+}
+
+static void unlink_page(struct arena *a, struct pool *p, ref_t page)
+{
+    struct slab *s = slab_at(a, page);
+    slab_at(a, s->prev)->next = s->next;
+    slab_at(a, s->next)->prev = s->prev;
+    if (p->pages == page)
+        p->pages = s->next == page ? 0 : s->next;
+}
+
+static void to_front(struct arena *a, struct pool *p, ref_t page)
+{
+    if (p->pages == page)
+        return;
+    unlink_page(a, p, page);
+    link_before(a, page, p->pages);
+    p->pages = page;
+}
+
+static uint32_t per_page(const struct arena *a, const struct pool *p)
+{
+    return (arena_page_size(a) - GRAIN) / p->size;
+}
+
+/* One more page of free records, the lowest first, at the front. */
 static bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
 {
-    uint32_t n = (arena_page_size(a) - GRAIN) / p->size;
+    uint32_t n = per_page(a, p);
     ASSERT(n > 0);
     ref_t page = arena_page(a, kind_of(p), prio);
     if (page == 0)
         return false;
-    *(ref_t *)at(a, page) = p->pages;
+    *slab_at(a, page) = (struct slab){0};
+    link_before(a, page, p->pages);
     p->pages = page;
     for (uint32_t i = n; i > 0; i--) {
         ref_t r = page + first_record(a, p) + (i - 1) * (p->size / GRAIN);
-        *record_at(a, r) = (struct record){.gen = 0, .next = p->free};
-        p->free = r;
+        *record_at(a, r) = (struct record){.gen = 0, .next = slab_at(a, page)->free};
+        slab_at(a, page)->free = r;
     }
     p->total += n;
+    p->empty++;
     return true;
+}
+
+static bool has_free(struct arena *a, const struct pool *p)
+{
+    return p->pages != 0 && slab_at(a, p->pages)->free != 0;
 }
 
 ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio)
 {
-    if (LIKELY(p->free != 0) ? arena_fails(a) : !grow(a, p, prio))
+    if (LIKELY(has_free(a, p)) ? arena_fails(a) : !grow(a, p, prio))
         return 0;
-    ref_t r = p->free;
+    struct slab *s = slab_at(a, p->pages);
+    ref_t r = s->free;
     struct record *record = record_at(a, r);
-    uint32_t gen = record->gen + 1;
-    p->free = record->next;
+    s->free = record->next;
+    p->empty -= s->live++ == 0;
     p->live++;
+    if (s->free == 0)
+        p->pages = s->next; /* the ring turns: a full page stands last */
     memset(record, 0, p->size);
-    record->gen = gen;
+    record->gen = p->next_gen;
+    p->next_gen += 2;
     return r;
+}
+
+static void give_page_back(struct arena *a, struct pool *p, ref_t page)
+{
+    unlink_page(a, p, page);
+    arena_page_free(a, page);
+    p->total -= per_page(a, p);
 }
 
 void pool_put(struct arena *a, struct pool *p, ref_t r)
 {
     struct record *record = record_at(a, r);
+    ref_t page = page_of(a, r);
+    struct slab *s = slab_at(a, page);
     ASSERT((record->gen & 1) != 0 && arena_kind(a, r) == kind_of(p));
     record->gen++;
-    record->next = p->free;
-    p->free = r;
+    record->next = s->free;
+    if (s->free == 0)
+        to_front(a, p, page);
+    s->free = r;
     p->live--;
+    if (--s->live > 0)
+        return;
+    if (p->empty > 0)
+        give_page_back(a, p, page);
+    else
+        p->empty++;
 }
 
 bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
@@ -93,18 +175,20 @@ bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t g
 /* The record behind r (0: the first of all), live or not; 0 = none. */
 static ref_t step(const struct arena *a, const struct pool *p, ref_t r)
 {
-    uint32_t grains = arena_page_size(a) / GRAIN;
-    ref_t page = r & ~(grains - 1);
-    if (r != 0 && r + p->size / GRAIN < page + grains)
+    ref_t page = page_of(a, r);
+    if (r != 0 && r + p->size / GRAIN < page + arena_page_size(a) / GRAIN)
         return r + p->size / GRAIN;
-    ref_t next = r == 0 ? p->pages : *(const ref_t *)at_const(a, page);
-    return next == 0 ? 0 : next + first_record(a, p);
+    ref_t next = r == 0 ? p->pages : ((const struct slab *)at_const(a, page))->next;
+    return next == 0 || (r != 0 && next == p->pages) ? 0 : next + first_record(a, p);
 }
 
 bool pool_next(const struct arena *a, const struct pool *p, ref_t *r)
 {
     do {
-        *r = step(a, p, *r);
+        if (*r != 0 && arena_kind(a, *r) != kind_of(p))
+            *r = 0; /* the page has gone since: the walk ends */
+        else
+            *r = step(a, p, *r);
     } while (*r != 0 && (pool_gen(a, *r) & 1) == 0);
     return *r != 0;
 }

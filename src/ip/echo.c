@@ -3,6 +3,7 @@
 #include "ip/ip.h"
 
 #define ICMP_BYTES 8u     /* header of an echo message */
+#define CHUNK_HEAD 64u    /* at most, of a page */
 #define ECHO_TTL 64
 #define ECHO_MOST 65500u  /* body; a datagram of 64 KiB carries no more */
 
@@ -28,21 +29,24 @@ bool ip_echo_queue(struct arena *a, struct ip_state *s, const struct ip_hdr *ip,
 static void emit_header(struct arena *a, uint8_t *p, uint8_t version, const struct ip_echo *e,
                         tern_tx_packet *out)
 {
-    uint32_t got;
     p[0] = version == 4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
     p[1] = 0;
     put16(p + 2, 0);
     put32(p + 4, e->rest);
-    int n = chunkq_slices(a, &e->body, 0, e->body.len, NULL, out->slices, TERN_TX_SLICES, &got);
     uint64_t sum = version == 4 ? 0 : csum_pseudo(&e->src, &e->dst, PROTO_ICMP6, ICMP_BYTES + e->body.len);
     sum = csum_add(sum, p, ICMP_BYTES);
-    put16(p + 2, csum_fold(csum_slices(sum, out->slices, (uint32_t)n)));
+    /* each turn but the last ends with a page: even */
+    for (uint32_t from = 0, got; from < e->body.len; from += got) {
+        int n = chunkq_slices(a, &e->body, from, e->body.len - from, NULL, out->slices, TERN_TX_SLICES, &got);
+        sum = csum_slices(sum, out->slices, (uint32_t)n);
+    }
+    put16(p + 2, csum_fold(sum));
 }
 
 /* How many bytes of the message the next packet carries: all, or what fits into a fragment. */
-static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version)
+static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version, uint32_t most)
 {
-    uint32_t room = mtu - (version == 4 ? 20 : 40), message = ICMP_BYTES + e->body.len;
+    uint32_t room = min_u32(mtu - (version == 4 ? 20 : 40), most), message = ICMP_BYTES + e->body.len;
     if (message <= room)
         return message;
     room = (room - (version == 4 ? 0 : 8)) & ~7u;
@@ -63,7 +67,8 @@ static uint16_t emit_ip(const struct ip_echo *e, uint32_t piece, uint8_t version
 static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, tern_tx_packet *out)
 {
     uint8_t version = tern_ip_is4(&e->dst) ? 4 : 6;
-    uint32_t piece = piece_of(e, s->links[e->link].mtu, version), got = 0;
+    uint32_t slices = (TERN_TX_SLICES - 1) * (arena_page_size(a) - CHUNK_HEAD);
+    uint32_t piece = piece_of(e, s->links[e->link].mtu, version, slices), got = 0;
     uint32_t head = e->at == 0 ? ICMP_BYTES : 0, from = e->at == 0 ? 0 : e->at - ICMP_BYTES;
     uint16_t ip_len = emit_ip(e, piece, version, out->hdr);
     if (head > 0)

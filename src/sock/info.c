@@ -57,9 +57,14 @@ static void next_timer(const struct tcb *c, tern_info *out)
         uint8_t kind;
         uint64_t us;
     } all[] = {
-        {c->tm.rexmit, c->tm.rexmit_us},       {TERN_TIMER_DELACK, c->ack.delack_us},
-        {TERN_TIMER_KEEPALIVE, c->tm.keep_us}, {c->tm.life, c->tm.life_us},
+        {c->tm.rexmit, c->tm.rexmit_us},
+        {c->tm.life, c->tm.life_us},
+        {TERN_TIMER_DELACK, c->ack.delack_us},
+        {TERN_TIMER_KEEPALIVE, c->tm.keep_us},
         {TERN_TIMER_PACE, c->tm.pace_us},
+        {TERN_TIMER_TAIL_PROBE, c->tm.tlp_us},
+        {TERN_TIMER_REORDER, c->tm.reo_us},
+        {TERN_TIMER_MEMORY, c->tm.memory_us},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i].us != 0 && (out->timer_us == 0 || all[i].us < out->timer_us)) {

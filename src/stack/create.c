@@ -22,6 +22,8 @@ static bool config_valid(const tern_config *c)
     if (c->msl_ms > 600000 || c->delack_us >= 500000 || c->ecn > TERN_ECN_OFF ||
         c->unclaimed_rst > TERN_RST_NO)
         return false;
+    if (c->synack_retries > 200)
+        return false; /* counted in eight bits */
     if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
         return false;
     if (port_low(c) > port_high(c))

@@ -217,7 +217,7 @@ static void fill_timewait(const struct tcb *c, struct timewait *w)
 /* The last ACK may still be owed: the small record sends it. Parked ones wait until they are found again. */
 static void to_timewait_record(struct tern *t, struct tcb *c)
 {
-    ref_t me = c->h.parked ? 0 : pool_get(t->a, &t->w->timewaits, MEM_CONTROL);
+    ref_t me = c->h.parked ? 0 : pool_get(t->a, &t->w->timewaits, MEM_DATA);
     if (me == 0)
         return; /* it stays what it is: larger, but right */
     struct timewait *w = at(t->a, me);

@@ -350,6 +350,8 @@ uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t ms
         bytes += r->len;
         if (runs >= 3 || bytes > 2 * mss)
             return judge_below(t, l, r);
+        if (bytes == l->sacked)
+            return 0; /* there are no more */
     }
     return 0;
 }

@@ -171,24 +171,6 @@ static void syn_before_ours_has_left(void **state)
     lab_end(l);
 }
 
-/* RFC 4987: one source must not be able to hold a port shut. */
-static void one_source_does_not_fill_the_table(void **state)
-{
-    struct lab *l = lab_new(state, NULL);
-    TALK(l, "listen");
-    for (int i = 0; i < 200; i++) {
-        l->flow[1].peer.port = (uint16_t)(2000 + i);
-        l->flow[1].peer.ip.b[15] = 66;
-        TALK(l, "1< S 0 win 65535 <mss 1460>");
-    }
-    lab_forget(l);
-    TALK(l, "< S 0 win 65535 <mss 1460>\n"
-            "> SA 0 ack 1\n"
-            "< A 1 ack 1\n"
-            "accept");
-    lab_end(l);
-}
-
 /* --- memory -------------------------------------------------------------------------------------- */
 
 /* Bytes out of order, one at a time and apart from each other: a page each would be 4096 times what the
@@ -237,23 +219,6 @@ static void shut_window_of_an_orphan(void **state)
     }
     if (lab_live(l).tcbs > 0)
         lab_fail(l, "an orphan with 5000 bytes is kept for 100 minutes");
-    lab_end(l);
-}
-
-/* The same while the program waits, with the timeout that it has asked for (RFC 5482, RFC 6429 3). */
-static void shut_window_and_user_timeout(void **state)
-{
-    struct lab *l = open_with(state, NULL, "mss 1460");
-    TALK(l, "opt user_timeout 60000\n"
-            "< A 1 ack 1 win 0\n"
-            "send 5000");
-    for (int i = 0; i < 40 && lab_state(l, 0) != TERN_CLOSED; i++) {
-        lab_run(l, 10 * SEC);
-        lab_forget(l);
-        if (lab_state(l, 0) != TERN_CLOSED)
-            TALK(l, "< A 1 ack 1 win 0\nforget");
-    }
-    TALK(l, "= CLOSED\n? reason USER_TIMEOUT");
     lab_end(l);
 }
 
@@ -591,11 +556,9 @@ int main(void)
         LAB_TEST(land),
         LAB_TEST(third_segment_without_stamp),
         LAB_TEST(syn_before_ours_has_left),
-        LAB_TEST(one_source_does_not_fill_the_table),
         LAB_TEST(out_of_order_in_single_bytes),
         LAB_TEST(sack_of_every_other_byte),
         LAB_TEST(shut_window_of_an_orphan),
-        LAB_TEST(shut_window_and_user_timeout),
         LAB_TEST(echo_between_turns),
         LAB_TEST(echo_of_60000_bytes),
         LAB_TEST(memory_comes_back_after_time_wait),

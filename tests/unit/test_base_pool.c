@@ -110,18 +110,48 @@ static void forge(uint32_t size)
         pool_put(a, &other, pool_get(a, &other, MEM_DATA));
         (void)pool_get(a, &other, MEM_DATA);
     }
-    for (ref_t page = p.pages; page != 0; page = *(ref_t *)at(a, page))
-        *((uint32_t *)at(a, page) + 1) = 1; /* unused bytes of the page's header */
-    *(ref_t *)at(a, p.pages) |= 1;
+    for (uint32_t i = 0; i < 20; i++)
+        live[i].gen = pool_gen(a, live[i].ref);
     for (ref_t r = 0; r < 2 * 64 * 512 / GRAIN; r++) {
         bool true_one = is_live(live, 20, r);
         uint32_t there = r < 64 * 512 / GRAIN ? pool_gen(a, r) : 1;
-        assert_int_equal(pool_valid(a, &p, r, 1), true_one);
         assert_int_equal(pool_valid(a, &p, r, there), true_one);
-        for (uint32_t gen = 0; gen < 4; gen++)
-            assert_true(gen == 1 || !pool_valid(a, &p, r, gen));
+        for (uint32_t gen = 0; gen < 64; gen++)
+            assert_int_equal(pool_valid(a, &p, r, gen), true_one && gen == there);
     }
     assert_false(pool_valid(a, &p, UINT32_MAX, 1));
+    free(a);
+}
+
+/* What a flood took is there for others when it is over; its handles stay stale, also in a page that comes
+ * again. */
+static void test_pages_come_back(void **state)
+{
+    enum { MANY = 2000 };
+    static struct live flood[MANY];
+    (void)state;
+    struct arena *a = arena_make(8 << 20, 0, 4096, 0, NULL);
+    struct pool p, other;
+    pool_init(&p, 0, 208);
+    pool_init(&other, 1, 64);
+    uint32_t room = arena_room(a, MEM_DATA);
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < MANY; i++) {
+            ref_t r = pool_get(a, &p, MEM_DATA);
+            assert_int_not_equal(r, 0);
+            for (uint32_t k = i; round > 0 && k < MANY; k += 97)
+                assert_false(pool_valid(a, &p, flood[k].ref, flood[k].gen));
+            flood[i] = (struct live){r, pool_gen(a, r)};
+        }
+        for (uint32_t i = 0; i < MANY; i++)
+            pool_put(a, &p, flood[(i * 7u) % MANY].ref);
+        assert_int_equal(arena_room(a, MEM_DATA), room - 1); /* one page is kept */
+        assert_int_equal(p.live, 0);
+        assert_int_equal(p.empty, 1);
+        for (uint32_t i = 0; i < 100; i++) /* somebody else takes pages in between */
+            assert_int_not_equal(pool_get(a, &other, MEM_DATA), 0);
+        room = arena_room(a, MEM_DATA) + 1;
+    }
     free(a);
 }
 
@@ -179,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_history),
+        cmocka_unit_test(test_pages_come_back),
         cmocka_unit_test(test_forged_handles_are_invalid),
         cmocka_unit_test(test_records_fit_cache_lines),
         cmocka_unit_test(test_refusal_leaves_all_as_it_was),
