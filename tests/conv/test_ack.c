@@ -80,7 +80,7 @@ static void one_ack_for_a_batch(void **state)
     lab_end(l);
 }
 
-/* RFC 5681 4.2: out-of-order data is answered at once, and so is data that fills a gap. */
+/* MAY-13, RFC 5681 4.2: out-of-order data is answered at once, and so is data that fills a gap. */
 static void out_of_order_at_once(void **state)
 {
     struct lab *l = warmed(state, NULL);
@@ -184,6 +184,19 @@ static void closed_window(void **state)
     lab_end(l);
 }
 
+/* MAY-8: shut for as long as the program does not read, here a day of probes; nothing ends by it. */
+static void shut_for_a_day(void **state)
+{
+    struct lab *l = filled(state);
+    for (int i = 0; i < 24; i++)
+        TALK(l, "+1h < A 16385:16386(1) ack 1\n"
+                "> A 1 ack 16385 win 0\n"
+                "= ESTABLISHED");
+    TALK(l, "recv 16384\n"
+            "> A 1 ack 16385 win 16384");
+    lab_end(l);
+}
+
 /* FIELD 26: a reader that drains it all is told of at once. */
 static void update_after_drain(void **state)
 {
@@ -217,7 +230,7 @@ int main(void)
         LAB_TEST(one_ack_for_a_batch), LAB_TEST(out_of_order_at_once), LAB_TEST(gap_filled_in_a_batch),
         LAB_TEST(ack_rides_on_data),   LAB_TEST(quickack_option),      LAB_TEST(quick_at_the_start),
         LAB_TEST(no_ack_for_acks),     LAB_TEST(closed_window),        LAB_TEST(update_after_drain),
-        LAB_TEST(small_reads),
+        LAB_TEST(small_reads),         LAB_TEST(shut_for_a_day),
     };
     return LAB_MAIN(tests);
 }

@@ -45,8 +45,8 @@ static void initial_window_after_lost_syns(void **state)
     lab_end(l);
 }
 
-/* RFC 5681 3.1: in slow start each ACK adds what it acknowledges; RFC 3465: by bytes, so two segments add
- * two. */
+/* MUST-19, RFC 5681 3.1: in slow start each ACK adds what it acknowledges; RFC 3465: by bytes, so two
+ * segments add two. */
 static void slow_start(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -81,7 +81,7 @@ static void divided_acks(void **state)
     lab_end(l);
 }
 
-/* RFC 5681 3.1: above ssthresh about one segment for each window of bytes acknowledged. */
+/* MUST-19, RFC 5681 3.1: above ssthresh about one segment for each window of bytes acknowledged. */
 static void congestion_avoidance(void **state)
 {
     struct lab *l = lab_new(state, NULL);

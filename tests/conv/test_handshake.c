@@ -184,6 +184,28 @@ static void old_syn_then_new(void **state)
     lab_end(l);
 }
 
+/* MUST-11: in SYN_RCVD a RST leads back to where OPEN began: passive to LISTEN, active to CLOSED and an
+ * error. */
+static void reset_in_syn_rcvd(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< R 1\n"
+            "= LISTEN\n"
+            "accept -> EAGAIN\n"
+            "1 connect\n"
+            "1> S 0\n"
+            "1< S 0 win 65535 <mss 1460>\n"
+            "1> SA 0 ack 1\n"
+            "1< R 1\n"
+            "1= CLOSED\n"
+            "1 recv 1 -> ECONNREFUSED\n"
+            "> none");
+    lab_end(l);
+}
+
 /* RFC 9293 3.5.1, figure 9: the peer of a half-open connection has crashed and opens anew. Our ACK draws its
  * RST. */
 static void half_open_peer_crashed(void **state)
@@ -408,6 +430,7 @@ int main(void)
         LAB_TEST(simultaneous_open),
         LAB_TEST(simultaneous_open_acked),
         LAB_TEST(old_syn_then_new),
+        LAB_TEST(reset_in_syn_rcvd),
         LAB_TEST(half_open_peer_crashed),
         LAB_TEST(half_open_we_crashed),
         LAB_TEST(silent_when_told),

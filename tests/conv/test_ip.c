@@ -95,7 +95,8 @@ static void unknown_ip_options(void **state)
     lab_end(l);
 }
 
-/* Source routes are refused (the documented deviation from MUST-51 to MUST-53), with their own cause. */
+/* Source routes are refused, each of them (the documented deviation from MUST-51, MUST-52, MUST-53, SHLD-24),
+ * with their own cause. */
 static void source_routes(void **state)
 {
     static const uint8_t loose[] = {131, 7, 4, 10, 0, 0, 9, 0}, strict[] = {137, 7, 4, 10, 0, 0, 9, 0};

@@ -20,7 +20,7 @@ static uint32_t isn_at(void **state, uint64_t start, uint8_t seed)
     return iss;
 }
 
-/* RFC 6528 3, MUST-8: M, a clock of 4 us a tick, on top of F. */
+/* RFC 6528 3, SHLD-1, MUST-8: M, a clock of 4 us a tick, on top of F. */
 static void clock_part(void **state)
 {
     uint32_t first = isn_at(state, SEC, 0);
@@ -30,7 +30,7 @@ static void clock_part(void **state)
     assert_int_equal(isn_at(state, SEC + 4ull * 0x100000000ull, 0), first); /* 4.77 hours: once around */
 }
 
-/* MUST-9: F depends on the secret and on each part of the 4-tuple. */
+/* SHLD-1, MUST-9: F depends on the secret and on each part of the 4-tuple. */
 static void keyed_part(void **state)
 {
     uint32_t first = isn_at(state, SEC, 0);

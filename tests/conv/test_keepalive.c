@@ -11,7 +11,7 @@ static void off_at_first(void **state)
     lab_end(l);
 }
 
-/* MUST-24, MUST-28: switched on, the first probe comes after two hours; SHLD-12: no data, SEG.SEQ =
+/* MAY-5, MUST-24, MUST-28: switched on, the first probe comes after two hours; SHLD-12: no data, SEG.SEQ =
  * SND.NXT-1. */
 static void first_probe_after_two_hours(void **state)
 {

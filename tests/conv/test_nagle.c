@@ -82,7 +82,7 @@ static void nodelay_lets_go(void **state)
     lab_end(l);
 }
 
-/* SHLD-27: more is coming, says the program: pieces are joined, and the next send without it lets them go. */
+/* MAY-16: more is coming, says the program: pieces are joined, and the next send without it lets them go. */
 static void more(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -95,6 +95,18 @@ static void more(void **state)
             "> none\n"
             "send 10\n"
             "> PA 1461:1811(350) ack 1");
+    lab_end(l);
+}
+
+/* MUST-60: the program promised more and sends none: what it gave leaves after a while all the same. */
+static void more_that_never_comes(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    TALK(l, "send 100 more\n"
+            "> none\n"
+            "+100..1000ms > PA 1:101(100) ack 1\n"
+            "> none");
     lab_end(l);
 }
 
@@ -124,7 +136,8 @@ static void psh_on_the_last(void **state)
     lab_end(l);
 }
 
-/* SHLD-28: what was small when it was queued leaves in full segments when it could not leave before. */
+/* SHLD-28: what was small when it was queued leaves in full segments when it could not leave before. SHLD-27:
+ * thirty sends, each of which was pushed, and one PSH. */
 static void largest_segments(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -133,8 +146,8 @@ static void largest_segments(void **state)
     for (int i = 0; i < 30; i++)
         TALK(l, "send 100");
     TALK(l, "< SA 0 ack 1 win 65535 <mss 1000>\n"
-            "> A 1:1001(1000) ack 1\n"
-            "> A 1001:2001(1000) ack 1\n"
+            "> Ap 1:1001(1000) ack 1\n"
+            "> Ap 1001:2001(1000) ack 1\n"
             "> PA 2001:3001(1000) ack 1");
     lab_end(l);
 }
@@ -184,6 +197,7 @@ int main(void)
         LAB_TEST(nodelay),
         LAB_TEST(nodelay_lets_go),
         LAB_TEST(more),
+        LAB_TEST(more_that_never_comes),
         LAB_TEST(close_lets_go),
         LAB_TEST(psh_on_the_last),
         LAB_TEST(largest_segments),

@@ -23,7 +23,7 @@ static void check_use(struct lab *l, int set)
 }
 
 /* Answering: the SYN+ACK has what the SYN had and our stack may (RFC 7323 2.2, 3.2: never what was not
- * asked); MSS always (SHLD-5). */
+ * asked); MSS always (SHLD-5), and the peer's is kept to (MUST-14). */
 static void answered(void **state)
 {
     for (int theirs = 0; theirs < 8; theirs++)
@@ -81,6 +81,24 @@ static void mss_absent(void **state)
           "> A 1:%u(%u) ack 1",
           1 + mss, mss);
     lab_forget(l);
+    lab_end(l);
+}
+
+/* MAY-3: offered on both kinds of SYN, also where it is what the peer would take without (MUST-15). */
+static void mss_of_the_default(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    unsigned mss = tern_ip_is4(&l->ip) ? 536 : 1220;
+    lab_end(l);
+    struct lab_config cfg = {.mtu = mss + (mss == 536 ? 40 : 60)};
+    l = lab_new(state, &cfg);
+    TALKF(l,
+          "listen\n"
+          "< S 0 win 65535 <mss 1460>\n"
+          "> SA 0 ack 1 <mss %u>\n"
+          "1 connect\n"
+          "1> S 0 <mss %u,sackOK,ts,wscale *>",
+          mss, mss);
     lab_end(l);
 }
 
@@ -249,7 +267,7 @@ int main(void)
         LAB_TEST(mss_by_option),      LAB_TEST(mss_tiny),
         LAB_TEST(shift_above_14),     LAB_TEST(unknown_options),
         LAB_TEST(odd_offset),         LAB_TEST(options_on_any_segment),
-        LAB_TEST(impossible_lengths),
+        LAB_TEST(impossible_lengths), LAB_TEST(mss_of_the_default),
     };
     return LAB_MAIN(tests);
 }

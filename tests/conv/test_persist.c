@@ -186,6 +186,25 @@ static void window_shrinks_to_zero(void **state)
     lab_end(l);
 }
 
+/* MAY-7: what was sent before the window shrank is sent again beyond its new edge too. */
+static void repeated_beyond_the_edge(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1000");
+    TALK(l, "send 3000\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> PA 2001:3001(1000) ack 1\n"
+            "< A 1 ack 1 win 1000\n"
+            "+any > A 1:1001(1000) ack 1\n"
+            "< A 1 ack 1001 win 1000\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> PA 2001:3001(1000) ack 1\n"
+            "< A 1 ack 3001 win 1000\n"
+            "+100s > none");
+    lab_end(l);
+}
+
 /* 3.10.7.4 fifth: an old segment does not turn the window back (SND.WL1, SND.WL2). */
 static void old_window_is_ignored(void **state)
 {
@@ -214,6 +233,7 @@ int main(void)
         LAB_TEST(close_while_shut),
         LAB_TEST(window_shrinks),
         LAB_TEST(window_shrinks_to_zero),
+        LAB_TEST(repeated_beyond_the_edge),
         LAB_TEST(old_window_is_ignored),
     };
     return LAB_MAIN(tests);

@@ -1,7 +1,8 @@
 /* The retransmission timer: RFC 6298, Karn, back-off, and how long one tries (RFC 9293 3.8.1, 3.8.3). */
 #include "lab/lab.h"
 
-/* RFC 6298 2.1, 5.5, 5.7: SYN after 1 s, then doubled; MUST-23: for at least 3 minutes. */
+/* RFC 6298 2.1, 5.5, 5.7: SYN after 1 s, then doubled; MUST-23: for at least 3 minutes. MUST-22: the
+ * program is told at R1 and at R2. */
 static void syn_is_repeated_for_3_minutes(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -9,7 +10,9 @@ static void syn_is_repeated_for_3_minutes(void **state)
             "> S 0\n"
             "+1s > S 0\n"
             "+2s > S 0\n"
+            "events !SOFT_ERROR\n"
             "+4s > S 0\n"
+            "events SOFT_ERROR\n"
             "+8s > S 0\n"
             "+16s > S 0\n"
             "+32s > S 0\n"
@@ -58,7 +61,8 @@ static void syn_ack_is_repeated(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 2.2: first sample R: SRTT = R, RTTVAR = R/2, RTO = R + max(G, 4 * R/2). */
+/* RFC 6298 2.2: first sample R: SRTT = R, RTTVAR = R/2, RTO = R + max(G, 4 * R/2). MUST-19: doubled each
+ * time. */
 static void first_sample(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -2,7 +2,8 @@
  */
 #include "lab/lab.h"
 
-/* A handle is stale after close and abort, and then every call says so. A foreign one too. */
+/* A handle is stale after close and abort, and then every call says so: nothing more is read (MAY-1). A
+ * foreign one too. */
 static void stale_handles(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -166,7 +166,7 @@ static void new_syn_without_listener(void **state)
     }
 }
 
-/* RFC 6191 2: a lower ISN and a newer timestamp is a new connection. */
+/* SHLD-4, RFC 6191 2: a lower ISN and a newer timestamp is a new connection. */
 static void lower_isn_newer_timestamp(void **state)
 {
     for (int keep = 0; keep < 2; keep++) {
@@ -246,8 +246,8 @@ static void many(void **state)
     lab_end(l);
 }
 
-/* RFC 6191 2, the whole table: did the old connection have timestamps, does the SYN, is it newer, is its
- * number higher. */
+/* SHLD-4, RFC 6191 2, the whole table: did the old connection have timestamps, does the SYN, is it newer, is
+ * its number higher. */
 static void rfc_6191_table(void **state)
 {
     static const struct {

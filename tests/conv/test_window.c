@@ -29,7 +29,8 @@ static void high_bit(void **state)
     lab_end(l);
 }
 
-/* The peer's scale, from 0 to 14; the SYN's own window is not scaled (RFC 7323 2.2). */
+/* The peer's scale, from 0 to 14: windows up to 30 bits (REC-1). The SYN's own is not scaled (RFC 7323
+ * 2.2). */
 static void peer_scales(void **state)
 {
     for (unsigned shift = 0; shift <= 14; shift++) {

@@ -145,7 +145,7 @@ void lab_capture(struct lab *l, const tern_tx_packet *pkt)
         lab_fail(l, "tern sent a bad IP packet: %s", tern_cause_text(c));
     if (o->ip.proto != PROTO_TCP)
         return;
-    c = tcp_parse(&o->ip, true, &o->seg);
+    c = tcp_parse(&o->ip, true, &o->seg); /* MUST-2: also the checksum, of each segment */
     if (c != TERN_CAUSE_NONE)
         lab_fail(l, "tern sent a bad segment: %s", tern_cause_text(c));
     o->flow = lab_flow_of(l, &o->seg);

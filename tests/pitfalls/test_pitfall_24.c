@@ -1,5 +1,5 @@
-/* Pitfall 24 of FIELD.md: initial numbers at 2^31-1 and 2^32-1, and a transfer of more than 2^32 bytes;
- * byte-exact. */
+/* Pitfall 24 of docs/PITFALLS.md: initial numbers at 2^31-1 and 2^32-1, and a transfer of more than 2^32
+ * bytes; byte-exact. */
 #include "lab/pair.h"
 
 /* 5 GB in an optimised build; with a sanitizer, or without optimisation, as much as crosses 2^32 from a start

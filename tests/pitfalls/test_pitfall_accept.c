@@ -1,4 +1,5 @@
-/* Pitfalls of FIELD.md about listening, accepting and sockets that nobody uses: 5, 8, 9, 14, 34, 41. */
+/* Pitfalls of docs/PITFALLS.md about listening, accepting and sockets that nobody uses: 5, 8, 9, 14, 34,
+ * 41. */
 #include "lab/lab.h"
 
 /* 5: the peer closes and the program never does: CLOSE_WAIT for as long as it likes, and one can see since

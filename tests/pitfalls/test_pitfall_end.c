@@ -1,4 +1,4 @@
-/* Pitfalls of FIELD.md about ends, refusals and resets: 29, 30, 31, 32, 35, 36, 37, 38. */
+/* Pitfalls of docs/PITFALLS.md about ends, refusals and resets: 29, 30, 31, 32, 35, 36, 37, 38. */
 #include "lab/lab.h"
 
 /* 29: close with unread data is a RST, after a partial read too, in every state where bytes can wait. */

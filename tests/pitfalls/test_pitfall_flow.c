@@ -1,5 +1,5 @@
-/* Pitfalls of FIELD.md about flow, at one stack: 15, 16, 20, 23, 25, 26. The same under seeds of loss:
- * test_pitfall_seeds.c. */
+/* Pitfalls of docs/PITFALLS.md about flow, at one stack: 15, 16, 20, 23, 25, 26. The same under seeds of
+ * loss: test_pitfall_seeds.c. */
 #include "lab/lab.h"
 
 /* 15: the window shuts and the only update is lost: it goes on, and the gaps between probes double. */

@@ -1,5 +1,5 @@
-/* Pitfalls of FIELD.md between two stacks, under seeds of loss, reordering and duplication: 15, 21, 22, 25,
- * 36, and that everything ends with nothing left. */
+/* Pitfalls of docs/PITFALLS.md between two stacks, under seeds of loss, reordering and duplication: 15, 21,
+ * 22, 25, 36, and that everything ends with nothing left. */
 #include "lab/pair.h"
 
 #define SEEDS 25

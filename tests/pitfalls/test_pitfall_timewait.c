@@ -1,4 +1,4 @@
-/* Pitfalls of FIELD.md about TIME_WAIT: 2, 3, 4, 43. Each number is the row's. */
+/* Pitfalls of docs/PITFALLS.md about TIME_WAIT: 2, 3, 4, 43. Each number is the row's. */
 #include "lab/lab.h"
 #include "lab/pair.h"
 
