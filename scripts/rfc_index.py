@@ -18,6 +18,19 @@ from csource import ROOT, Source, read, walk
 
 OUTPUT = 'docs/RFC.md'
 REQUIREMENTS = 'docs/requirements.tsv'
+NOT_OURS = {  # requirements that no code of ours could meet, or options that we do not offer
+    'SHLD-6': 'A link has one MTU, the same for every packet; so there is no smallest one to choose.',
+    'SHLD-13': 'Advice to applications. The flag exists for those that need it (MUST-30).',
+    'SHLD-23': 'Advice to applications. The field may be changed at any time (SHLD-21).',
+    'MAY-4': 'What may be cut gets a new Identification each time; all else has 0 and DF (RFC 6864).',
+    'MAY-6': 'A keepalive never carries an octet. Those of a peer that do are answered.',
+    'MAY-10': 'No Timestamp option is sent; one that arrives is stepped over (MUST-50).',
+    'MAY-11': 'No Record Route option is sent; one that arrives is stepped over (MUST-50).',
+    'MAY-14': 'There is no FLUSH: what was taken to be sent is sent, or the connection is aborted.',
+    'MAY-15': 'SEND has no PUSH flag: each pushes, unless it says that more follows (MUST-60, MUST-61).',
+    'MAY-17': 'A received PSH is not shown: every byte can be read when it has arrived in order.',
+    'MAY-18': 'There is NewReno alone (RFC 5681, RFC 6582, RFC 6675).',
+}
 CODE = ['include', 'src', 'link', 'host', 'sim', 'cli', 'examples']
 TESTS = ['tests']
 SECTION = r'(?:[1-9]\d?|[A-F])(?:\.\d+)+|[1-9]\d?(?![\w.-])|[A-F](?![\w-])'
@@ -102,10 +115,14 @@ def requirement_tables(code, tests):
             f'| {ident} | {level} | {section} | {what} | {listed(code.get(ident, ()))} '
             f'| {listed(tests.get(ident, ()))} |'
         )
+    lines += ['', '### Not ours', '']
+    lines += ['Advice to applications, what cannot arise here, and what is optional and not offered.', '']
+    lines += ['| id | why |', '|---|---|'] + [f'| {ident} | {why} |' for ident, why in NOT_OURS.items()]
     lines += ['', '### Not named yet', '']
     for title, where in (('by code', code), ('by tests', tests)):
-        missing = [row[0] for row in rows if row[0] not in where]
-        lines.append(f'{len(missing)} of {len(rows)} {title}: {", ".join(missing) or "none"}.')
+        owed = [row[0] for row in rows if row[0] not in NOT_OURS]
+        missing = [ident for ident in owed if ident not in where]
+        lines.append(f'{len(missing)} of {len(owed)} {title}: {", ".join(missing) or "none"}.')
         lines.append('')
     return lines
 

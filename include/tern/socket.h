@@ -33,7 +33,7 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out);
  * TERN_CONNECTED tells the end. Errors: -TERN_EINVAL (port 0; a broadcast, multicast or unspecified remote,
  * MUST-46), -TERN_EADDRINUSE (this 4-tuple exists or is in TIME_WAIT), -TERN_EADDRNOTAVAIL (not our address;
  * ephemeral ports run out), -TERN_ENETUNREACH, -TERN_ENOMEM. A source route cannot be given: a documented
- * deviation from MUST-51 to MUST-53 (docs/ARCHITECTURE.md). */
+ * deviation from MUST-51 and so from MUST-52 (docs/ARCHITECTURE.md). */
 int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out);
 
 enum {

@@ -57,6 +57,7 @@ static void reset(struct tern *t, struct tcb *c, enum tern_cause cause)
     tcb_end(t, c, cause, -TERN_ECONNABORTED);
 }
 
+/* MAY-1: half-duplex; with the handle goes all reading. */
 static void close_conn(struct tern *t, struct tcb *c)
 {
     sock_trace(t, &c->h, TERN_CALL_CLOSE, 0, 0);

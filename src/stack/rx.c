@@ -100,7 +100,7 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, bool *unc
         return TERN_CAUSE_NONE;
     }
     if (ip.source_route)
-        return TERN_C_IP_SOURCE_ROUTE;
+        return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-52, MUST-53, SHLD-24 */
     if (ip.fragment)
         return rx_fragment(t, p, &ip, unclaimed);
     return rx_whole(t, p, &ip, unclaimed);

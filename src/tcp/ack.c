@@ -1,8 +1,8 @@
 /* ack.c - the fifth step: SND.UNA, the send window, what an ACK says of loss and of the round trip. */
 #include "tcp/tcp.h"
 
-/* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The window of a SYN is never
- * scaled (RFC 7323 2.2). */
+/* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The field is unsigned (MUST-1)
+ * and, on a SYN, never scaled (RFC 7323 2.2). */
 void ack_take_window(struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
@@ -26,7 +26,8 @@ static void update_window(struct tern *t, struct tcb *c, const struct segment *s
     conn_ready(t, &c->h);
 }
 
-/* Karn's rule (RFC 6298 3): only segments sent once; timestamps tell repeated ones apart too (RFC 7323 4). */
+/* Karn's rule (MUST-18, RFC 6298 3): only segments sent once; timestamps tell repeated ones apart too
+ * (RFC 7323 4). */
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;

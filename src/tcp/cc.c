@@ -19,7 +19,8 @@ static void newreno_init(struct cc *cc, uint32_t mss)
  * RFC 3465 counts bytes with a limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
 #define SLOW_START_LIMIT 8
 
-/* `bytes` newly acknowledged, and the window was what bounded us. */
+/* `bytes` newly acknowledged, and the window was what bounded us: slow start, then congestion avoidance
+ * (MUST-19). */
 static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss)
 {
     if (cc->cwnd < cc->ssthresh) {

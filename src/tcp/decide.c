@@ -37,7 +37,7 @@ static uint32_t cwnd_room(const struct tcb *c)
     return pipe < cwnd ? cwnd - pipe : 0;
 }
 
-/* Right edge minus SND.NXT; a shrunken window gives none, never a huge number (MUST-34). */
+/* Right edge minus SND.NXT; a shrunken window gives none (SHLD-15), never a huge number (MUST-34). */
 static uint32_t usable_window(const struct snd *s)
 {
     uint32_t out = flight(s);
@@ -130,8 +130,8 @@ static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
     c->sum.sent += more;
 }
 
-/* What was lost (RFC 6675 NextSeg (1)). The first of a recovery does not ask pipe. While the window is shut,
- * probes do this. */
+/* What was lost (RFC 6675 NextSeg (1)). The first of a recovery does not ask pipe. A window that has shrunk
+ * is not asked: old data goes inside it and beyond (SHLD-16, MAY-7). While it is shut, probes do this. */
 static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
 {
     struct sendrec *r = c->list.lost_next != 0 ? sendlist_lost(t, &c->list) : NULL;
@@ -158,7 +158,8 @@ static bool override_due(struct tern *t, struct tcb *c, struct plan *p)
     return p->not_before <= t->w->now;
 }
 
-/* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window), then Nagle. */
+/* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window, MUST-38), then Nagle. What the program
+ * does not push yet is collected (MAY-16). */
 static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len, struct plan *p)
 {
     bool all = len == snd_unsent(&c->snd);
@@ -199,7 +200,8 @@ static bool may_send_data(const struct tcb *c)
     }
 }
 
-/* How many new bytes may leave now; 0 = none. */
+/* How many new bytes may leave now; 0 = none. Full segments if there are any, of however many sends (SHLD-27,
+ * SHLD-28). */
 static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
 {
     uint32_t unsent = snd_unsent(&c->snd), full = full_size(c);

@@ -69,7 +69,7 @@ static void agree(struct tern *t, struct halfopen *h, struct listener *l, const 
 {
     const struct settings *set = settings(t);
     options_agree(t, s, set->wscale ? options_wscale(l->set.recv_buffer) : WSCALE_NONE, &h->opt);
-    /* RFC 3168 6.1.1: a SYN with ECE and CWR asks */
+    /* SHLD-8, RFC 3168 6.1.1: a SYN with ECE and CWR asks */
     h->opt.ecn = l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);
     h->irs = s->seq;
     h->ts_recent = s->opt.ts_val;
@@ -218,7 +218,7 @@ static bool stamps_old(const struct halfopen *h, const struct segment *s)
     return h->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_val - h->ts_recent) < 0;
 }
 
-/* RFC 9293 3.10.7.4 for SYN_RECEIVED reached from LISTEN. */
+/* RFC 9293 3.10.7.4 for SYN_RECEIVED reached from LISTEN; the kind of record remembers that (MUST-11). */
 enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s)
 {
     seq_t nxt = seq_add(h->irs, 1);
@@ -260,6 +260,7 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
     return complete(t, h, s);
 }
 
+/* An MSS on it always (MUST-14, SHLD-5, MAY-3). */
 static void synack(struct tern *t, struct halfopen *h, struct segment *s)
 {
     s->flags = F_SYN | F_ACK | (h->opt.ecn ? F_ECE : 0);

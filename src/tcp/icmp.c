@@ -9,6 +9,7 @@
 
 enum meaning { MEANS_NOTHING, MEANS_SOFT, MEANS_HARD, MEANS_MTU };
 
+/* Those of MUST-56 are soft. */
 static enum meaning meaning4(const struct icmp_msg *m)
 {
     if (m->type == ICMP_TIME || m->type == ICMP_PARAM)
@@ -21,6 +22,7 @@ static enum meaning meaning4(const struct icmp_msg *m)
     return m->code == 2 || m->code == 3 || prohibited ? MEANS_HARD : MEANS_SOFT;
 }
 
+/* Those of MUST-56 are soft. */
 static enum meaning meaning6(const struct icmp_msg *m)
 {
     if (m->type == ICMP6_TOO_BIG)

@@ -13,7 +13,7 @@
 #include "tcp/tcp.h"
 
 /* Second: RST, by RFC 5961 3.2. Its place counts, not its length (SHLD-2), and a shut window does not matter
- * (MUST-66). */
+ * (MUST-66). SYN_RCVD here was an active OPEN: refused (MUST-11; a passive one is halfopen.c's). */
 static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!seq_eq(s->seq, c->rcv.nxt)) {
@@ -112,7 +112,7 @@ static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
     c->ts.recent_us = t->w->now;
 }
 
-/* RFC 3168 6.1.3: CE is echoed until the peer says CWR. */
+/* SHLD-8, RFC 3168 6.1.3: CE is echoed until the peer says CWR. */
 static void note_ecn(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!c->opt.ecn)

@@ -1,9 +1,9 @@
 /* isn.c - numbers that outsiders must not guess: initial sequence numbers, ephemeral ports, timestamp
  * offsets.
  *
- * ISN = M + F(4-tuple, key) (RFC 6528 3): M ticks every 4 us (RFC 9293 MUST-8), F is SipHash-2-4 (MUST-9).
- * Because M goes on, a later incarnation of the same pair starts above the former one, which is what
- * TIME_WAIT's tests rely on (3.6.1).
+ * ISN = M + F(4-tuple, key) (SHLD-1, RFC 6528 3): M ticks every 4 us (RFC 9293 MUST-8), F is SipHash-2-4
+ * (MUST-9). Because M goes on, a later incarnation of the same pair starts above the former one, which is
+ * what TIME_WAIT's tests rely on (3.6.1).
  */
 #include "tcp/tcp.h"
 

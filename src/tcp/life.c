@@ -139,7 +139,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
         put_on_dying(t, c);
 }
 
-/* RFC 9293 3.10.7.4: start the time-wait timer, turn off the others. */
+/* RFC 9293 3.10.7.4: start the time-wait timer of 2 MSL (MUST-13), turn off the others. */
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause)
 {
     state_change(t, &c->h, cause, TERN_TIME_WAIT);

@@ -14,8 +14,8 @@ uint8_t options_wscale(uint32_t buffer)
     return shift;
 }
 
-/* What holds after the peer's SYN. `our_wscale` WSCALE_NONE: we did not offer scaling. An option is agreed
- * when both sides named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
+/* What holds after the peer's SYN, its MSS too (MUST-14). `our_wscale` WSCALE_NONE: we did not offer scaling.
+ * An option is agreed when both sides named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out)
 {
     const struct settings *set = settings(t);

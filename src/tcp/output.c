@@ -6,7 +6,8 @@
  */
 #include "tcp/plan.h"
 
-/* The head common to all segments of a record. */
+/* The head common to all segments of a record: one local address (MUST-45), Diffserv as it is now
+ * (SHLD-22). */
 void segment_from_head(const struct conn_head *h, struct segment *s)
 {
     memset(s, 0, sizeof *s);
@@ -20,7 +21,8 @@ void segment_from_head(const struct conn_head *h, struct segment *s)
     s->opt.wscale = WSCALE_NONE;
 }
 
-/* Everything written by the codecs; payload slices stand in `out` already. */
+/* Everything written by the codecs, the checksum here or by the link (MUST-2); payload slices stand in `out`
+ * already. */
 void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
 {
     const tern_link_info *link = &t->w->ip.links[s->link];
@@ -55,6 +57,7 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
     t->w->stats.segs_out++;
 }
 
+/* An MSS on each SYN, whatever it is (MUST-14, SHLD-5, MAY-3). */
 static void syn_options(struct tern *t, struct tcb *c, struct segment *s)
 {
     const struct settings *set = settings(t);
@@ -86,6 +89,7 @@ static void data_options(struct tern *t, struct tcb *c, struct segment *s)
         s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, c->opt.ts ? 3 : 4);
 }
 
+/* SHLD-8: ECE as long as it is owed, ECT and CWR on new data. */
 static void ecn_flags(struct tcb *c, struct segment *s, const struct plan *p)
 {
     if (!c->opt.ecn || (s->flags & (F_SYN | F_RST)))

@@ -29,8 +29,8 @@ void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
     face_raise(t, &c->h, &c->face, TERN_URGENT);
 }
 
-/* An out-of-order segment: a duplicate ACK at once (RFC 5681 4.2); each its own while the peer cannot be told
- * by SACK. */
+/* An out-of-order segment: a duplicate ACK at once (MAY-13, RFC 5681 4.2); each its own while the peer cannot
+ * be told by SACK. */
 static void owe_duplicate(struct tern *t, struct tcb *c)
 {
     c->sum.ooo_in++;

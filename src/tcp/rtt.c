@@ -13,7 +13,8 @@ void rtt_init(struct rtt *r, const struct settings *set)
     r->rto_us = max_u32(RTO_INITIAL_US, set->rto_min_us);
 }
 
-/* RFC 6298 2.2, 2.3. Callers keep Karn's rule (section 3): no sample from a segment that was repeated. */
+/* MUST-18, RFC 6298 2.2, 2.3. Callers keep Karn's rule (section 3): no sample from a segment that was
+ * repeated. */
 void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
 {
     if (us == 0)
@@ -37,7 +38,7 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
     r->backoff = 0;
 }
 
-/* With back-off (RFC 6298 5.5), bounded by 2.5. */
+/* With back-off (MUST-19, RFC 6298 5.5), bounded by 2.5. */
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set)
 {
     uint64_t v = (uint64_t)r->rto_us << (r->backoff < 16 ? r->backoff : 16);

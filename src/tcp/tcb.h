@@ -162,7 +162,7 @@ struct snd {
     seq_t wl1, wl2;        /* SND.WL1, SND.WL2 */
     seq_t up;              /* SND.UP: behind the last urgent byte; valid while urgent */
     seq_t small;           /* behind the last small segment sent (Minshall) */
-    uint32_t wnd, max_wnd; /* SND.WND, MAX.SND.WND, bytes */
+    uint32_t wnd, max_wnd; /* SND.WND, MAX.SND.WND, bytes (32 bits: REC-1) */
     uint32_t mss;          /* largest payload with the options we send */
     uint32_t mtu_mss;      /* upper bound by the path's MTU, for a header without options */
     uint32_t buffer;       /* limit of queued bytes */

@@ -70,8 +70,8 @@ static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
     return min_u64(us, settings(t)->rto_max_us);
 }
 
-/* Which of the two is needed now? A shut window is probed, whether or not something is in flight (MUST-35,
- * SHLD-17). */
+/* Which of the two is needed now? A shut window is probed (MUST-36), whether or not something is in flight
+ * (MUST-35, SHLD-17). */
 void timer_window(struct tern *t, struct tcb *c)
 {
     bool shut = c->snd.wnd == 0 && synchronized(c);
@@ -135,7 +135,8 @@ void timer_progress(struct tern *t, struct tcb *c)
         arm(t, c, TERN_TIMER_NONE, 0);
 }
 
-/* RFC 9293 3.8.4. Any segment of the peer starts the interval anew (MUST-26). */
+/* RFC 9293 3.8.4: keepalive (MAY-5) by the program's switch (MUST-24) and interval (MUST-27). Any segment of
+ * the peer starts it anew (MUST-26). */
 void timer_keepalive(struct tern *t, struct tcb *c)
 {
     c->tm.keep_probes = 0;
@@ -152,7 +153,8 @@ static void give_up(struct tern *t, struct tcb *c, enum tern_cause cause)
     tcb_end(t, c, cause, error);
 }
 
-/* Has it lasted too long (R2)? No verdict without an unanswered retransmission, also after a clock's jump. */
+/* Has it lasted too long (R2: MUST-20, for a SYN MUST-22)? No verdict without an unanswered retransmission,
+ * also after a clock's jump. */
 static bool exhausted(struct tern *t, struct tcb *c)
 {
     uint64_t now = t->w->now;
@@ -167,7 +169,8 @@ static bool exhausted(struct tern *t, struct tcb *c)
     return true;
 }
 
-/* RFC 6298 5.4 to 5.6; RFC 9293 3.8.3 */
+/* RFC 6298 5.4 to 5.6; RFC 9293 3.8.3: at R1 the program is told, of a SYN too (MUST-22). A deviation from
+ * MUST-20: IP gets no advice, since it knows links and no gateways that it could change. */
 static void retransmit(struct tern *t, struct tcb *c)
 {
     struct timers *m = &c->tm;

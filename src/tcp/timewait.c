@@ -40,7 +40,7 @@ static struct view view_of(const struct conn_head *h)
     };
 }
 
-/* RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old
+/* SHLD-4, RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old
  * connection? */
 static bool newer(struct tern *t, const struct view *v, const struct segment *s)
 {

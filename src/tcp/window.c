@@ -9,7 +9,8 @@
 /* Largest window that the header can say. */
 static uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
 
-/* What the bytes that the program has not read leave room for. */
+/* What the bytes that the program has not read leave room for; none for as long as it does not read
+ * (MAY-8). */
 static uint32_t recv_space(const struct tcb *c)
 {
     uint32_t used = c->rcv.q.len;

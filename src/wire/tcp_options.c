@@ -55,6 +55,7 @@ static void read_option(const uint8_t *p, uint8_t n, bool syn, struct tcp_opts *
     }
 }
 
+/* MUST-4: end of list and NOP here, MSS above. */
 bool tcp_opts_parse(const uint8_t *p, uint32_t len, bool syn, struct tcp_opts *o)
 {
     const uint8_t *end = p + len;
@@ -141,6 +142,7 @@ static uint8_t *put_syn(uint8_t *p, const struct tcp_opts *o)
     return p;
 }
 
+/* Each has its length (MUST-68); NOPs fill up, so there is no end of list with bytes behind it (MUST-69). */
 uint16_t tcp_opts_emit(uint8_t *p, const struct tcp_opts *o, uint8_t flags)
 {
     uint8_t *end = p;
