@@ -127,6 +127,24 @@ static void karn(void **state)
     lab_end(l);
 }
 
+/* MUST-18: nor is an ACK that covers a repeated segment and, behind it, one that was sent once: it had to
+ * wait for the first. */
+static void karn_in_one_ack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1000>\n"
+            "> A 1 ack 1\n"
+            "send 2000\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> PA 1001:2001(1000) ack 1\n"
+            "+1200ms > A 1:1001(1000) ack 1\n"
+            "+10ms < A 1 ack 2001\n"
+            "? srtt_us 400000");
+    lab_end(l);
+}
+
 /* RFC 7323 4.1: with timestamps an ACK of a repeated segment tells which sending it answers. */
 static void timestamps_measure_repeated(void **state)
 {
@@ -246,6 +264,7 @@ int main(void)
         LAB_TEST(first_sample),
         LAB_TEST(second_sample),
         LAB_TEST(karn),
+        LAB_TEST(karn_in_one_ack),
         LAB_TEST(timestamps_measure_repeated),
         LAB_TEST(rto_after_lost_syn),
         LAB_TEST(timer_restart),
