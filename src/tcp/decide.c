@@ -49,10 +49,10 @@ static bool fin_follows(const struct tcb *c, seq_t end)
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && c->snd.syn_acked;
 }
 
-/* Nothing can be sent without a record of it: soon again. */
-static bool wait_for_memory(struct tern *t, struct plan *p)
+bool later(struct tern *t, struct tcb *c, uint64_t when)
 {
-    p->not_before = t->w->now + MEMORY_RETRY_US;
+    if (c->tm.pace_us <= t->w->now || when < c->tm.pace_us)
+        c->tm.pace_us = when;
     return false;
 }
 
@@ -66,7 +66,7 @@ static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_
     uint32_t bytes = r->len - syn - fin;
     if (bytes > max_u32(limit, 1)) {
         if (sendlist_split(t, &c->list, r, max_u32(limit, 1) + syn) == NULL)
-            return wait_for_memory(t, p);
+            return later(t, c, t->w->now + MEMORY_RETRY_US);
         fin = false;
     }
     *p = (struct plan){.start = r->start, .len = r->len, .again = true, .rec = r, .why = why};
@@ -150,29 +150,29 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
 }
 
 /* A small segment that waits leaves after a while all the same. */
-static bool override_due(struct tern *t, struct tcb *c, struct plan *p)
+static bool override_due(struct tern *t, struct tcb *c)
 {
     if (c->snd.blocked_us == 0)
         c->snd.blocked_us = t->w->now;
-    p->not_before = c->snd.blocked_us + SWS_OVERRIDE_US;
-    return p->not_before <= t->w->now;
+    uint64_t due = c->snd.blocked_us + SWS_OVERRIDE_US;
+    return due <= t->w->now || later(t, c, due);
 }
 
 /* A segment smaller than a full one: RFC 9293 3.8.6.2.1 (silly window, MUST-38), then Nagle. What the program
  * does not push yet is collected (MAY-16). */
-static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len, struct plan *p)
+static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len)
 {
     bool all = len == snd_unsent(&c->snd);
     bool window_small = !all && usable_window(&c->snd) == len;
     if (all && c->snd.more)
-        return override_due(t, c, p); /* MUST-60: held, not for ever */
+        return override_due(t, c); /* MUST-60: held, not for ever */
     if (all && nagle_holds(c, len, true))
         return false;
     if (all || (c->snd.max_wnd != 0 && len >= c->snd.max_wnd / 2 && !nagle_holds(c, len, false)))
         return true;
     if (!window_small || c->list.count > 0)
         return false; /* an ACK will come and change this */
-    return override_due(t, c, p);
+    return override_due(t, c);
 }
 
 /* RFC 5681 4.1: after idle longer than the timeout the window says nothing any more. */
@@ -202,7 +202,7 @@ static bool may_send_data(const struct tcb *c)
 
 /* How many new bytes may leave now; 0 = none. Full segments if there are any, of however many sends (SHLD-27,
  * SHLD-28). */
-static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
+static uint32_t new_bytes(struct tern *t, struct tcb *c)
 {
     uint32_t unsent = snd_unsent(&c->snd), full = full_size(c);
     uint32_t window = min_u32(unsent, usable_window(&c->snd));
@@ -213,7 +213,7 @@ static uint32_t new_bytes(struct tern *t, struct tcb *c, struct plan *p)
         return min_u32(len / full * full, burst_size(t, c, full));
     if (len == 0 || (len < window && c->list.count > 0))
         return 0; /* held by cwnd: whole segments only, while something is in flight */
-    return small_may_go(t, c, len, p) ? len : 0;
+    return small_may_go(t, c, len) ? len : 0;
 }
 
 /* Does the congestion window bound us? Yes once half of it is used; no when all is sent and acknowledged. */
@@ -231,15 +231,11 @@ static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
     if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
         return false;
     restart_after_idle(t, c);
-    memset(p, 0, sizeof *p);
-    uint32_t len = new_bytes(t, c, p);
+    uint32_t len = new_bytes(t, c);
     if (len == 0)
         return false;
     bool lead = c->rec.phase == PHASE_OPEN && c->rec.dupacks > 0;
-    p->start = c->snd.nxt;
-    p->len = len;
-    p->not_before = 0;
-    p->why = lead ? TERN_C_SEND_LIMITED : TERN_C_SEND_DATA;
+    *p = (struct plan){.start = c->snd.nxt, .len = len, .why = lead ? TERN_C_SEND_LIMITED : TERN_C_SEND_DATA};
     if (len == snd_unsent(&c->snd))
         p->flags |= F_PSH; /* MUST-61 */
     if (fin_follows(c, seq_add(p->start, len)) && usable_window(&c->snd) > len && len % full_size(c) != 0) {
@@ -336,17 +332,6 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p)
         return true;
     if (c->ack.dup_owed > 0 && decide_ack(c, p))
         return true; /* without SACK the peer counts them: each goes alone, and first */
-    if (decide_lost(t, c, p))
-        return true;
-    struct plan wait = *p;
-    if (decide_new(t, c, &wait)) {
-        *p = wait;
-        return true;
-    }
-    wait.not_before = max_u64(wait.not_before, p->not_before);
-    if (decide_fin(c, p) || decide_below_sacks(t, c, p) || decide_tail_probe(t, c, p) ||
-        decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p))
-        return true;
-    p->not_before = wait.not_before;
-    return false;
+    return decide_lost(t, c, p) || decide_new(t, c, p) || decide_fin(c, p) || decide_below_sacks(t, c, p) ||
+           decide_tail_probe(t, c, p) || decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p);
 }

@@ -282,11 +282,9 @@ static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
     if (decide(t, c, &p)) {
         if (emit(t, c, &p, out))
             return true;
-        p.not_before = t->w->now + MEMORY_RETRY_US;
+        later(t, c, t->w->now + MEMORY_RETRY_US);
     }
     timer_window(t, c); /* nothing could go: is it the window? */
-    if (p.not_before > t->w->now)
-        c->tm.pace_us = p.not_before;
     timer_rearm(t, c);
     return false;
 }

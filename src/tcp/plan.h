@@ -14,12 +14,13 @@ struct plan {
     bool no_ack_flag;
     struct sendrec *rec;
     enum tern_cause why;
-    uint64_t not_before;   /* > now: nothing is sent before that */
 };
 
-/* The next packet of a connection. False: there is none now; p->not_before says until when, if that is
- * known, else 0. */
+/* The next packet of a connection. False: there is none now. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p);
+
+/* "Not before `when`": look again then, unless something comes before. Always false: return later(...). */
+bool later(struct tern *t, struct tcb *c, uint64_t when);
 
 /* How soon to try again when memory was short. */
 #define MEMORY_RETRY_US 10000u
