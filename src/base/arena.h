@@ -97,9 +97,9 @@ enum page_kind arena_kind(const struct arena *a, ref_t r);
 /* How many more pages a request of this priority could get. */
 uint32_t arena_room(const struct arena *a, enum mem_prio prio);
 
-/* Records of one size. Every record begins with a uint32_t generation that the pool owns: odd while the
- * record is live, even while it is free; each life gets a new one, so (ref, generation) names one life of one
- * record, also when the page has belonged to others in between. */
+/* Records of one size. Every record begins with a uint32_t generation: zero while the record is free. The
+ * pool gives each life a new one, so (ref, generation) names one life of one record, also when the page has
+ * belonged to others in between. An owner that has numbers of its own may put one there instead, never 0. */
 struct pool {
     uint32_t size;     /* bytes of a record, a multiple of GRAIN */
     uint32_t number;   /* its pages are of kind PAGE_POOL0 + number */
@@ -107,7 +107,7 @@ struct pool {
     uint32_t live;     /* records in use */
     uint32_t total;    /* records in all pages */
     uint32_t empty;    /* pages without live records: 0 or 1 */
-    uint32_t next_gen; /* of the next life; odd */
+    uint32_t next_gen; /* of the next life; never 0 */
 };
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size);

@@ -2,8 +2,8 @@
  *
  *   page:  [ struct slab, slack .... | record | record | record | ... | record ]
  *                                                                     ^ ends at the page's end
- *   record: [ generation | next free |  ............ ]   while free (even generation)
- *           [ generation |  the owner's ............ ]   while live (odd generation)
+ *   record: [ 0          | next free |  ............ ]   while free
+ *           [ generation |  the owner's ............ ]   while live
  *
  *   pool.pages ─▶ page with free records ⇄ ... ⇄ full page ⇄ full page ─▶ (circular)
  *
@@ -13,8 +13,8 @@
  * are gone.
  *
  * Invariants: (1) a generation is given to one life of one record of this pool and never again (but for the
- * wrap after 2^31 lives), so a handle stays stale also when its page has been something else in between; (2)
- * a record is on its page's free list exactly when its generation is even; (3) pages with free records stand
+ * wrap after 2^32 lives), so a handle stays stale also when its page has been something else in between; (2)
+ * a record is on its page's free list exactly when its generation is 0; (3) pages with free records stand
  * before full ones; (4) live and total are the sums over all pages; empty counts the pages without live
  * records and is at most 1.
  */
@@ -132,7 +132,7 @@ ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio)
         p->pages = s->next; /* the ring turns: a full page stands last */
     memset(record, 0, p->size);
     record->gen = p->next_gen;
-    p->next_gen += 2;
+    p->next_gen += p->next_gen == UINT32_MAX ? 2 : 1;
     return r;
 }
 
@@ -148,8 +148,8 @@ void pool_put(struct arena *a, struct pool *p, ref_t r)
     struct record *record = record_at(a, r);
     ref_t page = page_of(a, r);
     struct slab *s = slab_at(a, page);
-    ASSERT((record->gen & 1) != 0 && arena_kind(a, r) == kind_of(p));
-    record->gen++;
+    ASSERT(record->gen != 0 && arena_kind(a, r) == kind_of(p));
+    record->gen = 0;
     record->next = s->free;
     if (s->free == 0)
         to_front(a, p, page);
@@ -165,7 +165,7 @@ void pool_put(struct arena *a, struct pool *p, ref_t r)
 
 bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
 {
-    if ((gen & 1) == 0 || arena_kind(a, r) != kind_of(p))
+    if (gen == 0 || arena_kind(a, r) != kind_of(p))
         return false;
     uint32_t grains = arena_page_size(a) / GRAIN;
     uint32_t to_end = grains - (r & (grains - 1));
@@ -189,6 +189,6 @@ bool pool_next(const struct arena *a, const struct pool *p, ref_t *r)
             *r = 0; /* the page has gone since: the walk ends */
         else
             *r = step(a, p, *r);
-    } while (*r != 0 && (pool_gen(a, *r) & 1) == 0);
+    } while (*r != 0 && pool_gen(a, *r) == 0);
     return *r != 0;
 }

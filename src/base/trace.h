@@ -15,6 +15,8 @@ struct trace_ring {
 /* n must be a power of two (or records NULL). */
 void trace_init(struct trace_ring *r, void *records, uint32_t n);
 
+static inline bool trace_on(const struct trace_ring *r) { return r->records != NULL; }
+
 /* The place for the next record, zeroed; NULL when tracing is off. */
 tern_trace_record *trace_next(struct trace_ring *r);
 int trace_take(struct trace_ring *r, tern_trace_record *out, int max, uint64_t *lost);

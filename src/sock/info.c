@@ -196,11 +196,12 @@ static void from_timewait(const struct timewait *w, tern_info *out)
 static void fill(const struct tern *t, const struct conn_head *h, tern_info *out)
 {
     from_head(h, out);
-    switch ((enum rec_kind)h->kind) {
+    switch (rec_kind(t, ref_of(t->a, h))) {
     case REC_TCB: from_tcb(t, (const struct tcb *)h, out); break;
     case REC_LISTENER: from_listener(t, (const struct listener *)h, out); break;
     case REC_HALFOPEN: from_halfopen((const struct halfopen *)h, out); break;
     case REC_TIMEWAIT: from_timewait((const struct timewait *)h, out); break;
+    case REC_NONE: ASSERT(false);
     }
 }
 

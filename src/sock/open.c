@@ -102,7 +102,7 @@ static int choose(struct tern *t, const tern_endpoint *local, const tern_endpoin
     }
     if (out->port == 0)
         return port_choose(t, &out->ip, &remote->ip, remote->port, &out->port);
-    return demux_find(t, &out->ip, out->port, &remote->ip, remote->port) != NULL ? -TERN_EADDRINUSE : 0;
+    return demux_find(t, &out->ip, out->port, &remote->ip, remote->port) != 0 ? -TERN_EADDRINUSE : 0;
 }
 
 static void prepare(struct tern *t, struct tcb *c)
@@ -131,7 +131,7 @@ int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remot
     if (c == NULL)
         return -TERN_ENOMEM;
     prepare(t, c);
-    if (!demux_insert(t, &c->h)) {
+    if (!demux_insert(t, self(t, c))) {
         pool_put(t->a, &t->w->tcbs, self(t, c));
         return -TERN_ENOMEM;
     }

@@ -2,8 +2,6 @@
  * constant afterwards. */
 #include "tcp/tcp.h"
 
-enum { POOL_TCB, POOL_HALFOPEN, POOL_TIMEWAIT, POOL_LISTENER, POOL_SENDREC, POOL_RANGE, POOLS };
-
 #define ROUND16(n) (((n) + 15u) & ~15u)
 
 static const tern_config defaults;

@@ -17,6 +17,13 @@ static uint32_t pair_hash(struct tern *t, const tern_ip *local, uint16_t lport, 
     return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
 }
 
+static uint32_t hash_of(struct tern *t, ref_t r)
+{
+    struct who w;
+    who_of(t, at(t->a, r), &w);
+    return pair_hash(t, &w.local, w.local_port, &w.remote, w.remote_port);
+}
+
 static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport, const tern_ip *remote,
                  uint16_t rport)
 {
@@ -24,32 +31,26 @@ static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport
            ip_eq(&h->local, local);
 }
 
-struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                             uint16_t rport)
+ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
 {
     struct htab_iter it;
     uint32_t hash = pair_hash(t, local, lport, remote, rport);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
         if (same(head_at(t, r), local, lport, remote, rport))
-            return head_at(t, r);
-    return NULL;
+            return r;
+    return 0;
 }
 
-bool demux_insert(struct tern *t, struct conn_head *h)
+bool demux_insert(struct tern *t, ref_t r)
 {
-    h->hash = pair_hash(t, &h->local, h->local_port, &h->remote, h->remote_port);
-    return htab_insert(t->a, &t->w->conns, h->hash, self(t, h), MEM_DATA);
+    return htab_insert(t->a, &t->w->conns, hash_of(t, r), r, MEM_DATA);
 }
 
-void demux_remove(struct tern *t, struct conn_head *h)
-{
-    htab_remove(t->a, &t->w->conns, h->hash, self(t, h));
-}
+void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, hash_of(t, r), r); }
 
-void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to)
+void demux_replace(struct tern *t, ref_t from, ref_t to)
 {
-    to->hash = from->hash;
-    htab_replace(t->a, &t->w->conns, from->hash, self(t, from), self(t, to));
+    htab_replace(t->a, &t->w->conns, hash_of(t, to), from, to);
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */
@@ -80,11 +81,10 @@ struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t p
 
 bool demux_listener_insert(struct tern *t, struct listener *l)
 {
-    l->h.hash = port_hash(t, l->h.local_port);
-    return htab_insert(t->a, &t->w->listeners, l->h.hash, self(t, l), MEM_DATA);
+    return htab_insert(t->a, &t->w->listeners, port_hash(t, l->h.local_port), self(t, l), MEM_DATA);
 }
 
 void demux_listener_remove(struct tern *t, struct listener *l)
 {
-    htab_remove(t->a, &t->w->listeners, l->h.hash, self(t, l));
+    htab_remove(t->a, &t->w->listeners, port_hash(t, l->h.local_port), self(t, l));
 }

@@ -92,8 +92,8 @@ static seq_t isn_above(struct tern *t, const struct conn_head *h, const struct c
 static bool enter_table(struct tern *t, struct halfopen *h, struct conn_head *old)
 {
     if (old == NULL)
-        return demux_insert(t, &h->h);
-    demux_replace(t, old, &h->h);
+        return demux_insert(t, self(t, h));
+    demux_replace(t, self(t, old), self(t, h));
     old->parked = true;
     h->parked = self(t, old);
     h->parked_gen = old->gen;
@@ -150,10 +150,10 @@ void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
                  TERN_CLOSED);
     trace_conn(t, &h->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
     if (old != NULL) {
-        demux_replace(t, &h->h, old);
+        demux_replace(t, self(t, h), self(t, old));
         old->parked = false;
     } else {
-        demux_remove(t, &h->h);
+        demux_remove(t, self(t, h));
     }
     drop_record(t, h);
 }
@@ -187,7 +187,7 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
         return TERN_C_NO_MEMORY;
     struct conn_head *old = parked(t, h);
     tcb_from_halfopen(t, h, c);
-    demux_replace(t, &h->h, &c->h);
+    demux_replace(t, self(t, h), self(t, c));
     if (old != NULL)
         time_wait_gives_way(t, old);
     listener_enqueue(t, l, c);

@@ -74,10 +74,11 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m)
     enum meaning means = m->version == 4 ? meaning4(m) : meaning6(m);
     if (means == MEANS_NOTHING || !m->has_tcp)
         return TERN_C_ICMP_UNUSED;
-    struct conn_head *h = demux_find(t, &m->in_src, m->in_src_port, &m->in_dst, m->in_dst_port);
-    if (h == NULL || h->kind != REC_TCB || h->state == TERN_CLOSED)
+    ref_t r = demux_find(t, &m->in_src, m->in_src_port, &m->in_dst, m->in_dst_port);
+    if (r == 0 || rec_kind(t, r) != REC_TCB || tcb_at(t, r)->h.state == TERN_CLOSED)
         return TERN_C_ICMP_UNUSED; /* half-open and TIME_WAIT records live on their own timers */
-    enum tern_cause cause = about_tcb(t, (struct tcb *)h, m, means);
-    timer_rearm(t, (struct tcb *)h);
+    struct tcb *c = tcb_at(t, r);
+    enum tern_cause cause = about_tcb(t, c, m, means);
+    timer_rearm(t, c);
     return cause;
 }

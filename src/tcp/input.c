@@ -241,23 +241,33 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
     return cause;
 }
 
+static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *s)
+{
+    switch (rec_kind(t, r)) {
+    case REC_TCB: return in_tcb(t, tcb_at(t, r), s);
+    case REC_HALFOPEN: return in_halfopen(t, at(t->a, r), s);
+    case REC_TIMEWAIT: return in_timewait(t, head_at(t, r), s);
+    default: ASSERT(false);
+    }
+    return TERN_CAUSE_NONE;
+}
+
+static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
+{
+    struct listener *l = demux_listener(t, &s->dst, s->dst_port);
+    return l != NULL ? in_listen(t, l, s) : in_closed(t, s);
+}
+
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
-    struct conn_head *h = demux_find(t, &s->dst, s->dst_port, &s->src, s->src_port);
-    trace_segment(t, h, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
+    struct who who = {0}; /* as it was before: the record may be gone after */
+    ref_t r = demux_find(t, &s->dst, s->dst_port, &s->src, s->src_port);
+    if (r != 0 && trace_on(&t->trace))
+        who_of(t, at(t->a, r), &who);
+    trace_segment_of(t, &who, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
     t->w->stats.segs_in++;
-    enum tern_cause cause;
-    if (h == NULL) {
-        struct listener *l = demux_listener(t, &s->dst, s->dst_port);
-        cause = l != NULL ? in_listen(t, l, s) : in_closed(t, s);
-    } else if (h->kind == REC_TCB) {
-        cause = in_tcb(t, (struct tcb *)h, s);
-    } else if (h->kind == REC_HALFOPEN) {
-        cause = in_halfopen(t, (struct halfopen *)h, s);
-    } else {
-        cause = in_timewait(t, h, s);
-    }
+    enum tern_cause cause = r != 0 ? in_record(t, r, s) : in_no_record(t, s);
     if (cause != TERN_CAUSE_NONE)
-        trace_segment(t, h, TERN_TRACE_DROP, s, cause, 0);
+        trace_segment_of(t, &who, TERN_TRACE_DROP, s, cause, 0);
     return cause;
 }

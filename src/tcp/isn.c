@@ -18,10 +18,12 @@ static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remo
     return siphash24(key, in, sizeof in);
 }
 
-seq_t isn_make(struct tern *t, const struct conn_head *h)
+seq_t isn_make(struct tern *t, const void *record)
 {
+    struct who w;
+    who_of(t, record, &w);
     uint32_t m = (uint32_t)(t->w->now / 4);
-    return seq(m + (uint32_t)prf(t->w->key_isn, &h->local, &h->remote, h->local_port, h->remote_port));
+    return seq(m + (uint32_t)prf(t->w->key_isn, &w.local, &w.remote, w.local_port, w.remote_port));
 }
 
 /* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
@@ -42,7 +44,7 @@ int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uin
     uint32_t offset = (uint32_t)prf(t->w->key_port, local, remote, 0, rport);
     for (uint32_t i = 0; i < n; i++) {
         uint16_t port = (uint16_t)(set->port_low + (offset + t->w->port_next++) % n);
-        if (demux_find(t, local, port, remote, rport) == NULL) {
+        if (demux_find(t, local, port, remote, rport) == 0) {
             *out = port;
             return 0;
         }

@@ -122,7 +122,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
     if (c->h.parked)
         c->h.parked = false;
     else
-        demux_remove(t, &c->h);
+        demux_remove(t, self(t, c));
     stop_timers(c);
     conn_timer(t, &c->h, 0);
     drop_send(t, c);
@@ -222,7 +222,7 @@ static void to_timewait_record(struct tern *t, struct tcb *c)
         return; /* it stays what it is: larger, but right */
     struct timewait *w = at(t->a, me);
     fill_timewait(c, w);
-    demux_replace(t, &c->h, &w->h);
+    demux_replace(t, self(t, c), self(t, w));
     conn_timer(t, &w->h, w->due_us);
     if (w->ack)
         conn_ready(t, &w->h);

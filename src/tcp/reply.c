@@ -1,5 +1,6 @@
-/* reply.c - answers that belong to no record: RST by RFC 9293 3.5.2. They wait in a small ring for tern_tx;
- * when it is full the answer is not given (and counted), since the peer will ask again.
+/* reply.c - answers that are made without a record: RST by RFC 9293 3.5.2, and the ACKs of the small records,
+ * which have no room for a place on the ready list. They wait in a small ring for tern_tx; when it is full
+ * the answer is not given (and counted), since the peer will ask again.
  */
 #include "tcp/tcp.h"
 
@@ -21,6 +22,14 @@ static void rst(struct reply *r, seq_t at_seq, seq_t ack, uint8_t flags, enum te
     r->cause = (uint16_t)cause;
 }
 
+/* The other way round than the segment that is answered. */
+static void who_answers(const struct tern *t, const struct segment *s, struct who *w)
+{
+    *w = (struct who){.local = s->dst, .remote = s->src, .link = s->link, .ttl = settings(t)->ttl};
+    w->local_port = s->dst_port;
+    w->remote_port = s->src_port;
+}
+
 /* 3.5.2 group 1 and 3.10.7.1: with ACK <SEQ=SEG.ACK><CTL=RST>, else
  * <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
@@ -30,9 +39,8 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = s->dst, .dst = s->src, .link = s->link};
-    r->src_port = s->dst_port;
-    r->dst_port = s->src_port;
+    *r = (struct reply){0};
+    who_answers(t, s, &r->who);
     enum tern_cause why = cause == TERN_C_NO_CONNECTION ? TERN_C_SEND_RST_CLOSED : TERN_C_SEND_RST_BAD_ACK;
     if (s->flags & F_ACK)
         rst(r, s->ack, seq(0), F_RST, why);
@@ -41,15 +49,50 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
 }
 
 /* RST for a record that is about to go. */
-void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq)
+void reply_rst_for(struct tern *t, const void *record, seq_t at_seq)
 {
     struct reply *r = slot(t);
     if (r == NULL)
         return;
-    *r = (struct reply){.src = h->local, .dst = h->remote, .link = h->link};
-    r->src_port = h->local_port;
-    r->dst_port = h->remote_port;
+    *r = (struct reply){0};
+    who_of(t, record, &r->who);
     rst(r, at_seq, seq(0), F_RST, TERN_C_SEND_RST_ABORT);
+}
+
+void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a, enum tern_cause why)
+{
+    struct reply *r = slot(t);
+    if (r == NULL)
+        return;
+    *r = (struct reply){
+        .seq = a->seq,
+        .ack = a->ack,
+        .wnd = a->wnd,
+        .cause = (uint16_t)why,
+        .flags = F_ACK,
+        .ts = a->ts,
+        .ts_ecr = a->ts_ecr,
+    };
+    who_of(t, record, &r->who);
+}
+
+static void fill(struct tern *t, const struct reply *r, struct segment *s)
+{
+    memset(s, 0, sizeof *s);
+    s->src = r->who.local, s->dst = r->who.remote;
+    s->src_port = r->who.local_port, s->dst_port = r->who.remote_port;
+    s->link = r->who.link;
+    s->ttl = r->who.ttl;
+    s->tos = r->who.tos;
+    s->seq = r->seq, s->ack = r->ack;
+    s->wnd = r->wnd;
+    s->flags = r->flags;
+    s->opt.wscale = WSCALE_NONE;
+    if (!r->ts)
+        return;
+    s->opt.ts = true;
+    s->opt.ts_val = stamp_now(t, stamp_offset(t, &s->src, &s->dst));
+    s->opt.ts_ecr = r->ts_ecr;
 }
 
 bool reply_output(struct tern *t, tern_tx_packet *out)
@@ -59,16 +102,9 @@ bool reply_output(struct tern *t, tern_tx_packet *out)
         return false;
     const struct reply *r = &w->replies[w->reply_head];
     struct segment s;
-    memset(&s, 0, sizeof s);
-    s.src = r->src, s.dst = r->dst;
-    s.src_port = r->src_port, s.dst_port = r->dst_port;
-    s.seq = r->seq, s.ack = r->ack;
-    s.flags = r->flags;
-    s.link = r->link;
-    s.ttl = w->set.ttl;
-    s.opt.wscale = WSCALE_NONE;
-    w->stats.resets_out++;
-    trace_segment(t, NULL, TERN_TRACE_SEG_OUT, &s, r->cause, 0);
+    fill(t, r, &s);
+    w->stats.resets_out += (r->flags & F_RST) != 0;
+    trace_segment_of(t, &r->who, TERN_TRACE_SEG_OUT, &s, r->cause, 0);
     w->reply_head = (w->reply_head + 1) % REPLIES;
     w->reply_count--;
     tcp_build(t, &s, 0, out);

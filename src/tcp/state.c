@@ -25,6 +25,13 @@ static bool edge_legal(enum tern_cause cause, enum tern_state from, enum tern_st
     return false;
 }
 
+void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+                enum tern_state to)
+{
+    ASSERT(edge_legal(cause, from, to));
+    trace_state(t, record, cause, from, to);
+}
+
 static void remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t to, uint64_t now)
 {
     memmove(&c->history[1], &c->history[0], sizeof c->history - sizeof c->history[0]);
@@ -37,20 +44,14 @@ static void remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to)
 {
     uint8_t from = h->state;
-    ASSERT(edge_legal(cause, from, to));
-    if (h->kind == REC_TCB)
+    if (rec_kind(t, self(t, h)) == REC_TCB)
         remember((struct tcb *)h, cause, from, (uint8_t)to, t->w->now);
     h->state = (uint8_t)to;
     h->cause = (uint16_t)cause;
     h->since_us = t->w->now;
     if (to == TERN_ESTABLISHED)
         t->w->stats.established++;
-    tern_trace_record *r = trace_next(&t->trace);
-    if (r == NULL)
-        return;
-    trace_fill(t, h, r, TERN_TRACE_STATE, cause);
-    r->state = from;
-    r->state_to = (uint8_t)to;
+    state_edge(t, h, cause, from, to);
 }
 
 /* One record takes over from another in the same state (half-open to control block): no edge is taken. */

@@ -35,7 +35,7 @@
 #include "wire/wire.h"
 #include <tern/stats.h>
 
-enum rec_kind { REC_LISTENER = 1, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
+enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
 
 /* The head of every record. */
 struct conn_head {
@@ -49,7 +49,6 @@ struct conn_head {
     struct wnode timer;    /* its one place in the wheel: the earliest of its deadlines, or earlier */
     tern_ip local, remote;
     uint16_t local_port, remote_port;
-    uint32_t hash;         /* of the 4-tuple */
     uint64_t conn;         /* number in the trace */
     uint64_t opened_us;
     uint64_t since_us;     /* when the present state was entered */

@@ -8,12 +8,11 @@
 
 #include "tcp/world.h"
 
-/* demux.c: 4-tuple to record. */
-struct conn_head *demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                             uint16_t rport);
-bool demux_insert(struct tern *t, struct conn_head *h); /* computes h->hash; false: no memory */
-void demux_remove(struct tern *t, struct conn_head *h);
-void demux_replace(struct tern *t, struct conn_head *from, struct conn_head *to);
+/* demux.c: 4-tuple to record (half-open, tcb, timewait; rec_kind tells which); 0 = none. */
+ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
+void demux_remove(struct tern *t, ref_t r);
+void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port);
 struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port);
 bool demux_listener_insert(struct tern *t, struct listener *l);
@@ -29,6 +28,9 @@ void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = 
 /* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
  * know. */
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
+/* for a record whose kind is its state (half-open, timewait) */
+void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+                enum tern_state to);
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
 void state_inherit(const struct conn_head *from, struct conn_head *to);
 
@@ -204,10 +206,18 @@ void segment_from_head(const struct conn_head *h, struct segment *s);
 bool reply_output(struct tern *t, tern_tx_packet *out);
 /* by RFC 9293 3.5.2 group 1 */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
-void reply_rst_for(struct tern *t, const struct conn_head *h, seq_t at_seq);
+void reply_rst_for(struct tern *t, const void *record, seq_t at_seq);
+/* an ACK of a small record: <SEQ=seq><ACK=ack><CTL=ACK>; `ts`: with a timestamp that echoes ts_ecr */
+struct reply_ack {
+    seq_t seq, ack;
+    uint16_t wnd;
+    bool ts;
+    uint32_t ts_ecr;
+};
+void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a, enum tern_cause why);
 
 /* isn.c */
-seq_t isn_make(struct tern *t, const struct conn_head *h);
+seq_t isn_make(struct tern *t, const void *record);
 uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
 int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out);
@@ -220,13 +230,19 @@ uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_se
 /* icmp.c */
 enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m);
 
-/* trace.c */
-void trace_fill(struct tern *t, const struct conn_head *h, tern_trace_record *r, enum tern_trace_kind kind,
-                enum tern_cause cause);
-void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind,
-                   const struct segment *s, enum tern_cause cause, uint64_t a);
-void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause,
+/* who.c: `record` is any of listener, half-open, tcb, timewait. */
+void who_of(const struct tern *t, const void *record, struct who *out);
+
+/* trace.c: `record` as above, or NULL. Costs one branch while no ring is given. */
+void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
                 uint64_t a, uint64_t b, uint64_t c);
+void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
+                   enum tern_cause cause, uint64_t a);
+/* of what need not be there any more */
+void trace_segment_of(struct tern *t, const struct who *who, enum tern_trace_kind kind,
+                      const struct segment *s, enum tern_cause cause, uint64_t a);
+void trace_state(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+                 enum tern_state to);
 
 /* check.c */
 void tcp_check_all(struct tern *t);

@@ -145,7 +145,7 @@ static void end(struct tern *t, struct timewait *w, enum tern_cause cause)
     conn_unready(t, &w->h);
     conn_timer(t, &w->h, 0);
     if (!w->h.parked)
-        demux_remove(t, &w->h);
+        demux_remove(t, self(t, w));
     pool_put(t->a, &t->w->timewaits, self(t, w));
 }
 

@@ -2,47 +2,56 @@
  * given. */
 #include "tcp/tcp.h"
 
-static void fill_numbers(const struct conn_head *h, tern_trace_record *r)
-{
-    if (h->kind == REC_TCB) {
-        const struct tcb *c = (const struct tcb *)h;
-        r->iss = c->snd.iss.v;
-        r->irs = c->rcv.irs.v;
-    } else if (h->kind == REC_HALFOPEN) {
-        const struct halfopen *o = (const struct halfopen *)h;
-        r->iss = o->iss.v;
-        r->irs = o->irs.v;
-    }
-}
-
-void trace_fill(struct tern *t, const struct conn_head *h, tern_trace_record *r, enum tern_trace_kind kind,
-                enum tern_cause cause)
+static void fill(struct tern *t, const struct who *w, tern_trace_record *r, enum tern_trace_kind kind,
+                 enum tern_cause cause)
 {
     r->t_us = t->w->now;
     r->kind = (uint8_t)kind;
     r->cause = (uint16_t)cause;
-    if (h == NULL)
-        return;
-    r->conn = h->conn;
-    r->state = r->state_to = h->state;
-    r->link = h->link;
-    r->local = h->local;
-    r->remote = h->remote;
-    r->local_port = h->local_port;
-    r->remote_port = h->remote_port;
-    fill_numbers(h, r);
+    r->conn = w->conn;
+    r->state = r->state_to = w->state;
+    r->link = w->link;
+    r->local = w->local;
+    r->remote = w->remote;
+    r->local_port = w->local_port;
+    r->remote_port = w->remote_port;
+    r->iss = w->iss.v;
+    r->irs = w->irs.v;
 }
 
-void trace_conn(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind, enum tern_cause cause,
+static void who(struct tern *t, const void *record, struct who *out)
+{
+    if (record != NULL)
+        who_of(t, record, out);
+    else
+        memset(out, 0, sizeof *out);
+}
+
+void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
                 uint64_t a, uint64_t b, uint64_t c)
 {
+    struct who w;
     tern_trace_record *r = trace_next(&t->trace);
     if (r == NULL)
         return;
-    trace_fill(t, h, r, kind, cause);
+    who(t, record, &w);
+    fill(t, &w, r, kind, cause);
     r->a = a;
     r->b = b;
     r->c = c;
+}
+
+void trace_state(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+                 enum tern_state to)
+{
+    struct who w;
+    tern_trace_record *r = trace_next(&t->trace);
+    if (r == NULL)
+        return;
+    who(t, record, &w);
+    fill(t, &w, r, TERN_TRACE_STATE, cause);
+    r->state = (uint8_t)from;
+    r->state_to = (uint8_t)to;
 }
 
 static void fill_options(const struct segment *s, tern_trace_record *r)
@@ -55,26 +64,15 @@ static void fill_options(const struct segment *s, tern_trace_record *r)
 }
 
 /* Window in bytes: SYNs are never scaled (RFC 7323 2.2). */
-static uint32_t wnd_bytes(const struct conn_head *h, const struct segment *s, bool in)
+static uint32_t wnd_bytes(const struct who *w, const struct segment *s, bool in)
 {
-    const struct agreed *opt = NULL;
-    if (h != NULL && h->kind == REC_TCB)
-        opt = &((const struct tcb *)h)->opt;
-    else if (h != NULL && h->kind == REC_HALFOPEN)
-        opt = &((const struct halfopen *)h)->opt;
-    if (opt == NULL || (s->flags & F_SYN))
+    if (s->flags & F_SYN)
         return s->wnd;
-    return (uint32_t)s->wnd << (in ? opt->snd_wscale : opt->rcv_wscale);
+    return (uint32_t)s->wnd << (in ? w->snd_wscale : w->rcv_wscale);
 }
 
-void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_kind kind,
-                   const struct segment *s, enum tern_cause cause, uint64_t a)
+static void fill_segment(const struct who *w, const struct segment *s, bool out, tern_trace_record *r)
 {
-    tern_trace_record *r = trace_next(&t->trace);
-    if (r == NULL)
-        return;
-    bool out = kind == TERN_TRACE_SEG_OUT;
-    trace_fill(t, h, r, kind, cause);
     r->local = out ? s->src : s->dst;
     r->remote = out ? s->dst : s->src;
     r->local_port = out ? s->src_port : s->dst_port;
@@ -85,9 +83,29 @@ void trace_segment(struct tern *t, const struct conn_head *h, enum tern_trace_ki
     r->seq = s->seq.v;
     r->ack = s->ack.v;
     r->len = s->len;
-    r->wnd = wnd_bytes(h, s, !out);
+    r->wnd = wnd_bytes(w, s, !out);
     r->gso_size = s->gso_size;
     r->up = s->up;
-    r->a = a;
     fill_options(s, r);
+}
+
+void trace_segment_of(struct tern *t, const struct who *w, enum tern_trace_kind kind, const struct segment *s,
+                      enum tern_cause cause, uint64_t a)
+{
+    tern_trace_record *r = trace_next(&t->trace);
+    if (r == NULL)
+        return;
+    fill(t, w, r, kind, cause);
+    fill_segment(w, s, kind == TERN_TRACE_SEG_OUT, r);
+    r->a = a;
+}
+
+void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
+                   enum tern_cause cause, uint64_t a)
+{
+    struct who w;
+    if (!trace_on(&t->trace))
+        return;
+    who(t, record, &w);
+    trace_segment_of(t, &w, kind, s, cause, a);
 }

@@ -22,13 +22,29 @@ enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 
 #define REPLIES 256
 
-/* A RST that belongs to no record, waiting for tern_tx (reply.c). */
+/* The pools, by number: a page's kind tells what its records are (rec_kind). */
+enum { POOL_TCB, POOL_HALFOPEN, POOL_TIMEWAIT, POOL_LISTENER, POOL_SENDREC, POOL_RANGE, POOLS };
+
+/* Who a record is, whatever its kind: what is needed to trace it and to answer for it. */
+struct who {
+    uint64_t conn;         /* number in the trace; 0 = no record */
+    tern_ip local, remote;
+    uint16_t local_port, remote_port;
+    uint8_t state, link, tos, ttl;
+    seq_t iss, irs;        /* 0 before known */
+    uint8_t snd_wscale, rcv_wscale;
+};
+
+/* A segment that needs no record to be made, waiting for tern_tx (reply.c): a RST, or the ACK of one of the
+ * small records. */
 struct reply {
-    tern_ip src, dst;
-    uint16_t src_port, dst_port;
+    struct who who;
     seq_t seq, ack;
-    uint8_t flags, link;
+    uint16_t wnd;          /* the field */
     uint16_t cause;
+    uint8_t flags;
+    bool ts;
+    uint32_t ts_ecr;
 };
 
 /* Configuration after checking: every field has its value. */
@@ -70,6 +86,18 @@ struct tern {
 
 static inline struct tcb *tcb_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline struct conn_head *head_at(struct tern *t, ref_t r) { return at(t->a, r); }
+/* What a reference points to: told by its page. */
+static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
+{
+    switch ((int)arena_kind(t->a, r) - PAGE_POOL0) {
+    case POOL_TCB: return REC_TCB;
+    case POOL_HALFOPEN: return REC_HALFOPEN;
+    case POOL_TIMEWAIT: return REC_TIMEWAIT;
+    case POOL_LISTENER: return REC_LISTENER;
+    default: return REC_NONE;
+    }
+}
+
 static inline struct listener *listener_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline ref_t self(struct tern *t, const void *record) { return ref_of(t->a, record); }
 static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)

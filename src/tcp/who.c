@@ -1,0 +1,56 @@
+/* who.c - who a record is: connection number, addresses, ports and state, whatever its kind.
+ *
+ * A connection is identified by its pair of sockets (RFC 9293 4). The records have little else in common,
+ * because each is as small as it can be; what speaks about all of them
+ * (the trace, answers without a record, the table's comparison) asks here.
+ */
+#include "tcp/tcp.h"
+
+static void of_head(const struct conn_head *h, struct who *out)
+{
+    out->conn = h->conn;
+    out->local = h->local;
+    out->remote = h->remote;
+    out->local_port = h->local_port;
+    out->remote_port = h->remote_port;
+    out->state = h->state;
+    out->link = h->link;
+    out->tos = h->tos;
+    out->ttl = h->ttl;
+}
+
+static void of_tcb(const struct tcb *c, struct who *out)
+{
+    of_head(&c->h, out);
+    out->iss = c->snd.iss;
+    out->irs = c->rcv.irs;
+    out->snd_wscale = c->opt.snd_wscale;
+    out->rcv_wscale = c->opt.rcv_wscale;
+}
+
+static void of_halfopen(const struct halfopen *h, struct who *out)
+{
+    of_head(&h->h, out);
+    out->iss = h->iss;
+    out->irs = h->irs;
+    out->snd_wscale = h->opt.snd_wscale;
+    out->rcv_wscale = h->opt.rcv_wscale;
+}
+
+static void of_timewait(const struct timewait *w, struct who *out)
+{
+    of_head(&w->h, out);
+    out->rcv_wscale = w->rcv_wscale;
+}
+
+void who_of(const struct tern *t, const void *record, struct who *out)
+{
+    memset(out, 0, sizeof *out);
+    switch (rec_kind(t, ref_of(t->a, record))) {
+    case REC_TCB: of_tcb(record, out); break;
+    case REC_HALFOPEN: of_halfopen(record, out); break;
+    case REC_TIMEWAIT: of_timewait(record, out); break;
+    case REC_LISTENER: of_head(&((const struct listener *)record)->h, out); break;
+    case REC_NONE: ASSERT(false);
+    }
+}
