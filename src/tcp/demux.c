@@ -31,14 +31,26 @@ static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport
            ip_eq(&h->local, local);
 }
 
-ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+static ref_t find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport,
+                  bool parked)
 {
     struct htab_iter it;
     uint32_t hash = pair_hash(t, local, lport, remote, rport);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
-        if (same(head_at(t, r), local, lport, remote, rport))
+        if (same(head_at(t, r), local, lport, remote, rport) && time_wait_parked(t, r) == parked)
             return r;
     return 0;
+}
+
+ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+{
+    return find(t, local, lport, remote, rport, false);
+}
+
+ref_t demux_find_parked(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                        uint16_t rport)
+{
+    return find(t, local, lport, remote, rport, true);
 }
 
 bool demux_insert(struct tern *t, ref_t r)

@@ -39,14 +39,9 @@ static void list_remove(struct tern *t, struct listener *l, struct halfopen *h)
 }
 
 /* The record in TIME_WAIT behind this one, if it is still there. */
-static struct conn_head *parked(struct tern *t, struct halfopen *h)
+static ref_t parked(struct tern *t, struct halfopen *h)
 {
-    if (h->parked == 0)
-        return NULL;
-    struct conn_head *p = head_at(t, h->parked);
-    bool live = pool_valid(t->a, &t->w->tcbs, h->parked, h->parked_gen) ||
-                pool_valid(t->a, &t->w->timewaits, h->parked, h->parked_gen);
-    return live && p->parked ? p : NULL;
+    return demux_find_parked(t, &h->h.local, h->h.local_port, &h->h.remote, h->h.remote_port);
 }
 
 static void fill_head(struct tern *t, struct halfopen *h, struct listener *l, const struct segment *s)
@@ -79,31 +74,28 @@ static void agree(struct tern *t, struct halfopen *h, struct listener *l, const 
 }
 
 /* Above everything the predecessor sent (RFC 9293 MAY-2). */
-static seq_t isn_above(struct tern *t, const struct conn_head *h, const struct conn_head *old)
+static seq_t isn_above(struct tern *t, const struct conn_head *h, ref_t old)
 {
     seq_t iss = isn_make(t, h);
-    if (old == NULL)
+    if (old == 0)
         return iss;
-    bool small = old->kind == REC_TIMEWAIT;
-    seq_t used = small ? ((const struct timewait *)old)->snd_nxt : ((const struct tcb *)old)->snd.nxt;
+    seq_t used = time_wait_snd_nxt(t, old);
     return seq_gt(iss, used) ? iss : seq_add(used, 65536);
 }
 
-static bool enter_table(struct tern *t, struct halfopen *h, struct conn_head *old)
+static bool enter_table(struct tern *t, struct halfopen *h, ref_t old)
 {
-    if (old == NULL)
-        return demux_insert(t, self(t, h));
-    demux_replace(t, self(t, old), self(t, h));
-    old->parked = true;
-    h->parked = self(t, old);
-    h->parked_gen = old->gen;
-    t->w->stats.time_wait_reused++;
+    if (!demux_insert(t, self(t, h)))
+        return false;
+    if (old != 0) {
+        time_wait_park(t, old);
+        t->w->stats.time_wait_reused++;
+    }
     return true;
 }
 
-/* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or NULL. */
-enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s,
-                              struct conn_head *old)
+/* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or 0. */
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
     if (l->half_count >= l->backlog) {
         l->refused_full++;
@@ -126,9 +118,9 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
     }
     list_append(t, l, h);
     t->w->stats.opens_passive++;
-    trace_conn(t, &h->h, TERN_TRACE_OPENED, old != NULL ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
-               0, 0, 0);
-    state_change(t, &h->h, old != NULL ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, TERN_SYN_RCVD);
+    trace_conn(t, &h->h, TERN_TRACE_OPENED, old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, 0,
+               0, 0);
+    state_change(t, &h->h, old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, TERN_SYN_RCVD);
     h->send = true;
     conn_ready(t, &h->h);
     return TERN_CAUSE_NONE;
@@ -145,16 +137,13 @@ static void drop_record(struct tern *t, struct halfopen *h)
 /* The record goes. With a predecessor in TIME_WAIT that one is found again. */
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
 {
-    struct conn_head *old = parked(t, h);
-    state_change(t, &h->h, old != NULL && cause == TERN_C_HALFOPEN_RESET ? TERN_C_OLD_DUPLICATE_SYN : cause,
+    ref_t old = parked(t, h);
+    state_change(t, &h->h, old != 0 && cause == TERN_C_HALFOPEN_RESET ? TERN_C_OLD_DUPLICATE_SYN : cause,
                  TERN_CLOSED);
     trace_conn(t, &h->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
-    if (old != NULL) {
-        demux_replace(t, self(t, h), self(t, old));
-        old->parked = false;
-    } else {
-        demux_remove(t, self(t, h));
-    }
+    demux_remove(t, self(t, h));
+    if (old != 0)
+        time_wait_unpark(t, old);
     drop_record(t, h);
 }
 
@@ -185,10 +174,10 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
     struct tcb *c = tcb_new(t, &local, &remote, h->h.link, &l->set);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
-    struct conn_head *old = parked(t, h);
+    ref_t old = parked(t, h);
     tcb_from_halfopen(t, h, c);
     demux_replace(t, self(t, h), self(t, c));
-    if (old != NULL)
+    if (old != 0)
         time_wait_gives_way(t, old);
     listener_enqueue(t, l, c);
     drop_record(t, h);

@@ -13,7 +13,7 @@ enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segme
     }
     /* third: SYN; security: none here. Data on the SYN is not kept (docs/ARCHITECTURE.md, deviations) */
     if (s->flags & F_SYN)
-        return halfopen_open(t, l, s, NULL);
+        return halfopen_open(t, l, s, 0);
     /* fourth: anything else */
     return TERN_C_LISTEN_NO_SYN;
 }

@@ -232,7 +232,7 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
     if (c->h.state == TERN_SYN_SENT)
         cause = in_synsent(t, c, s);
     else if (c->h.state == TERN_TIME_WAIT)
-        cause = in_timewait(t, &c->h, s);
+        cause = in_timewait(t, self(t, c), s);
     else
         cause = in_synchronized(t, c, s);
     if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
@@ -246,7 +246,7 @@ static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *
     switch (rec_kind(t, r)) {
     case REC_TCB: return in_tcb(t, tcb_at(t, r), s);
     case REC_HALFOPEN: return in_halfopen(t, at(t->a, r), s);
-    case REC_TIMEWAIT: return in_timewait(t, head_at(t, r), s);
+    case REC_TIMEWAIT: return in_timewait(t, r, s);
     default: ASSERT(false);
     }
     return TERN_CAUSE_NONE;

@@ -119,10 +119,7 @@ static void stop_timers(struct tcb *c)
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
 {
     state_change(t, &c->h, cause, TERN_CLOSED);
-    if (c->h.parked)
-        c->h.parked = false;
-    else
-        demux_remove(t, self(t, c));
+    demux_remove(t, self(t, c));
     stop_timers(c);
     conn_timer(t, &c->h, 0);
     drop_send(t, c);
@@ -214,10 +211,10 @@ static void fill_timewait(const struct tcb *c, struct timewait *w)
     w->ack_cause = c->ack.now_cause;
 }
 
-/* The last ACK may still be owed: the small record sends it. Parked ones wait until they are found again. */
+/* The last ACK may still be owed: the small record sends it. */
 static void to_timewait_record(struct tern *t, struct tcb *c)
 {
-    ref_t me = c->h.parked ? 0 : pool_get(t->a, &t->w->timewaits, MEM_DATA);
+    ref_t me = pool_get(t->a, &t->w->timewaits, MEM_DATA);
     if (me == 0)
         return; /* it stays what it is: larger, but right */
     struct timewait *w = at(t->a, me);

@@ -55,7 +55,7 @@ struct conn_head {
     uint16_t cause;        /* of the last state change */
     uint8_t tos;           /* Diffserv << 2 */
     uint8_t ttl;
-    bool parked;           /* in TIME_WAIT, out of the table: a half-open successor is tried (3.6.1) */
+    bool parked;           /* in TIME_WAIT: a half-open successor is tried (3.6.1) */
     uint8_t pad[3];
 };
 
@@ -72,8 +72,6 @@ struct halfopen {
     struct conn_head h;
     ref_t listener;
     ref_t next, prev;      /* all of the listener, oldest first */
-    ref_t parked;          /* the record in TIME_WAIT that waits behind this one; 0 = none (RFC 9293 3.6.1) */
-    uint32_t parked_gen;
     seq_t iss, irs;
     uint32_t ts_recent;    /* the peer's timestamp */
     uint32_t ts_offset;    /* ours */

@@ -10,6 +10,9 @@
 
 /* demux.c: 4-tuple to record (half-open, tcb, timewait; rec_kind tells which); 0 = none. */
 ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+/* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
+ref_t demux_find_parked(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                        uint16_t rport);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
@@ -57,14 +60,13 @@ enum tern_cause in_closed(struct tern *t, const struct segment *s);
 enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segment *s);
 enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s);
 enum tern_cause in_synsent(struct tern *t, struct tcb *c, const struct segment *s);
-enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct segment *s);
+enum tern_cause in_timewait(struct tern *t, ref_t r, const struct segment *s);
 enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segment *s);
 /* steps six to eight */
 enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segment *s);
 
-/* halfopen.c */
-enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s,
-                              struct conn_head *parked);
+/* halfopen.c; `old`: the record in TIME_WAIT whose place the SYN may take, or 0 */
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old);
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
 void halfopen_timer(struct tern *t, struct halfopen *h);
 bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out);
@@ -75,8 +77,14 @@ struct tcb *listener_dequeue(struct tern *t, struct listener *l);
 void listener_left(struct tern *t, struct tcb *c);
 void listener_end(struct tern *t, struct listener *l);
 
-/* timewait.c */
-void time_wait_gives_way(struct tern *t, struct conn_head *h);
+/* timewait.c; r: a record in TIME_WAIT, small or control block. Parked: a half-open successor is tried (RFC
+ * 9293 3.6.1); both stand in the table, and demux_find passes over the parked one. Its 2 MSL go on, also to
+ * their end. */
+void time_wait_park(struct tern *t, ref_t r);
+void time_wait_unpark(struct tern *t, ref_t r);
+bool time_wait_parked(struct tern *t, ref_t r); /* r may be any record */
+seq_t time_wait_snd_nxt(struct tern *t, ref_t r); /* SND.NXT of the old connection: a new ISS lies above */
+void time_wait_gives_way(struct tern *t, ref_t r); /* its successor is ESTABLISHED: it ends */
 void timewait_timer(struct tern *t, struct timewait *w);
 bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out);
 

@@ -118,8 +118,9 @@ static enum tern_cause old_segment(struct tern *t, struct conn_head *h, const st
     return s->len > 0 ? TERN_C_TEXT_IGNORED : TERN_C_TIME_WAIT_OLD;
 }
 
-enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct segment *s)
+enum tern_cause in_timewait(struct tern *t, ref_t r, const struct segment *s)
 {
+    struct conn_head *h = head_at(t, r);
     struct view v = view_of(h);
     if (s->flags & F_RST) {
         t->w->stats.time_wait_rst_ignored++;
@@ -128,7 +129,7 @@ enum tern_cause in_timewait(struct tern *t, struct conn_head *h, const struct se
     if ((s->flags & (F_SYN | F_ACK)) == F_SYN && newer(t, &v, s)) {
         struct listener *l = demux_listener(t, &s->dst, s->dst_port);
         if (l != NULL)
-            return halfopen_open(t, l, s, h);
+            return halfopen_open(t, l, s, r);
     }
     if (repeated_fin(&v, s)) {
         restart(t, h);
@@ -144,8 +145,7 @@ static void end(struct tern *t, struct timewait *w, enum tern_cause cause)
     trace_conn(t, &w->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
     conn_unready(t, &w->h);
     conn_timer(t, &w->h, 0);
-    if (!w->h.parked)
-        demux_remove(t, self(t, w));
+    demux_remove(t, self(t, w));
     pool_put(t->a, &t->w->timewaits, self(t, w));
 }
 
@@ -157,9 +157,18 @@ void timewait_timer(struct tern *t, struct timewait *w)
         end(t, w, TERN_C_TIME_WAIT_OVER);
 }
 
+void time_wait_park(struct tern *t, ref_t r) { head_at(t, r)->parked = true; }
+
+void time_wait_unpark(struct tern *t, ref_t r) { head_at(t, r)->parked = false; }
+
+bool time_wait_parked(struct tern *t, ref_t r) { return head_at(t, r)->parked; }
+
+seq_t time_wait_snd_nxt(struct tern *t, ref_t r) { return view_of(head_at(t, r)).snd_nxt; }
+
 /* A newer connection of the same pair is established: this one is over. */
-void time_wait_gives_way(struct tern *t, struct conn_head *h)
+void time_wait_gives_way(struct tern *t, ref_t r)
 {
+    struct conn_head *h = head_at(t, r);
     if (h->kind == REC_TIMEWAIT)
         end(t, (struct timewait *)h, TERN_C_SYN_RCVD_TIME_WAIT);
     else
