@@ -27,6 +27,8 @@ enum {
     TERN_URGENT = 64,      /* urgent data is announced (RFC 9293 MUST-32) */
     TERN_SOFT_ERROR = 128, /* trouble reported: ICMP, or many retransmissions (MUST-47, SHLD-9); info has
                               it */
+    TERN_RETURNED = 256,   /* lent buffers have come back: tern_returned has their tags (lent.h). Of the whole
+                              stack: the event's handle is 0 */
 };
 
 typedef struct tern_event {

@@ -21,12 +21,14 @@ enum {
 };
 
 enum {
-    TERN_RX_CSUM_OK = 1, /* the link vouches for the TCP checksum (verified, or never on a wire) */
+    TERN_RX_CSUM_OK = 1,  /* the link vouches for the TCP checksum (verified, or never on a wire) */
+    TERN_RX_LENDABLE = 2, /* the packet lies in `region`, and the stack may leave it there (lent.h) */
 };
 
 /* One IP packet that arrived. It may be a super-segment: one TCP header, up to 64 KiB of payload (gso_size >
- * 0 says what the segments' size on the wire was). The bytes are read during tern_rx only; payload that is
- * kept is copied. */
+ * 0 says what the segments' size on the wire was). The bytes are read during tern_rx only, and payload is
+ * copied; but a lendable packet that comes back with `kept` set must stay as it is until tern_rx_returned
+ * (lent.h) names its buffer. */
 typedef struct tern_rx_packet {
     const uint8_t *data; /* first byte of the IP header */
     uint32_t len;        /* bytes, 1..65575 */
@@ -34,8 +36,12 @@ typedef struct tern_rx_packet {
     uint8_t link;        /* id from tern_link_add */
     uint8_t flags;       /* TERN_RX_... */
     uint8_t verdict;     /* out: TERN_TAKEN, ... */
-    uint8_t reserved;
+    uint8_t region;      /* lendable: from tern_region_add; `data` lies in it */
     uint16_t cause;      /* out: why it was dropped; 0 otherwise */
+    bool kept;           /* out: the stack refers to its payload */
+    uint32_t pinned;     /* lendable: bytes of the link's memory that are not free while it is kept; a payload
+                            of less than a quarter of them is copied. 0 = len */
+    uint64_t buffer;     /* lendable: the link's name for it */
 } tern_rx_packet;
 
 #define TERN_TX_SLICES 20

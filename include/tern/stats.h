@@ -57,6 +57,11 @@ typedef struct tern_live {
     uint32_t sendrecs;    /* records of segments in flight */
     uint32_t ranges;      /* out-of-order ranges */
     uint32_t timers;      /* armed timers */
+    uint32_t pieces;      /* references of queues to bytes that others have too (lent.h) */
+    uint32_t lent;        /* buffers that the program has lent and not got back */
+    uint32_t returned;    /* of those that came back, waiting for tern_returned */
+    uint32_t kept;        /* packets that stay in links' memory */
+    uint32_t taken;       /* chunks that the program holds */
     uint32_t fragments;   /* datagrams in reassembly */
     uint32_t replies;     /* stateless answers waiting for tern_tx */
     uint64_t arena_used;  /* bytes of the arena ever used (high-water, whole pages) */

@@ -50,6 +50,8 @@ struct arena {
     uint32_t free_head;   /* first free page (page number), 0 = none */
     uint32_t free_count;
     uint32_t chunks;      /* pages of kind PAGE_CHUNK in use */
+    ref_t lent;           /* what queues refer to and do not own (lent.h); 0 = nothing ever */
+    uint64_t copied;      /* payload bytes copied, ever */
     uint32_t reserve;     /* pages kept for MEM_CONTROL */
     uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused */
 };

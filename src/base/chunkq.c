@@ -1,62 +1,138 @@
-/* chunkq.c - a queue of bytes in pages.
+/* chunkq.c - a queue of bytes in pages and pieces.
  *
- *   chunk (a page):  [ header, 32 bytes | consumed | used bytes ........ | room ]
- *                                       0          off                   off + used
+ *   page:   [ header, 32 bytes | consumed | used bytes ........ | room ]
+ *                                         off                   off + used
+ *   piece:  [ the same header, hold != 0 ] ──▶ bytes off .. off + used of what is held
  *
  * Chunks are linked both ways, so both ends can be trimmed. Every chunk knows the stream position of its
  * first byte; a search starts at the hint, or at the nearer end, and walks.
  *
  * A hint is a reference that its owner keeps from an earlier search, and nobody tells him when that chunk
- * goes. So a hint is believed only if the page is a chunk of this very queue and its bytes lie inside it; a
- * stale hint costs a walk, never a wrong byte. (A chunk names its queue by the queue's place: a queue with
- * hints must not be moved.)
+ * goes. So a hint is believed only if it is a chunk of this very queue and its bytes lie inside it; a stale
+ * hint costs a walk, never a wrong byte. (A chunk names its queue by the queue's place: a queue that is not
+ * empty must not be moved.)
+ *
+ * A page that is to be shared is first turned into a hold and a piece where it stands; its bytes stay where
+ * they are. What is small is copied instead, and so is what fills a last page that is less than half full:
+ * however references and copies alternate, pages are half full on the average.
  *
  * Invariants: (1) chunks of a queue are contiguous: pos + used = the next one's pos; (2) none is empty; (3)
- * an empty queue has none; (4) len is the sum of used, chunks their number; (5) bytes that were appended
- * never move within a queue.
+ * an empty queue has none; (4) len is the sum of used, chunks their number; (5) between calls bytes of a
+ * queue do not move, unless a piece of foreign memory is replaced by its copy.
  */
 #include "base/chunkq.h"
 
-struct chunk {
-    ref_t next, prev;
-    ref_t owner;   /* place of the queue, in grains */
-    uint32_t pos;  /* stream position of the first used byte */
-    uint32_t off;  /* place of the first used byte behind the header */
-    uint32_t used; /* bytes, > 0 */
-    uint32_t reserved[2];
-    uint8_t bytes[];
-};
-_Static_assert(sizeof(struct chunk) == 32, "header of a chunk");
-
 static inline struct chunk *chunk_at(struct arena *a, ref_t r) { return at(a, r); }
+
+static inline uint8_t *page_bytes(struct chunk *c) { return (uint8_t *)c + sizeof(struct chunk); }
+
+static inline const uint8_t *bytes_of(const struct arena *a, const struct regions *g, const struct chunk *c)
+{
+    if (LIKELY(c->hold == 0))
+        return (const uint8_t *)c + sizeof(struct chunk) + c->off;
+    return hold_bytes(a, g, at_const(a, c->hold)) + c->off;
+}
 
 static inline uint32_t capacity(const struct arena *a)
 {
     return arena_page_size(a) - (uint32_t)sizeof(struct chunk);
 }
 
+/* What can still be appended to a chunk. */
 static inline uint32_t room_behind(const struct arena *a, const struct chunk *c)
 {
-    return capacity(a) - c->off - c->used;
+    return c->hold != 0 ? 0 : capacity(a) - c->off - c->used;
+}
+
+static inline uint32_t tail_room(struct arena *a, const struct chunkq *q)
+{
+    return q->tail != 0 ? room_behind(a, chunk_at(a, q->tail)) : 0;
 }
 
 void chunkq_init(struct chunkq *q, uint32_t pos) { *q = (struct chunkq){.pos = pos}; }
 
-/* A new last chunk, still empty. NULL: refused. */
-static struct chunk *extend(struct arena *a, struct chunkq *q, enum mem_prio prio)
+/* --- the list ------------------------------------------------------------------------------------- */
+
+static void set_owner(struct arena *a, const struct chunkq *q, struct chunk *c)
+{
+    c->owner = ref_of(a, q);
+    if (c->hold != 0)
+        ((struct piece *)(void *)c)->owner_low = (uint32_t)((uintptr_t)q - (uintptr_t)at(a, c->owner));
+}
+
+/* Into the list before `where` (0: at the end). */
+static void put_before(struct arena *a, struct chunkq *q, ref_t r, ref_t where)
+{
+    struct chunk *c = chunk_at(a, r);
+    c->next = where;
+    c->prev = where != 0 ? chunk_at(a, where)->prev : q->tail;
+    if (c->prev != 0)
+        chunk_at(a, c->prev)->next = r;
+    else
+        q->head = r;
+    if (where != 0)
+        chunk_at(a, where)->prev = r;
+    else
+        q->tail = r;
+    set_owner(a, q, c);
+    q->chunks++;
+}
+
+static void take_out(struct arena *a, struct chunkq *q, ref_t r)
+{
+    const struct chunk *c = chunk_at(a, r);
+    if (c->prev != 0)
+        chunk_at(a, c->prev)->next = c->next;
+    else
+        q->head = c->next;
+    if (c->next != 0)
+        chunk_at(a, c->next)->prev = c->prev;
+    else
+        q->tail = c->prev;
+    q->chunks--;
+}
+
+/* At the end, with the bytes that it has. */
+static void put_last(struct arena *a, struct chunkq *q, ref_t r)
+{
+    struct chunk *c = chunk_at(a, r);
+    c->pos = q->pos + q->len;
+    put_before(a, q, r, 0);
+    q->len += c->used;
+}
+
+static void drop_chunk(struct arena *a, struct chunkq *q, ref_t r)
+{
+    take_out(a, q, r);
+    if (chunk_at(a, r)->hold != 0)
+        piece_free(a, r);
+    else
+        arena_page_free(a, r);
+}
+
+/* A new page before `where`, still empty. NULL: refused. */
+static struct chunk *new_page(struct arena *a, struct chunkq *q, ref_t where, uint32_t pos,
+                              enum mem_prio prio)
 {
     ref_t r = arena_page(a, PAGE_CHUNK, prio);
     if (r == 0)
         return NULL;
     struct chunk *c = chunk_at(a, r);
-    *c = (struct chunk){.prev = q->tail, .owner = ref_of(a, q), .pos = q->pos + q->len};
-    if (q->tail != 0)
-        chunk_at(a, q->tail)->next = r;
-    else
-        q->head = r;
-    q->tail = r;
-    q->chunks++;
+    *c = (struct chunk){.pos = pos};
+    put_before(a, q, r, where);
     return c;
+}
+
+/* --- bytes come in -------------------------------------------------------------------------------- */
+
+/* Copy as much as there is room for behind the bytes of a page. */
+static uint32_t fill(struct arena *a, struct chunk *c, const uint8_t *from, uint32_t n)
+{
+    uint32_t part = min_u32(n, room_behind(a, c));
+    memcpy(page_bytes(c) + c->off + c->used, from, part);
+    c->used += part;
+    a->copied += part;
+    return part;
 }
 
 uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint32_t n, enum mem_prio prio)
@@ -67,12 +143,10 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
     while (left > 0) {
         struct chunk *c = q->tail != 0 ? chunk_at(a, q->tail) : NULL;
         if (c == NULL || room_behind(a, c) == 0)
-            c = extend(a, q, prio);
+            c = new_page(a, q, 0, q->pos + q->len, prio);
         if (c == NULL)
             break;
-        uint32_t part = min_u32(left, room_behind(a, c));
-        memcpy(c->bytes + c->off + c->used, from, part);
-        c->used += part;
+        uint32_t part = fill(a, c, from, left);
         q->len += part;
         from += part;
         left -= part;
@@ -80,61 +154,49 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
     return n - left;
 }
 
-/* The only chunk of a small queue is copied if it fits, so that pages do not stay nearly empty. */
-static bool join_by_copy(struct arena *a, struct chunkq *q, struct chunkq *from)
+uint32_t chunkq_gap(struct arena *a, const struct chunkq *q)
 {
-    if (q->tail == 0 || from->chunks != 1 || from->len > room_behind(a, chunk_at(a, q->tail)))
+    uint32_t room = tail_room(a, q);
+    return room > capacity(a) / 2 ? room : 0;
+}
+
+bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,
+                  enum mem_prio prio)
+{
+    ASSERT(n > 0 && n <= UINT32_MAX - q->len);
+    struct chunk *c = q->tail != 0 ? chunk_at(a, q->tail) : NULL;
+    if (c != NULL && c->hold == hold && c->off + c->used == off) { /* what follows the last piece */
+        c->used += n;
+        q->len += n;
+        return true;
+    }
+    ref_t piece = piece_new(a, hold, off, n, prio);
+    if (piece == 0)
         return false;
-    struct chunk *to = chunk_at(a, q->tail), *c = chunk_at(a, from->head);
-    memcpy(to->bytes + to->off + to->used, c->bytes + c->off, c->used);
-    to->used += c->used;
-    q->len += c->used;
-    chunkq_clear(a, from);
+    put_last(a, q, piece);
     return true;
 }
 
-void chunkq_join(struct arena *a, struct chunkq *q, struct chunkq *from)
+bool chunkq_own(struct arena *a, struct chunkq *q, ref_t piece, const uint8_t *bytes, enum mem_prio prio)
 {
-    ASSERT(from->pos == q->pos + q->len && from->len <= UINT32_MAX - q->len);
-    uint32_t end = from->pos + from->len;
-    if (from->len > 0 && !join_by_copy(a, q, from)) {
-        for (ref_t r = from->head; r != 0; r = chunk_at(a, r)->next)
-            chunk_at(a, r)->owner = ref_of(a, q);
-        chunk_at(a, from->head)->prev = q->tail;
-        if (q->tail != 0)
-            chunk_at(a, q->tail)->next = from->head;
-        else
-            q->head = from->head;
-        q->tail = from->tail;
-        q->len += from->len;
-        q->chunks += from->chunks;
+    struct chunk *p = chunk_at(a, piece);
+    while (p->used > 0) {
+        struct chunk *c = p->prev != 0 ? chunk_at(a, p->prev) : NULL;
+        if (c == NULL || room_behind(a, c) == 0)
+            c = new_page(a, q, piece, p->pos, prio);
+        if (c == NULL)
+            return false;
+        uint32_t part = fill(a, c, bytes, p->used);
+        bytes += part;
+        p->pos += part;
+        p->off += part;
+        p->used -= part;
     }
-    chunkq_init(from, end);
+    drop_chunk(a, q, piece);
+    return true;
 }
 
-static void free_head(struct arena *a, struct chunkq *q)
-{
-    ref_t r = q->head;
-    q->head = chunk_at(a, r)->next;
-    if (q->head != 0)
-        chunk_at(a, q->head)->prev = 0;
-    else
-        q->tail = 0;
-    q->chunks--;
-    arena_page_free(a, r);
-}
-
-static void free_tail(struct arena *a, struct chunkq *q)
-{
-    ref_t r = q->tail;
-    q->tail = chunk_at(a, r)->prev;
-    if (q->tail != 0)
-        chunk_at(a, q->tail)->next = 0;
-    else
-        q->head = 0;
-    q->chunks--;
-    arena_page_free(a, r);
-}
+/* --- bytes go -------------------------------------------------------------------------------------- */
 
 void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n)
 {
@@ -150,7 +212,7 @@ void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n)
             return;
         }
         n -= c->used;
-        free_head(a, q);
+        drop_chunk(a, q, q->head);
     }
 }
 
@@ -165,16 +227,29 @@ void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n)
             return;
         }
         n -= c->used;
-        free_tail(a, q);
+        drop_chunk(a, q, q->tail);
     }
 }
 
 void chunkq_clear(struct arena *a, struct chunkq *q) { chunkq_drop_front(a, q, q->len); }
 
+/* --- where a position is --------------------------------------------------------------------------- */
+
+/* Whether a chunk is there now: a page, or a live piece. */
+static bool is_chunk(const struct arena *a, ref_t r)
+{
+    if (arena_kind(a, r) == PAGE_CHUNK)
+        return r % (arena_page_size(a) / GRAIN) == 0;
+    if (a->lent == 0)
+        return false;
+    const struct lent *l = at_const(a, a->lent);
+    return pool_valid(a, &l->pieces, r, pool_gen(a, r));
+}
+
 /* Whether a hint of any age is a chunk of this queue. */
 static bool hint_good(const struct arena *a, const struct chunkq *q, ref_t hint)
 {
-    if (hint == 0 || arena_kind(a, hint) != PAGE_CHUNK || hint % (arena_page_size(a) / GRAIN) != 0)
+    if (hint == 0 || !is_chunk(a, hint))
         return false;
     const struct chunk *c = at_const(a, hint);
     return c->owner == ref_of(a, q) && c->pos - q->pos < q->len;
@@ -194,22 +269,150 @@ static ref_t find(struct arena *a, const struct chunkq *q, uint32_t pos, ref_t h
     return r;
 }
 
-void chunkq_copy(struct arena *a, const struct chunkq *q, uint32_t pos, void *out, uint32_t n)
+/* --- from queue to queue -------------------------------------------------------------------------- */
+
+/* A page becomes a piece of a hold, in the same place of its queue. 0 = refused. */
+static ref_t to_piece(struct arena *a, struct chunkq *q, ref_t page, enum mem_prio prio)
+{
+    struct chunk *c = chunk_at(a, page);
+    ref_t hold = hold_new(a, &(struct hold){.kind = HOLD_PAGE, .page = page}, prio);
+    ref_t piece = hold == 0 ? 0 : piece_new(a, hold, (uint32_t)sizeof *c + c->off, c->used, prio);
+    if (piece == 0) {
+        if (hold != 0)
+            hold_forget(a, hold);
+        return 0;
+    }
+    chunk_at(a, piece)->pos = c->pos;
+    put_before(a, q, piece, page);
+    take_out(a, q, page);
+    c->owner = 0; /* a hint that still leads here must not be believed */
+    return piece;
+}
+
+/* A part of a chunk of `from` goes to the end of q as well. False: memory was refused. */
+static bool share_part(struct arena *a, const struct regions *g, struct chunkq *q, struct chunkq *from,
+                       ref_t *r, uint32_t skip, uint32_t n, enum mem_prio prio)
+{
+    if (n < REFER_MIN)
+        return chunkq_append(a, q, bytes_of(a, g, chunk_at(a, *r)) + skip, n, prio) == n;
+    if (chunk_at(a, *r)->hold == 0) {
+        ref_t piece = to_piece(a, from, *r, prio);
+        if (piece == 0)
+            return false;
+        *r = piece;
+    }
+    const struct chunk *c = chunk_at(a, *r);
+    return chunkq_refer(a, q, c->hold, c->off + skip, n, prio);
+}
+
+/* What fills the last page of q, when that is nearly empty, is copied. Returns the bytes. */
+static uint32_t fill_gap(struct arena *a, const struct regions *g, struct chunkq *q, const struct chunk *c,
+                         uint32_t skip, uint32_t n)
+{
+    uint32_t part = min_u32(n, chunkq_gap(a, q));
+    if (part > 0)
+        q->len += fill(a, chunk_at(a, q->tail), bytes_of(a, g, c) + skip, part);
+    return part;
+}
+
+uint32_t chunkq_move(struct arena *a, const struct regions *g, struct chunkq *q, struct chunkq *from,
+                     uint32_t n, enum mem_prio prio)
+{
+    uint32_t moved = 0;
+    ASSERT(n <= from->len && n <= UINT32_MAX - q->len);
+    while (moved < n) {
+        ref_t r = from->head;
+        struct chunk *c = chunk_at(a, r);
+        uint32_t part = min_u32(n - moved, c->used), copied = fill_gap(a, g, q, c, 0, part);
+        if (copied > 0) {
+            part = copied;
+            chunkq_drop_front(a, from, part);
+        } else if (part == c->used) {
+            from->pos += part;
+            from->len -= part;
+            take_out(a, from, r);
+            put_last(a, q, r);
+        } else {
+            uint32_t before = q->len;
+            bool whole = share_part(a, g, q, from, &r, 0, part, prio);
+            part = q->len - before;
+            chunkq_drop_front(a, from, part);
+            if (!whole)
+                return moved + part;
+        }
+        moved += part;
+    }
+    return moved;
+}
+
+uint32_t chunkq_share(struct arena *a, const struct regions *g, struct chunkq *q, struct chunkq *from,
+                      uint32_t pos, uint32_t n, enum mem_prio prio)
+{
+    uint32_t start = q->len, left = n;
+    ASSERT(q != from && pos - from->pos <= from->len && n <= from->len - (pos - from->pos));
+    ref_t r = n > 0 ? find(a, from, pos, 0) : 0;
+    for (bool whole = true; left > 0 && whole; left = n - (q->len - start)) {
+        const struct chunk *c = chunk_at(a, r);
+        uint32_t at_pos = pos + (q->len - start), skip = at_pos - c->pos,
+                 part = min_u32(left, c->used - skip);
+        if (fill_gap(a, g, q, c, skip, part) == 0)
+            whole = share_part(a, g, q, from, &r, skip, part, prio);
+        c = chunk_at(a, r); /* it may be a piece now */
+        if (pos + (q->len - start) - c->pos == c->used)
+            r = c->next;
+    }
+    return q->len - start;
+}
+
+/* The only chunk of a small queue is copied if it fits, so that pages do not stay nearly empty. */
+static bool join_by_copy(struct arena *a, struct chunkq *q, struct chunkq *from)
+{
+    struct chunk *c = chunk_at(a, from->head);
+    if (from->chunks != 1 || c->hold != 0 || from->len > tail_room(a, q))
+        return false;
+    q->len += fill(a, chunk_at(a, q->tail), page_bytes(c) + c->off, c->used);
+    chunkq_clear(a, from);
+    return true;
+}
+
+void chunkq_join(struct arena *a, struct chunkq *q, struct chunkq *from)
+{
+    ASSERT(from->pos == q->pos + q->len && from->len <= UINT32_MAX - q->len);
+    uint32_t end = from->pos + from->len;
+    if (from->len > 0 && !join_by_copy(a, q, from)) {
+        for (ref_t r = from->head; r != 0; r = chunk_at(a, r)->next)
+            set_owner(a, q, chunk_at(a, r));
+        chunk_at(a, from->head)->prev = q->tail;
+        if (q->tail != 0)
+            chunk_at(a, q->tail)->next = from->head;
+        else
+            q->head = from->head;
+        q->tail = from->tail;
+        q->len += from->len;
+        q->chunks += from->chunks;
+    }
+    chunkq_init(from, end);
+}
+
+/* --- bytes are looked at ---------------------------------------------------------------------------- */
+
+void chunkq_copy(struct arena *a, const struct regions *g, const struct chunkq *q, uint32_t pos, void *out,
+                 uint32_t n)
 {
     ASSERT(pos - q->pos <= q->len && n <= q->len - (pos - q->pos));
     uint8_t *to = out;
     for (ref_t r = n > 0 ? find(a, q, pos, 0) : 0; n > 0; r = chunk_at(a, r)->next) {
         const struct chunk *c = chunk_at(a, r);
         uint32_t skip = pos - c->pos, part = min_u32(n, c->used - skip);
-        memcpy(to, c->bytes + c->off + skip, part);
+        memcpy(to, bytes_of(a, g, c) + skip, part);
         to += part;
         pos += part;
         n -= part;
     }
 }
 
-int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint,
-                  tern_slice *out, int max, uint32_t *got)
+int chunkq_slices(struct arena *a, const struct regions *g, const struct chunkq *q, uint32_t pos, uint32_t n,
+                  ref_t *hint, tern_slice *out, int max, uint32_t *got)
 {
     ASSERT(pos - q->pos <= q->len);
     uint32_t left = min_u32(n, q->len - (pos - q->pos));
@@ -223,7 +426,7 @@ int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_
     for (; count < max && *got < left; r = chunk_at(a, r)->next) {
         const struct chunk *c = chunk_at(a, r);
         uint32_t skip = pos + *got - c->pos, part = min_u32(left - *got, c->used - skip);
-        out[count++] = (tern_slice){c->bytes + c->off + skip, part};
+        out[count++] = (tern_slice){bytes_of(a, g, c) + skip, part};
         *got += part;
     }
     return count;

@@ -1,23 +1,29 @@
-/* chunkq.h - a queue of bytes in pages: send buffer, receive queue, out-of-order range.
+/* chunkq.h - a queue of bytes: send buffer, receive queue, out-of-order range.
  *
- * Every chunk is one page: a small header, then bytes. Chunks know their position in the stream (32 bits,
- * modulo 2^32; the owner uses sequence numbers), so that a reference to a chunk is a hint that makes finding
- * a position constant time.
+ * It is a list of chunks. A chunk is a page of this queue alone, a small header and then bytes; or a piece,
+ * which refers to bytes that lie elsewhere: in a page that several queues share, in memory that the program
+ * lent, in a link's receive buffer (lent.h). Chunks know their position in the stream (32 bits, modulo 2^32;
+ * the owner uses sequence numbers), so that a reference to a chunk is a hint that makes finding a position
+ * constant time.
  *
- *   q.head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ [hdr|bytes..      ] ◀─ q.tail
- *              ^ pos                                                    ^ pos + len
+ *   q.head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ (piece) ─▶ [hdr|bytes..      ] ◀─ q.tail
+ *              ^ pos                                                              ^ pos + len
  */
 #ifndef BASE_CHUNKQ_H
 #define BASE_CHUNKQ_H
 
-#include "arena.h"
+#include "lent.h"
 #include <tern/link.h>
+
+/* Fewer bytes than these are copied rather than referred to: the records would cost as much, and what they
+ * refer to would stay for the sake of a few bytes. */
+#define REFER_MIN 512u
 
 struct chunkq {
     ref_t head, tail;
     uint32_t pos;    /* stream position of the first byte */
     uint32_t len;    /* bytes */
-    uint32_t chunks; /* pages in use */
+    uint32_t chunks; /* in the list */
 };
 
 /* An empty queue whose first byte will have position pos. */
@@ -26,21 +32,45 @@ void chunkq_init(struct chunkq *q, uint32_t pos);
 /* Copy bytes to the end. Returns how many fitted (fewer than n: memory refused). */
 uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint32_t n, enum mem_prio prio);
 
+/* Refer to n bytes of a hold, from its byte `off` on, at the end. False: memory refused. */
+bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,
+                  enum mem_prio prio);
+
+/* Bytes that are better copied before the next reference is put behind them: the last page is less than half
+ * full, and would stay so. */
+uint32_t chunkq_gap(struct arena *a, const struct chunkq *q);
+
 /* Move all of `from` to the end of `q`; from->pos must be q's end. `from` is empty afterwards. */
 void chunkq_join(struct arena *a, struct chunkq *q, struct chunkq *from);
+
+/* Move the first n bytes of `from` (n <= its length) to the end of `q`, whatever their positions, without
+ * copying them (but for less than REFER_MIN, and what fills a page that is nearly empty). Returns how many
+ * were moved: fewer than n when memory was refused. */
+uint32_t chunkq_move(struct arena *a, const struct regions *g, struct chunkq *q, struct chunkq *from,
+                     uint32_t n, enum mem_prio prio);
+
+/* The same for n bytes of `from` from position pos on, which stay there too: both refer to them. */
+uint32_t chunkq_share(struct arena *a, const struct regions *g, struct chunkq *q, struct chunkq *from,
+                      uint32_t pos, uint32_t n, enum mem_prio prio);
+
+/* Put a copy of a piece's bytes in its place: `bytes` are copied into pages of the queue, the piece goes.
+ * False: memory was refused; what was copied until then stays. */
+bool chunkq_own(struct arena *a, struct chunkq *q, ref_t piece, const uint8_t *bytes, enum mem_prio prio);
 
 /* Drop n bytes at the front, or at the end. n <= len. */
 void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n);
 void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n);
 void chunkq_clear(struct arena *a, struct chunkq *q);
 
-/* Copy out n bytes from position pos; must be inside. */
-void chunkq_copy(struct arena *a, const struct chunkq *q, uint32_t pos, void *out, uint32_t n);
+/* Copy out n bytes from position pos; must be inside. `g`: where foreign bytes are; NULL for a queue that
+ * never referred to any. */
+void chunkq_copy(struct arena *a, const struct regions *g, const struct chunkq *q, uint32_t pos, void *out,
+                 uint32_t n);
 
 /* Slices for up to n bytes from position pos on (inside the queue), at most max slices. `hint` (may be NULL,
  * may hold 0, may be stale): where an earlier search of this queue ended; set to the chunk that holds pos.
  * Returns the number of slices; *got = their bytes. */
-int chunkq_slices(struct arena *a, const struct chunkq *q, uint32_t pos, uint32_t n, ref_t *hint,
-                  tern_slice *out, int max, uint32_t *got);
+int chunkq_slices(struct arena *a, const struct regions *g, const struct chunkq *q, uint32_t pos, uint32_t n,
+                  ref_t *hint, tern_slice *out, int max, uint32_t *got);
 
 #endif

@@ -37,7 +37,8 @@ static void emit_header(struct arena *a, uint8_t *p, uint8_t version, const stru
     sum = csum_add(sum, p, ICMP_BYTES);
     /* each turn but the last ends with a page: even */
     for (uint32_t from = 0, got; from < e->body.len; from += got) {
-        int n = chunkq_slices(a, &e->body, from, e->body.len - from, NULL, out->slices, TERN_TX_SLICES, &got);
+        int n = chunkq_slices(a, NULL, &e->body, from, e->body.len - from, NULL, out->slices, TERN_TX_SLICES,
+                              &got);
         sum = csum_slices(sum, out->slices, (uint32_t)n);
     }
     put16(p + 2, csum_fold(sum));
@@ -73,7 +74,7 @@ static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, t
     uint16_t ip_len = emit_ip(e, piece, version, out->hdr);
     if (head > 0)
         emit_header(a, out->hdr + ip_len, version, e, out);
-    int n = chunkq_slices(a, &e->body, from, piece - head, NULL, out->slices, TERN_TX_SLICES, &got);
+    int n = chunkq_slices(a, NULL, &e->body, from, piece - head, NULL, out->slices, TERN_TX_SLICES, &got);
     out->n_slices = (uint16_t)n;
     out->link = e->link;
     out->flags = version == 6 ? TERN_TX_IP6 : 0;

@@ -195,7 +195,7 @@ static bool same_bytes(struct arena *a, const struct chunkq *q, uint32_t pos, co
     while (n > 0) {
         tern_slice slices[8];
         uint32_t got;
-        int count = chunkq_slices(a, q, pos, n, NULL, slices, (int)ARRAY_LEN(slices), &got);
+        int count = chunkq_slices(a, NULL, q, pos, n, NULL, slices, (int)ARRAY_LEN(slices), &got);
         for (int i = 0; i < count; p += slices[i].len, i++)
             if (memcmp(slices[i].data, p, slices[i].len) != 0)
                 return false;
@@ -266,10 +266,10 @@ static bool ecn_whole(const struct frag_datagram *d, uint8_t tos, uint8_t *ecn)
 
 static void put_together(struct arena *a, const struct frag_datagram *d, uint8_t *p)
 {
-    chunkq_copy(a, &d->q, d->hdr_at, p, d->hdr_len);
+    chunkq_copy(a, NULL, &d->q, d->hdr_at, p, d->hdr_len);
     uint32_t pos = 0;
     for (uint32_t i = 0; i < d->n_pieces; pos = behind(d, pos, d->pieces[i++].len))
-        chunkq_copy(a, &d->q, pos, p + d->hdr_len + d->pieces[i].start, d->pieces[i].len);
+        chunkq_copy(a, NULL, &d->q, pos, p + d->hdr_len + d->pieces[i].start, d->pieces[i].len);
 }
 
 /* All pieces are there. */

@@ -5,6 +5,7 @@ void tern_get_stats(const tern *t, tern_stats *out)
 {
     *out = t->w->stats;
     out->no_memory = t->a->refused;
+    out->copied_bytes = t->a->copied;
     out->dropped[TERN_C_FRAGMENT_TIMEOUT] += t->w->ip.frag.timeouts;
     out->dropped[TERN_C_FRAGMENT_LIMIT] += t->w->ip.frag.evicted;
 }
@@ -25,6 +26,11 @@ void tern_get_live(const tern *t, tern_live *out)
     out->arena_used = (uint64_t)t->a->pages_used << t->a->page_shift;
     out->arena_free = (uint64_t)t->a->free_count << t->a->page_shift;
     out->chunks = t->a->chunks;
+    out->pieces = w->lent.pieces.live;
+    out->lent = w->lent.lent_count;
+    out->kept = w->lent.link_count;
+    out->returned = w->lent.back_count;
+    out->taken = w->taken.live;
 }
 
 static void from_head(const struct conn_head *h, tern_info *out)

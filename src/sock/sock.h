@@ -15,4 +15,13 @@ void sock_done(struct tern *t, struct tcb *c);
 
 void sock_trace(struct tern *t, const struct conn_head *h, enum tern_call call, uint64_t arg, int64_t result);
 
+/* stream.c: what sending says in states that take no data; 0 = it may. */
+int stream_refused(const struct tcb *c);
+/* Bytes that may be queued. */
+uint32_t stream_room(const struct snd *s);
+/* `got` of the bytes that the program asked to send have been queued. */
+void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsigned flags);
+/* What reading says when nothing is there. */
+int stream_empty(struct tcb *c);
+
 #endif

@@ -1,18 +1,22 @@
 /* stream.c - SEND and RECEIVE (RFC 9293 3.10.2, 3.10.3). */
 #include "sock/sock.h"
 
-/* What send says in states that take no data; 0 = it may. */
-static int send_refused(const struct tcb *c)
+int stream_refused(const struct tcb *c)
 {
     if (c->h.state == TERN_CLOSED)
         return c->face.error != 0 ? c->face.error : -TERN_EPIPE;
     return c->snd.fin_queued || c->h.state == TERN_TIME_WAIT ? -TERN_EPIPE : 0;
 }
 
-static void note_sent(struct tern *t, struct tcb *c, uint32_t got, bool all, unsigned flags)
+uint32_t stream_room(const struct snd *s) { return s->q.len < s->buffer ? s->buffer - s->q.len : 0; }
+
+void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsigned flags)
 {
     struct snd *s = &c->snd;
-    t->w->stats.copied_bytes += got;
+    bool all = got == asked;
+    sock_trace(t, &c->h, TERN_CALL_SEND, asked, got);
+    if (asked == 0)
+        return;
     s->more = (flags & TERN_MORE) != 0 && all;
     if ((flags & TERN_URG) != 0 && all) {
         s->up = snd_end(s);
@@ -29,20 +33,17 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
 {
     int e;
     struct tcb *c = sock_conn(t, h, &e);
-    if (c == NULL || (e = send_refused(c)) != 0)
+    if (c == NULL || (e = stream_refused(c)) != 0)
         return e;
-    uint32_t room = c->snd.q.len < c->snd.buffer ? c->snd.buffer - c->snd.q.len : 0;
-    uint32_t want = (uint32_t)min_u64(len, room);
+    uint32_t want = (uint32_t)min_u64(len, stream_room(&c->snd));
     uint32_t got = chunkq_append(t->a, &c->snd.q, data, want, MEM_DATA);
-    sock_trace(t, &c->h, TERN_CALL_SEND, len, got);
-    if (len > 0)
-        note_sent(t, c, got, got == len, flags);
+    stream_sent(t, c, len, got, flags);
     sock_done(t, c);
     return got > 0 || len == 0 ? (long)got : -TERN_EAGAIN;
 }
 
-/* What recv says when nothing is there: an orderly end and a reset are told apart (RFC 9293 MUST-12). */
-static int recv_empty(struct tcb *c)
+/* An orderly end and a reset are told apart (RFC 9293 MUST-12). */
+int stream_empty(struct tcb *c)
 {
     if (c->h.state == TERN_CLOSED && c->face.error != 0)
         return c->face.error;
@@ -66,9 +67,9 @@ long tern_recv(tern *t, tern_handle h, void *buf, size_t len)
     if (c == NULL)
         return e;
     if (c->rcv.q.len == 0)
-        return recv_empty(c);
+        return stream_empty(c);
     uint32_t n = (uint32_t)min_u64(len, c->rcv.q.len);
-    chunkq_copy(t->a, &c->rcv.q, c->rcv.q.pos, buf, n);
+    chunkq_copy(t->a, &t->regions, &c->rcv.q, c->rcv.q.pos, buf, n);
     consume(t, c, n);
     sock_trace(t, &c->h, TERN_CALL_RECV, len, n);
     sock_done(t, c);
@@ -82,9 +83,9 @@ int tern_peek(tern *t, tern_handle h, tern_slice *slices, int max)
     if (c == NULL)
         return e;
     if (c->rcv.q.len == 0)
-        return recv_empty(c);
+        return stream_empty(c);
     uint32_t got;
-    return chunkq_slices(t->a, &c->rcv.q, c->rcv.q.pos, c->rcv.q.len, NULL, slices, max, &got);
+    return chunkq_slices(t->a, &t->regions, &c->rcv.q, c->rcv.q.pos, c->rcv.q.len, NULL, slices, max, &got);
 }
 
 int tern_consume(tern *t, tern_handle h, size_t n)

@@ -61,6 +61,8 @@ static void fill_pools(struct world *w)
     pool_init(&w->listener_pool, POOL_LISTENER, ROUND16(sizeof(struct listener)));
     pool_init(&w->sendrecs, POOL_SENDREC, ROUND16(sizeof(struct sendrec)));
     pool_init(&w->ranges, POOL_RANGE, ROUND16(sizeof(struct range)));
+    pool_init(&w->taken, POOL_TAKEN, ROUND16(sizeof(struct taken)));
+    lent_init(&w->lent, POOL_HOLD, POOL_PIECE);
 }
 
 static void fill_keys(struct world *w, const uint8_t seed[32])
@@ -103,6 +105,7 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
     fill_settings(&t->w->set, cfg);
     fill_keys(t->w, cfg->seed);
     fill_pools(t->w);
+    t->a->lent = ref_of(t->a, &t->w->lent);
     wheel_init(&t->w->wheel, 0);
     trace_init(&t->trace, cfg->trace, cfg->trace_records);
     if (!htab_init(t->a, &t->w->conns) || !htab_init(t->a, &t->w->listeners))

@@ -15,6 +15,10 @@ static void take(struct tern *t, tern_event *out)
 int tern_events(tern *t, tern_event *out, int max)
 {
     int n = 0;
+    if (max > 0 && t->w->lent.news) {
+        t->w->lent.news = false;
+        out[n++] = (tern_event){.bits = TERN_RETURNED};
+    }
     while (n < max && t->w->event_head != 0)
         take(t, &out[n++]);
     return n;

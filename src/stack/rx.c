@@ -5,7 +5,8 @@
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
-static enum tern_cause rx_tcp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip)
+static enum tern_cause rx_tcp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
+                              struct keep *keep)
 {
     struct segment s;
     if (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst))
@@ -17,6 +18,7 @@ static enum tern_cause rx_tcp(struct tern *t, const tern_rx_packet *p, const str
         return cause;
     s.link = p->link;
     s.gso_size = p->gso_size;
+    s.keep = keep;
     return tcp_input(t, &s);
 }
 
@@ -47,11 +49,11 @@ static bool for_us(struct tern *t, const struct ip_hdr *ip)
 
 /* A whole packet, reassembled or not. `unclaimed` is set when it is not ours. */
 static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
-                                bool *unclaimed)
+                                struct keep *keep, bool *unclaimed)
 {
     bool icmp = ip->proto == (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6);
     if (ip->proto == PROTO_TCP)
-        return rx_tcp(t, p, ip);
+        return rx_tcp(t, p, ip, keep);
     if (icmp)
         return rx_icmp(t, p, ip);
     *unclaimed = true;
@@ -83,11 +85,11 @@ static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, cons
     q.flags = 0; /* nobody has verified the whole */
     cause = ip_parse(whole.data, whole.len, &inner);
     if (cause == TERN_CAUSE_NONE)
-        cause = rx_whole(t, &q, &inner, unclaimed);
+        cause = rx_whole(t, &q, &inner, NULL, unclaimed); /* it lies in the arena: to be copied */
     return cause;
 }
 
-static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, bool *unclaimed)
+static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct keep *keep, bool *unclaimed)
 {
     struct ip_hdr ip;
     if (p->link == 0 || p->link > t->w->ip.n_links)
@@ -103,13 +105,35 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, bool *unc
         return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-52, MUST-53, SHLD-24 */
     if (ip.fragment)
         return rx_fragment(t, p, &ip, unclaimed);
-    return rx_whole(t, p, &ip, unclaimed);
+    return rx_whole(t, p, &ip, keep, unclaimed);
+}
+
+/* Where a lendable packet may stay. False: it must be copied. */
+static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep *k)
+{
+    if (!(p->flags & TERN_RX_LENDABLE) || p->region >= REGIONS)
+        return false;
+    const struct region *g = &t->w->lent.region[p->region];
+    uintptr_t at = (uintptr_t)p->data - (uintptr_t)t->regions.base[p->region];
+    if (g->len == 0 || at > g->len || p->len > g->len - at)
+        return false;
+    uint32_t pinned = p->pinned != 0 ? p->pinned : p->len;
+    *k = (struct keep){.from = p->data,
+                       .what = {.kind = HOLD_LINK,
+                                .region = p->region,
+                                .len = pinned,
+                                .at = at,
+                                .tag = p->buffer}};
+    return true;
 }
 
 static void judge(struct tern *t, tern_rx_packet *p)
 {
     bool unclaimed = false;
-    enum tern_cause cause = rx_one(t, p, &unclaimed);
+    struct keep keep;
+    bool lendable = may_keep(t, p, &keep);
+    enum tern_cause cause = rx_one(t, p, lendable ? &keep : NULL, &unclaimed);
+    p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;
     p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
     t->w->stats.rx_packets++;

@@ -154,7 +154,8 @@ static uint32_t payload_slices(struct tern *t, struct tcb *c, struct plan *p, re
     if (bytes == 0)
         return 0;
     seq_t from = seq_add(p->start, (p->flags & F_SYN) != 0);
-    int n = chunkq_slices(t->a, &c->snd.q, from.v, bytes, chunk, out->slices, TERN_TX_SLICES, &got);
+    int n =
+        chunkq_slices(t->a, &t->regions, &c->snd.q, from.v, bytes, chunk, out->slices, TERN_TX_SLICES, &got);
     out->n_slices = (uint16_t)n;
     return got;
 }

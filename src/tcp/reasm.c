@@ -4,8 +4,8 @@
  *        nxt            ┌── range ──┐        ┌── range ──┐
  *   ──────┴─────────────┴───────────┴────────┴───────────┴──▶
  *
- * Only what is new is copied; where a segment overlaps bytes that are there, the earlier ones stay. When the
- * gap below a range is filled, its pages move to the receive queue without a copy.
+ * Only what is new is kept; where a segment overlaps bytes that are there, the earlier ones stay. When the
+ * gap below a range is filled, its chunks move to the receive queue without a copy.
  */
 #include "tcp/tcp.h"
 
@@ -66,11 +66,10 @@ static struct range *range_before(struct tern *t, struct rcv *r, seq_t start)
 }
 
 static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, const uint8_t *data,
-                              uint32_t len)
+                              uint32_t len, struct keep *k)
 {
-    uint32_t got = chunkq_append(t->a, &g->q, data, len, MEM_OOO);
+    uint32_t got = recv_store(t, &g->q, k, data, len, MEM_OOO);
     r->ooo_bytes += got;
-    t->w->stats.copied_bytes += got;
     g->stamp = ++r->stamp;
     return got == len ? TERN_CAUSE_NONE : TERN_C_OOO_LIMIT;
 }
@@ -89,7 +88,7 @@ static void join_next(struct tern *t, struct rcv *r, struct range *g)
 
 /* Put a piece that overlaps nothing behind `prev`: grow it, or make a range. */
 static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev, seq_t start,
-                             const uint8_t *data, uint32_t len)
+                             const uint8_t *data, uint32_t len, struct keep *k)
 {
     struct range *g = *prev;
     if (g == NULL || !seq_eq(range_end(g), start)) {
@@ -97,7 +96,7 @@ static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev,
         if (g == NULL)
             return TERN_C_OOO_LIMIT;
     }
-    enum tern_cause cause = append(t, r, g, data, len);
+    enum tern_cause cause = append(t, r, g, data, len, k);
     if (g->q.len == 0) {
         range_free(t, r, g);
         return TERN_C_OOO_LIMIT;
@@ -107,7 +106,8 @@ static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev,
     return cause;
 }
 
-enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len)
+enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len,
+                          struct keep *k)
 {
     struct range *g = range_before(t, r, start);
     while (len > 0) {
@@ -119,7 +119,7 @@ enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint
         }
         struct range *n = range_at(t, g == NULL ? r->ooo : g->next);
         uint32_t piece = n == NULL ? len : min_u32(len, seq_span(start, range_start(n)));
-        enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : place(t, r, &g, start, data, piece);
+        enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : place(t, r, &g, start, data, piece, k);
         if (cause != TERN_CAUSE_NONE)
             return cause;
         if (piece == 0)

@@ -57,14 +57,32 @@ static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint
         k->quick--;
 }
 
+/* Whether n bytes are worth keeping the packet for: not a few bytes, and not little of a large buffer. */
+static bool worth_keeping(const struct keep *k, uint32_t n)
+{
+    return k != NULL && n >= REFER_MIN && (k->hold != 0 || n >= k->what.len / 4);
+}
+
+/* Payload stays in the link's memory where it may and where that is worth it; else it is copied. */
+uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint8_t *data, uint32_t n,
+                    enum mem_prio prio)
+{
+    uint32_t gap = k != NULL ? min_u32(n, chunkq_gap(t->a, q)) : 0;
+    if (!worth_keeping(k, n - gap) || keep_hold(t->a, k, prio) == 0)
+        return chunkq_append(t->a, q, data, n, prio);
+    uint32_t got = chunkq_append(t->a, q, data, gap, prio);
+    if (chunkq_refer(t->a, q, k->hold, (uint32_t)(data + gap - k->from), n - gap, prio))
+        return n;
+    return got + chunkq_append(t->a, q, data + gap, n - gap, prio);
+}
+
 /* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory; what does not fit is not
  * acknowledged. */
-static uint32_t append(struct tern *t, struct tcb *c, const uint8_t *data, uint32_t len)
+static uint32_t append(struct tern *t, struct tcb *c, struct keep *k, const uint8_t *data, uint32_t len)
 {
     struct rcv *r = &c->rcv;
-    uint32_t got = chunkq_append(t->a, &r->q, data, len, r->q.len == 0 ? MEM_EDGE : MEM_DATA);
+    uint32_t got = recv_store(t, &r->q, k, data, len, r->q.len == 0 ? MEM_EDGE : MEM_DATA);
     r->nxt = seq_add(r->nxt, got);
-    t->w->stats.copied_bytes += got;
     return got;
 }
 
@@ -93,7 +111,7 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
     seq_t start = r->nxt, end = seq_add(r->nxt, len);
     while (all && seq_lt(r->nxt, end)) {
         uint32_t piece = before_ranges(t, r, seq_span(r->nxt, end));
-        all = append(t, c, data + seq_span(start, r->nxt), piece) == piece;
+        all = append(t, c, s->keep, data + seq_span(start, r->nxt), piece) == piece;
         if (all && gap)
             reasm_pull(t, r);
     }
@@ -138,7 +156,7 @@ enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s
     uint32_t len = seq_span(start, end);
     if (seq_eq(start, r->nxt))
         return in_order(t, c, s, data, len);
-    enum tern_cause cause = reasm_add(t, r, start, data, len);
+    enum tern_cause cause = reasm_add(t, r, start, data, len, s->keep);
     owe_duplicate(t, c);
     return cause;
 }

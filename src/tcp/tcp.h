@@ -105,9 +105,13 @@ bool recv_fin_reached(const struct tcb *c);
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why);
 void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s);
 void recv_read(struct tern *t, struct tcb *c); /* the program has read: the window may open */
+/* payload goes to the end of a queue; how many bytes did */
+uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint8_t *data, uint32_t n,
+                    enum mem_prio prio);
 
 /* reasm.c: ranges above RCV.NXT. */
-enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len);
+enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len,
+                          struct keep *k);
 /* what follows RCV.NXT now is moved to the queue; bytes */
 uint32_t reasm_pull(struct tern *t, struct rcv *r);
 void reasm_clear(struct tern *t, struct rcv *r);

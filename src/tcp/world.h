@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/htab.h"
+#include "base/lent.h"
 #include "base/rand.h"
 #include "base/trace.h"
 #include "base/wheel.h"
@@ -23,7 +24,18 @@ enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 #define REPLIES 256
 
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
-enum { POOL_TCB, POOL_HALFOPEN, POOL_TIMEWAIT, POOL_LISTENER, POOL_SENDREC, POOL_RANGE, POOLS };
+enum {
+    POOL_TCB,
+    POOL_HALFOPEN,
+    POOL_TIMEWAIT,
+    POOL_LISTENER,
+    POOL_SENDREC,
+    POOL_RANGE,
+    POOL_HOLD,
+    POOL_PIECE,
+    POOL_TAKEN,
+    POOLS
+};
 
 /* Who a record is, whatever its kind: what is needed to trace it and to answer for it. */
 struct who {
@@ -69,6 +81,8 @@ struct world {
     struct htab conns;        /* 4-tuple to halfopen, tcb, timewait */
     struct htab listeners;    /* local port to listener */
     struct pool tcbs, halfopens, timewaits, listener_pool, sendrecs, ranges;
+    struct pool taken;        /* chunks that the program holds */
+    _Alignas(GRAIN) struct lent lent;
     ref_t ready_head, ready_tail;
     ref_t event_head, event_tail;
     ref_t dying_head;         /* tcbs to be freed at the end of the batch, by aq_next */
@@ -82,6 +96,15 @@ struct tern {
     struct arena *a;
     struct world *w;
     struct trace_ring trace;
+    struct regions regions;   /* memory outside: the links' and the program's */
+};
+
+/* Received bytes that the program has taken off a connection and holds (tern_take). */
+struct taken {
+    uint32_t gen;
+    ref_t next;               /* free link */
+    struct chunkq q;
+    uint32_t reserved;
 };
 
 static inline struct tcb *tcb_at(struct tern *t, ref_t r) { return at(t->a, r); }

@@ -76,6 +76,8 @@ enum { F_FIN = 1, F_SYN = 2, F_RST = 4, F_PSH = 8, F_ACK = 16, F_URG = 32, F_ECE
 #define WSCALE_NONE 0xff
 #define MAX_SACK 4
 
+struct keep; /* base/lent.h */
+
 struct sack_block {
     seq_t left, right;
 };
@@ -104,6 +106,7 @@ struct segment {
     uint16_t gso_size;      /* payload of one original segment when this is a super-segment; 0 = one */
     const uint8_t *data;    /* payload */
     uint32_t len;           /* payload bytes, without SYN and FIN */
+    struct keep *keep;      /* received: where it may stay; NULL = it must be copied */
     struct tcp_opts opt;
 };
 

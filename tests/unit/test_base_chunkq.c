@@ -39,7 +39,7 @@ static void check_copy(struct bench *b, const struct chunkq *q, uint32_t offset,
 {
     static uint8_t text[LONGEST * 2];
     text[n] = 0x77;
-    chunkq_copy(b->a, q, q->pos + offset, text, n);
+    chunkq_copy(b->a, NULL, q, q->pos + offset, text, n);
     for (uint32_t i = 0; i < n; i++)
         assert_int_equal(text[i], byte_at(q->pos + offset + i));
     assert_int_equal(text[n], 0x77);
@@ -50,7 +50,7 @@ static void check_slices(struct bench *b, const struct chunkq *q, uint32_t offse
 {
     tern_slice out[64];
     uint32_t got = 0, page = arena_page_size(b->a), at_pos = q->pos + offset;
-    int count = chunkq_slices(b->a, q, at_pos, n, hint, out, max, &got);
+    int count = chunkq_slices(b->a, NULL, q, at_pos, n, hint, out, max, &got);
     assert_true(count <= max && got <= n && got <= q->len - offset);
     for (int i = 0; i < count; i++) {
         assert_true(out[i].len > 0 && out[i].len <= page - 32);
@@ -252,7 +252,7 @@ static void test_a_hint_whose_chunk_went_to_another_queue(void **state)
     chunkq_init(theirs, 0);
     append(&b, mine, 480);
     ref_t hint = 0;
-    chunkq_slices(b.a, mine, 0, 1, &hint, out, 1, &got);
+    chunkq_slices(b.a, NULL, mine, 0, 1, &hint, out, 1, &got);
     ref_t old = hint;
     chunkq_clear(b.a, mine);
     uint8_t wrong[480];
@@ -276,7 +276,7 @@ static void test_a_hint_whose_queue_moved_away(void **state)
     ref_t hint = 0;
     bench_init(&b, 512, 0);
     append(&b, &b.q[0], 480);
-    chunkq_slices(b.a, &b.q[0], 0, 1, &hint, out, 1, &got);
+    chunkq_slices(b.a, NULL, &b.q[0], 0, 1, &hint, out, 1, &got);
     b.q[1] = b.q[0];
     chunkq_init(&b.q[0], 480);
     append(&b, &b.q[0], 480);
