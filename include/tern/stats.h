@@ -53,6 +53,8 @@ void tern_get_stats(const tern *t, tern_stats *out);
 /* Live objects; all zero on a stack with nothing open. */
 typedef struct tern_live {
     uint32_t listeners, halfopen, tcbs, timewait;
+    uint32_t timewait_held; /* of the tcbs: in TIME_WAIT, since the program holds the handle or bytes are
+                               unread */
     uint32_t chunks;      /* payload pages in use */
     uint32_t sendrecs;    /* records of segments in flight */
     uint32_t ranges;      /* out-of-order ranges */
@@ -99,7 +101,9 @@ enum tern_call {
 
 #define TERN_HISTORY 4
 
-/* Everything a person or program may want to know of one listener or connection. */
+/* Everything a person or program may want to know of one listener or connection. A record in TIME_WAIT that
+ * nobody holds is small and knows little: names, reason, windows offered, timer, and as state_since_us when
+ * its 2 MSL began (anew); the rest is zero. */
 typedef struct tern_info {
     uint64_t conn;              /* the number it has in the trace */
     tern_endpoint local, remote;

@@ -93,7 +93,13 @@ typedef struct tern_config {
                                      4096 */
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
     uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2
-                                     MSL (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes) */
+                                     MSL (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes). Once
+                                     the handle is released it may last longer by 1/512 of that, and by the
+                                     time that the handle was held; when the peer repeats its FIN, by 2 MSL
+                                     more at most; never shorter, but for memory and the next field */
+    uint32_t time_wait_max;       /* records in TIME_WAIT that no program holds: one more, and the oldest goes
+                                     (TIME_WAIT_RECYCLED); default 0: as many as fit. They go, oldest first,
+                                     before anything else is refused for want of memory */
     uint32_t rto_min_us;          /* lower bound of the retransmission timeout; default 200000 (RFC 6298 2.4
                                      asks for 1 s as a SHOULD; Linux uses 200 ms; documented deviation) */
     uint32_t rto_max_us;          /* upper bound, 1000000 at least; default 120000000 (RFC 6298 2.5 asks for
@@ -148,7 +154,9 @@ int tern_rx(tern *t, uint64_t now, struct tern_rx_packet *pkts, int n);
 int tern_tx(tern *t, uint64_t now, struct tern_tx_packet *pkts, int max);
 
 /* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the
- * way to tell the stack the time before calls on sockets, which use the latest `now` seen. */
+ * way to tell the stack the time before calls on sockets, which use the latest `now` seen. Of records in
+ * TIME_WAIT at most 1000 end in one call, so that none takes long: while more are due tern_next_deadline
+ * names a time that is past, and the next call goes on. */
 void tern_tick(tern *t, uint64_t now);
 
 /* When tern_tick must be called at the latest (it may be early, never late); UINT64_MAX = no timer is armed.

@@ -17,7 +17,8 @@ void tern_get_live(const tern *t, tern_live *out)
     out->listeners = w->listener_pool.live;
     out->halfopen = w->halfopens.live;
     out->tcbs = w->tcbs.live;
-    out->timewait = w->timewaits.live;
+    out->timewait = waiting_live(t);
+    out->timewait_held = w->wait_held;
     out->sendrecs = w->sendrecs.live;
     out->ranges = w->ranges.live;
     out->timers = w->wheel.armed;
@@ -35,7 +36,6 @@ void tern_get_live(const tern *t, tern_live *out)
 
 static void from_head(const struct conn_head *h, tern_info *out)
 {
-    memset(out, 0, sizeof *out);
     out->conn = h->conn;
     out->local = (tern_endpoint){h->local, h->local_port, 0};
     out->remote = (tern_endpoint){h->remote, h->remote_port, 0};
@@ -45,6 +45,19 @@ static void from_head(const struct conn_head *h, tern_info *out)
     out->reason = h->cause;
     out->opened_us = h->opened_us;
     out->state_since_us = h->since_us;
+}
+
+/* Of records without a head. */
+static void from_who(const struct tern *t, const void *record, tern_info *out)
+{
+    struct who w;
+    who_of(t, record, &w);
+    out->conn = w.conn;
+    out->local = (tern_endpoint){w.local, w.local_port, 0};
+    out->remote = (tern_endpoint){w.remote, w.remote_port, 0};
+    if (ip_is_link_local6(&w.remote))
+        out->remote.zone = w.link;
+    out->state = w.state;
 }
 
 static void from_face(const struct face *f, tern_info *out)
@@ -190,23 +203,40 @@ static void from_halfopen(const struct halfopen *h, tern_info *out)
     out->ecn = h->opt.ecn;
 }
 
-static void from_timewait(const struct timewait *w, tern_info *out)
+static void from_timewait(const struct tern *t, ref_t r, tern_info *out)
 {
+    const struct timewait *w = at_const(t->a, r);
+    out->reason = (uint16_t)waiting_cause(w);
     out->timer = TERN_TIMER_TIME_WAIT;
-    out->timer_us = w->due_us;
+    out->timer_us = waiting_due(t, r);
+    out->state_since_us = out->timer_us - 2ull * settings(t)->msl_us;
     out->fin_rcvd = out->fin_sent = out->fin_acked = true;
-    out->rcv_wnd = w->rcv_wnd;
+    out->rcv_wscale = w->rcv_wscale;
+    out->rcv_wnd = (uint32_t)w->wnd << w->rcv_wscale;
     out->timestamps = w->ts;
 }
 
-static void fill(const struct tern *t, const struct conn_head *h, tern_info *out)
+static void fill(const struct tern *t, ref_t r, tern_info *out)
 {
-    from_head(h, out);
-    switch (rec_kind(t, ref_of(t->a, h))) {
-    case REC_TCB: from_tcb(t, (const struct tcb *)h, out); break;
-    case REC_LISTENER: from_listener(t, (const struct listener *)h, out); break;
-    case REC_HALFOPEN: from_halfopen((const struct halfopen *)h, out); break;
-    case REC_TIMEWAIT: from_timewait((const struct timewait *)h, out); break;
+    const void *record = at_const(t->a, r);
+    memset(out, 0, sizeof *out);
+    switch (rec_kind(t, r)) {
+    case REC_TCB:
+        from_head(record, out);
+        from_tcb(t, record, out);
+        break;
+    case REC_LISTENER:
+        from_head(record, out);
+        from_listener(t, record, out);
+        break;
+    case REC_HALFOPEN:
+        from_head(record, out);
+        from_halfopen(record, out);
+        break;
+    case REC_TIMEWAIT:
+        from_who(t, record, out);
+        from_timewait(t, r, out);
+        break;
     case REC_NONE: ASSERT(false);
     }
 }
@@ -216,21 +246,33 @@ int tern_get_info(const tern *t, tern_handle h, tern_info *out)
     const struct conn_head *head = sock_find((struct tern *)t, h);
     if (head == NULL)
         return -TERN_EBADF;
-    fill(t, head, out);
+    fill(t, ref_of(t->a, head), out);
     return 0;
 }
 
-/* The cursor is the pool in the upper half and the last record in the lower. */
-int tern_walk(const tern *t, uint64_t *cursor, tern_info *out)
+/* The next live record behind *r in the i-th store of records; -1 = there is no such store. */
+static int step(const struct tern *t, uint32_t i, ref_t *r)
 {
     const struct world *w = t->w;
-    const struct pool *pools[] = {&w->listener_pool, &w->halfopens, &w->tcbs, &w->timewaits};
+    switch (i) {
+    case 0: return pool_next(t->a, &w->listener_pool, r);
+    case 1: return pool_next(t->a, &w->halfopens, r);
+    case 2: return pool_next(t->a, &w->tcbs, r);
+    case 3: return fifo_next(t->a, &w->wait4.fifo, r);
+    case 4: return fifo_next(t->a, &w->wait6.fifo, r);
+    default: return -1;
+    }
+}
+
+/* The cursor is the store in the upper half and the last record in the lower. */
+int tern_walk(const tern *t, uint64_t *cursor, tern_info *out)
+{
     uint32_t i = (uint32_t)(*cursor >> 32);
     ref_t r = (ref_t)*cursor;
-    for (; i < ARRAY_LEN(pools); i++, r = 0)
-        if (pool_next(t->a, pools[i], &r)) {
+    for (int found; (found = step(t, i, &r)) >= 0; i++, r = 0)
+        if (found > 0) {
             *cursor = (uint64_t)i << 32 | r;
-            fill(t, at_const(t->a, r), out);
+            fill(t, r, out);
             return 1;
         }
     return 0;

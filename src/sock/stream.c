@@ -36,6 +36,7 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
     if (c == NULL || (e = stream_refused(c)) != 0)
         return e;
     uint32_t want = (uint32_t)min_u64(len, stream_room(&c->snd));
+    waiting_make_room(t, 1 + (want >> t->a->page_shift));
     uint32_t got = chunkq_append(t->a, &c->snd.q, data, want, MEM_DATA);
     stream_sent(t, c, len, got, flags);
     sock_done(t, c);

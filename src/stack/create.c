@@ -50,6 +50,7 @@ static void fill_settings(struct settings *s, const tern_config *c)
     s->timestamps = !c->no_timestamps;
     s->wscale = !c->no_wscale;
     s->sack = !c->no_sack;
+    s->time_wait_max = c->time_wait_max;
     s->rst_unclaimed = c->unclaimed_rst == TERN_RST_YES;
 }
 
@@ -57,7 +58,8 @@ static void fill_pools(struct world *w)
 {
     pool_init(&w->tcbs, POOL_TCB, ROUND16(sizeof(struct tcb)));
     pool_init(&w->halfopens, POOL_HALFOPEN, ROUND16(sizeof(struct halfopen)));
-    pool_init(&w->timewaits, POOL_TIMEWAIT, ROUND16(sizeof(struct timewait)));
+    fifo_init(&w->wait4.fifo, POOL_TIMEWAIT4, sizeof(struct timewait4));
+    fifo_init(&w->wait6.fifo, POOL_TIMEWAIT6, sizeof(struct timewait6));
     pool_init(&w->listener_pool, POOL_LISTENER, ROUND16(sizeof(struct listener)));
     pool_init(&w->sendrecs, POOL_SENDREC, ROUND16(sizeof(struct sendrec)));
     pool_init(&w->ranges, POOL_RANGE, ROUND16(sizeof(struct range)));

@@ -6,7 +6,7 @@
  */
 #include "tcp/tcp.h"
 
-static uint32_t pair_hash(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+static uint32_t pair_hash(const struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
                           uint16_t rport)
 {
     uint8_t key[36];
@@ -17,16 +17,24 @@ static uint32_t pair_hash(struct tern *t, const tern_ip *local, uint16_t lport, 
     return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
 }
 
+uint32_t demux_hash(const struct tern *t, const struct who *w)
+{
+    return pair_hash(t, &w->local, w->local_port, &w->remote, w->remote_port);
+}
+
 static uint32_t hash_of(struct tern *t, ref_t r)
 {
     struct who w;
     who_of(t, at(t->a, r), &w);
-    return pair_hash(t, &w.local, w.local_port, &w.remote, w.remote_port);
+    return demux_hash(t, &w);
 }
 
-static bool same(const struct conn_head *h, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+static bool same(const struct tern *t, ref_t r, const tern_ip *local, uint16_t lport, const tern_ip *remote,
                  uint16_t rport)
 {
+    if (rec_kind(t, r) == REC_TIMEWAIT)
+        return waiting_same(t, r, local, lport, remote, rport);
+    const struct conn_head *h = at_const(t->a, r);
     return h->local_port == lport && h->remote_port == rport && ip_eq(&h->remote, remote) &&
            ip_eq(&h->local, local);
 }
@@ -37,7 +45,7 @@ static ref_t find(struct tern *t, const tern_ip *local, uint16_t lport, const te
     struct htab_iter it;
     uint32_t hash = pair_hash(t, local, lport, remote, rport);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
-        if (same(head_at(t, r), local, lport, remote, rport) && time_wait_parked(t, r) == parked)
+        if (same(t, r, local, lport, remote, rport) && time_wait_parked(t, r) == parked)
             return r;
     return 0;
 }

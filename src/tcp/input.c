@@ -260,6 +260,8 @@ static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
 
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
+    if (s->len > 0 || (s->flags & F_SYN))
+        waiting_make_room(t, 2 + (s->len >> t->a->page_shift)); /* first: it ends records */
     struct who who = {0}; /* as it was before: the record may be gone after */
     ref_t r = demux_find(t, &s->dst, s->dst_port, &s->src, s->src_port);
     if (r != 0 && trace_on(&t->trace))

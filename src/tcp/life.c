@@ -2,7 +2,7 @@
  *
  * Nothing is freed while a segment or a call is being worked on: what died waits in a list for the end of the
  * batch. A control block is freed when it is CLOSED, nobody holds it, and its last RST has left. In
- * TIME_WAIT, once released and with nothing unread, it is exchanged for the small record.
+ * TIME_WAIT, once released, with nothing unread and its last ACK sent, it is exchanged for the small record.
  */
 #include "tcp/tcp.h"
 
@@ -27,6 +27,7 @@ static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local,
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                     const struct options *set)
 {
+    waiting_make_room(t, 2); /* a page of records, one of the table */
     ref_t me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
     if (me == 0)
         return NULL;
@@ -187,43 +188,16 @@ static void tcb_free(struct tern *t, struct tcb *c)
     drop_send(t, c);
     reasm_clear(t, &c->rcv);
     chunkq_clear(t->a, &c->rcv.q);
+    t->w->wait_held -= c->h.state == TERN_TIME_WAIT;
     pool_put(t->a, &t->w->tcbs, self(t, c));
 }
 
-static void fill_timewait(const struct tcb *c, struct timewait *w)
+/* What it owes (the last ACK) it sends itself, and comes here again (tcb_said_all). Without memory for the
+ * small record it stays what it is: larger, but right. */
+static void to_small_record(struct tern *t, struct tcb *c)
 {
-    uint32_t gen = w->h.gen;
-    w->h = c->h;
-    w->h.gen = gen;
-    w->h.kind = REC_TIMEWAIT;
-    w->h.ready = false;
-    w->h.ready_next = w->h.ready_prev = 0;
-    memset(&w->h.timer, 0, sizeof w->h.timer);
-    w->snd_nxt = c->snd.nxt;
-    w->rcv_nxt = c->rcv.nxt;
-    w->rcv_wnd = rcv_wnd(&c->rcv);
-    w->rcv_wscale = c->opt.rcv_wscale;
-    w->ts = c->opt.ts;
-    w->ts_recent = c->ts.recent;
-    w->ts_offset = c->ts.offset;
-    w->due_us = c->tm.life_us;
-    w->ack = c->ack.now_cause != 0;
-    w->ack_cause = c->ack.now_cause;
-}
-
-/* The last ACK may still be owed: the small record sends it. */
-static void to_timewait_record(struct tern *t, struct tcb *c)
-{
-    ref_t me = pool_get(t->a, &t->w->timewaits, MEM_DATA);
-    if (me == 0)
-        return; /* it stays what it is: larger, but right */
-    struct timewait *w = at(t->a, me);
-    fill_timewait(c, w);
-    demux_replace(t, self(t, c), self(t, w));
-    conn_timer(t, &w->h, w->due_us);
-    if (w->ack)
-        conn_ready(t, &w->h);
-    tcb_free(t, c);
+    if (!c->h.ready && waiting_add(t, c))
+        tcb_free(t, c);
 }
 
 void life_end_of_batch(struct tern *t)
@@ -236,7 +210,7 @@ void life_end_of_batch(struct tern *t)
         c->dying = false;
         c->aq_next = 0;
         if (c->h.state == TERN_TIME_WAIT)
-            to_timewait_record(t, c);
+            to_small_record(t, c);
         else if (c->rst_cause == 0)
             tcb_free(t, c);
         /* else: output sends the RST and puts it here again */
@@ -247,5 +221,11 @@ void tcb_rst_sent(struct tern *t, struct tcb *c)
 {
     c->rst_cause = 0;
     if (unowned(c))
+        put_on_dying(t, c);
+}
+
+void tcb_said_all(struct tern *t, struct tcb *c)
+{
+    if (c->h.state == TERN_TIME_WAIT && unowned(c))
         put_on_dying(t, c);
 }

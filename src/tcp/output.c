@@ -287,6 +287,7 @@ static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
     }
     timer_window(t, c); /* nothing could go: is it the window? */
     timer_rearm(t, c);
+    tcb_said_all(t, c);
     return false;
 }
 
@@ -294,7 +295,5 @@ bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out)
 {
     if (h->kind == REC_TCB)
         return tcb_output(t, (struct tcb *)h, out);
-    if (h->kind == REC_HALFOPEN)
-        return halfopen_output(t, (struct halfopen *)h, out);
-    return timewait_output(t, (struct timewait *)h, out);
+    return halfopen_output(t, (struct halfopen *)h, out);
 }

@@ -46,6 +46,7 @@ void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, en
     uint8_t from = h->state;
     if (rec_kind(t, self(t, h)) == REC_TCB)
         remember((struct tcb *)h, cause, from, (uint8_t)to, t->w->now);
+    t->w->wait_held += (to == TERN_TIME_WAIT) - (from == TERN_TIME_WAIT);
     h->state = (uint8_t)to;
     h->cause = (uint16_t)cause;
     h->since_us = t->w->now;

@@ -6,9 +6,9 @@
  *   └──────────┘         └──────────────┘          └──────────┘
  *
  * Three records, because a half-open connection, an open one and one in TIME_WAIT need very different amounts
- * of memory. All begin with the same head, so that one table finds any of them by addresses and ports. A
- * connection that this program opens is a tcb from its SYN on. While the program holds the handle, a
- * connection in TIME_WAIT stays a tcb.
+ * of memory. One table finds any of them by addresses and ports (who.c says who a record is). A connection
+ * that this program opens is a tcb from its SYN on. While the program holds the handle, a connection in
+ * TIME_WAIT stays a tcb.
  *
  * The control block is made of groups, one for each mechanism. What can work on its own group gets only that
  * (reasm.c, sendlist.c, rtt.c, cc.c); what weighs several against each other gets the whole.
@@ -89,21 +89,36 @@ struct halfopen {
     uint64_t sent_us;      /* the first SYN+ACK; for the round trip */
 };
 
-/* A connection in TIME_WAIT whose handle is released. */
+/* A connection in TIME_WAIT whose handle is released: what its answers need (waiting.c). The rest of what was
+ * known is given up: its totals, its options of sending, when it was opened. */
 struct timewait {
-    struct conn_head h;
+    uint32_t id : 30;      /* lower bits of the number in the trace */
+    uint32_t how : 2;      /* the edge that led here (waiting.c); never 0: the record lives */
     seq_t snd_nxt, rcv_nxt;
-    uint32_t rcv_wnd;
-    uint32_t ts_recent;
-    uint32_t ts_offset;
-    uint8_t rcv_wscale;
-    bool ts;
-    bool ack;              /* an ACK is due */
-    uint16_t ack_cause;
-    uint16_t challenges;   /* in the present second */
-    uint64_t challenge_us;
-    uint64_t due_us;       /* 2 MSL over */
+    uint32_t ts_recent;    /* valid while ts */
+    uint16_t local_port, remote_port;
+    uint32_t wnd : 16;     /* the field that was last sent; bytes by rcv_wscale */
+    uint32_t rcv_wscale : 4;
+    uint32_t ts : 1;       /* timestamps were agreed */
+    uint32_t parked : 1;   /* a half-open successor is tried (RFC 9293 3.6.1) */
+    uint32_t again : 1;    /* when 2 MSL are over they begin once more: a repeated FIN came */
+    uint32_t late : 9;     /* due so many ticks after its page's first record (waiting.c) */
 };
+
+struct timewait4 {
+    struct timewait w;
+    uint8_t local[4], remote[4];
+};
+
+struct timewait6 {
+    struct timewait w;
+    tern_ip local, remote;
+    uint8_t link;          /* where it sends: the address alone does not tell (fe80::/10) */
+    uint8_t pad[7];
+};
+/* with the table's 12.7 bytes an entry and a page's head: 48 and 80 at most */
+_Static_assert(sizeof(struct timewait4) == 32, "a page of 4096 bytes has 127 records");
+_Static_assert(sizeof(struct timewait6) == 64, "a page of 4096 bytes has 63 records");
 
 /* A run of bytes that arrived above rcv.nxt. */
 struct range {

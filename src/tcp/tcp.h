@@ -16,6 +16,7 @@ ref_t demux_find_parked(struct tern *t, const tern_ip *local, uint16_t lport, co
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
+uint32_t demux_hash(const struct tern *t, const struct who *w);
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port);
 struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port);
 bool demux_listener_insert(struct tern *t, struct listener *l);
@@ -46,6 +47,7 @@ void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees 
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
 void tcb_fin_wait_2(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
+void tcb_said_all(struct tern *t, struct tcb *c); /* nothing is left to send */
 void life_end_of_batch(struct tern *t);           /* frees what died */
 
 /* face.c: readiness. */
@@ -85,8 +87,22 @@ void time_wait_unpark(struct tern *t, ref_t r);
 bool time_wait_parked(struct tern *t, ref_t r); /* r may be any record */
 seq_t time_wait_snd_nxt(struct tern *t, ref_t r); /* SND.NXT of the old connection: a new ISS lies above */
 void time_wait_gives_way(struct tern *t, ref_t r); /* its successor is ESTABLISHED: it ends */
-void timewait_timer(struct tern *t, struct timewait *w);
-bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out);
+
+/* waiting.c: the small records of TIME_WAIT. */
+bool waiting_add(struct tern *t, const struct tcb *c); /* takes c's place in the table; false: no memory */
+void waiting_restart(struct tern *t, ref_t r);         /* 2 MSL begin anew; the record may move */
+void waiting_end(struct tern *t, ref_t r, enum tern_cause cause);
+void waiting_expire(struct tern *t);                   /* what is due ends, a bounded number at a time */
+uint64_t waiting_due(const struct tern *t, ref_t r);
+uint64_t waiting_next_deadline(const struct tern *t);  /* UINT64_MAX = none */
+uint32_t waiting_live(const struct tern *t);
+void waiting_who(const struct tern *t, ref_t r, struct who *out);
+bool waiting_same(const struct tern *t, ref_t r, const tern_ip *local, uint16_t lport, const tern_ip *remote,
+                  uint16_t rport);
+enum tern_cause waiting_cause(const struct timewait *w); /* what led to TIME_WAIT */
+/* the oldest are given up until so many pages can be had by MEM_DATA, or none is left, or enough is done for
+ * one call */
+void waiting_make_room(struct tern *t, uint32_t pages);
 
 /* accept_seq.c: step one, and RFC 5961. */
 enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
@@ -94,6 +110,7 @@ enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *
 bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
 bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since);
+bool challenge_allowed_small(struct tern *t, const struct who *w); /* for records that cannot count */
 
 /* ack.c: step five. */
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s);

@@ -292,8 +292,6 @@ void timer_fire(struct tern *t, struct conn_head *h)
 {
     if (h->kind == REC_TCB)
         tcb_timer(t, (struct tcb *)h);
-    else if (h->kind == REC_HALFOPEN)
-        halfopen_timer(t, (struct halfopen *)h);
     else
-        timewait_timer(t, (struct timewait *)h);
+        halfopen_timer(t, (struct halfopen *)h);
 }

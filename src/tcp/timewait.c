@@ -1,10 +1,10 @@
 /* timewait.c - TIME_WAIT: both sides have closed; old segments must die before the pair of ports is used
  * again.
  *
- * While the program holds the handle the record is the control block, afterwards the small one; both are
- * judged by one view, so that there is one truth. RST is ignored (RFC 1337 3). A new SYN may take the place
- * of the old connection when it is certainly newer (RFC 6191 2; RFC 9293 3.6.1); this must be asked before
- * the window test, which it cannot pass.
+ * While the program holds the handle the record is the control block, afterwards the small one (waiting.c);
+ * both are judged by one view, so that there is one truth. RST is ignored (RFC 1337 3). A new SYN may take
+ * the place of the old connection when it is certainly newer (RFC 6191 2; RFC 9293 3.6.1); this must be asked
+ * before the window test, which it cannot pass.
  */
 #include "tcp/tcp.h"
 
@@ -16,24 +16,27 @@ struct view {
     uint32_t ts_recent;
 };
 
-static struct view view_of(const struct conn_head *h)
+static struct view view_of_tcb(const struct tcb *c)
 {
-    if (h->kind == REC_TCB) {
-        const struct tcb *c = (const struct tcb *)h;
-        return (struct view){
-            .snd_nxt = c->snd.nxt,
-            .rcv_nxt = c->rcv.nxt,
-            .rcv_wnd = rcv_wnd(&c->rcv),
-            .max_wnd = max_u32(c->snd.max_wnd, 65535),
-            .ts = c->opt.ts,
-            .ts_recent = c->ts.recent,
-        };
-    }
-    const struct timewait *w = (const struct timewait *)h;
+    return (struct view){
+        .snd_nxt = c->snd.nxt,
+        .rcv_nxt = c->rcv.nxt,
+        .rcv_wnd = rcv_wnd(&c->rcv),
+        .max_wnd = max_u32(c->snd.max_wnd, 65535),
+        .ts = c->opt.ts,
+        .ts_recent = c->ts.recent,
+    };
+}
+
+static struct view view_of(const struct tern *t, ref_t r)
+{
+    if (rec_kind(t, r) == REC_TCB)
+        return view_of_tcb(at_const(t->a, r));
+    const struct timewait *w = at_const(t->a, r);
     return (struct view){
         .snd_nxt = w->snd_nxt,
         .rcv_nxt = w->rcv_nxt,
-        .rcv_wnd = w->rcv_wnd,
+        .rcv_wnd = (uint32_t)w->wnd << w->rcv_wscale,
         .max_wnd = 65535,
         .ts = w->ts,
         .ts_recent = w->ts_recent,
@@ -55,32 +58,40 @@ static bool newer(struct tern *t, const struct view *v, const struct segment *s)
     return (int32_t)(s->opt.ts_val - v->ts_recent) > 0;
 }
 
-static void restart(struct tern *t, struct conn_head *h)
+static void restart(struct tern *t, ref_t r)
 {
-    uint64_t due = t->w->now + 2ull * settings(t)->msl_us;
-    if (h->kind == REC_TCB) {
-        ((struct tcb *)h)->tm.life_us = due;
-    } else {
-        ((struct timewait *)h)->due_us = due;
-        conn_timer(t, h, due);
-    }
+    if (rec_kind(t, r) == REC_TCB)
+        tcb_at(t, r)->tm.life_us = t->w->now + 2ull * settings(t)->msl_us;
+    else
+        waiting_restart(t, r);
 }
 
-static void owe_ack(struct tern *t, struct conn_head *h, enum tern_cause why, bool always)
+/* The small record's, which is sent without it. */
+static void small_ack(struct tern *t, ref_t r, enum tern_cause why, bool always)
 {
-    struct timewait *w = (struct timewait *)h;
-    if (h->kind == REC_TCB) {
-        if (always)
-            recv_ack_now(t, (struct tcb *)h, why);
-        else
-            challenge(t, (struct tcb *)h, why);
-        return;
-    }
-    if (!always && !challenge_allowed(t, &w->challenges, &w->challenge_us))
-        return;
-    w->ack = true;
-    w->ack_cause = (uint16_t)why;
-    conn_ready(t, h);
+    struct who who;
+    const struct timewait *w = at(t->a, r);
+    who_of(t, w, &who);
+    if (who.link == 0 || (!always && !challenge_allowed_small(t, &who)))
+        return; /* the route is gone, or the ration is used up */
+    struct reply_ack ack = {
+        .seq = w->snd_nxt,
+        .ack = w->rcv_nxt,
+        .wnd = w->wnd & 0xffff,
+        .ts = w->ts,
+        .ts_ecr = w->ts_recent,
+    };
+    reply_ack_for(t, w, &ack, why);
+}
+
+static void owe_ack(struct tern *t, ref_t r, enum tern_cause why, bool always)
+{
+    if (rec_kind(t, r) != REC_TCB)
+        small_ack(t, r, why, always);
+    else if (always)
+        recv_ack_now(t, tcb_at(t, r), why);
+    else
+        challenge(t, tcb_at(t, r), why);
 }
 
 static bool ack_in_range(const struct view *v, const struct segment *s)
@@ -96,32 +107,31 @@ static bool repeated_fin(const struct view *v, const struct segment *s)
 }
 
 /* Every other segment: none of them can change anything; the question is whether it draws an ACK. */
-static enum tern_cause old_segment(struct tern *t, struct conn_head *h, const struct view *v,
+static enum tern_cause old_segment(struct tern *t, ref_t r, const struct view *v,
                                    const struct segment *s)
 {
     if (s->flags & F_SYN) { /* fourth */
-        owe_ack(t, h, TERN_C_SEND_CHALLENGE, false);
+        owe_ack(t, r, TERN_C_SEND_CHALLENGE, false);
         return (s->flags & F_ACK) ? TERN_C_SYN_CHALLENGE : TERN_C_TIME_WAIT_OLD_SYN;
     }
     if (!seq_acceptable(v->rcv_nxt, v->rcv_wnd, s)) { /* first */
-        owe_ack(t, h, TERN_C_SEND_ACK_OLD, false);
+        owe_ack(t, r, TERN_C_SEND_ACK_OLD, false);
         return seq_lt(s->seq, v->rcv_nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND;
     }
     if (!(s->flags & F_ACK)) /* fifth */
         return TERN_C_NO_ACK_BIT;
     if (!ack_in_range(v, s)) {
-        owe_ack(t, h, TERN_C_SEND_CHALLENGE, false);
+        owe_ack(t, r, TERN_C_SEND_CHALLENGE, false);
         return seq_gt(s->ack, v->snd_nxt) ? TERN_C_ACK_UNSENT : TERN_C_ACK_TOO_OLD;
     }
     if (s->flags & F_FIN) /* eighth: acknowledged, and no more */
-        owe_ack(t, h, TERN_C_SEND_ACK_FIN, false);
+        owe_ack(t, r, TERN_C_SEND_ACK_FIN, false);
     return s->len > 0 ? TERN_C_TEXT_IGNORED : TERN_C_TIME_WAIT_OLD;
 }
 
 enum tern_cause in_timewait(struct tern *t, ref_t r, const struct segment *s)
 {
-    struct conn_head *h = head_at(t, r);
-    struct view v = view_of(h);
+    struct view v = view_of(t, r);
     if (s->flags & F_RST) {
         t->w->stats.time_wait_rst_ignored++;
         return TERN_C_TIME_WAIT_RST;
@@ -132,64 +142,40 @@ enum tern_cause in_timewait(struct tern *t, ref_t r, const struct segment *s)
             return halfopen_open(t, l, s, r);
     }
     if (repeated_fin(&v, s)) {
-        restart(t, h);
-        owe_ack(t, h, TERN_C_SEND_ACK_TIME_WAIT, true);
+        owe_ack(t, r, TERN_C_SEND_ACK_TIME_WAIT, true);
+        restart(t, r); /* last: the record may move */
         return TERN_CAUSE_NONE;
     }
-    return old_segment(t, h, &v, s);
+    return old_segment(t, r, &v, s);
 }
-
-static void end(struct tern *t, struct timewait *w, enum tern_cause cause)
-{
-    state_change(t, &w->h, cause, TERN_CLOSED);
-    trace_conn(t, &w->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
-    conn_unready(t, &w->h);
-    conn_timer(t, &w->h, 0);
-    demux_remove(t, self(t, w));
-    pool_put(t->a, &t->w->timewaits, self(t, w));
-}
-
-void timewait_timer(struct tern *t, struct timewait *w)
-{
-    if (t->w->now < w->due_us)
-        conn_timer(t, &w->h, w->due_us);
-    else
-        end(t, w, TERN_C_TIME_WAIT_OVER);
-}
-
-void time_wait_park(struct tern *t, ref_t r) { head_at(t, r)->parked = true; }
-
-void time_wait_unpark(struct tern *t, ref_t r) { head_at(t, r)->parked = false; }
-
-bool time_wait_parked(struct tern *t, ref_t r) { return head_at(t, r)->parked; }
-
-seq_t time_wait_snd_nxt(struct tern *t, ref_t r) { return view_of(head_at(t, r)).snd_nxt; }
 
 /* A newer connection of the same pair is established: this one is over. */
 void time_wait_gives_way(struct tern *t, ref_t r)
 {
-    struct conn_head *h = head_at(t, r);
-    if (h->kind == REC_TIMEWAIT)
-        end(t, (struct timewait *)h, TERN_C_SYN_RCVD_TIME_WAIT);
+    if (rec_kind(t, r) == REC_TIMEWAIT)
+        waiting_end(t, r, TERN_C_SYN_RCVD_TIME_WAIT);
     else
-        tcb_end(t, (struct tcb *)h, TERN_C_SYN_RCVD_TIME_WAIT, 0);
+        tcb_end(t, tcb_at(t, r), TERN_C_SYN_RCVD_TIME_WAIT, 0);
 }
 
-bool timewait_output(struct tern *t, struct timewait *w, tern_tx_packet *out)
+static void set_parked(struct tern *t, ref_t r, bool parked)
 {
-    struct segment s;
-    if (!w->ack)
-        return false;
-    w->ack = false;
-    segment_from_head(&w->h, &s);
-    s.flags = F_ACK;
-    s.seq = w->snd_nxt;
-    s.ack = w->rcv_nxt;
-    s.wnd = window_field_up(w->rcv_wnd, w->rcv_wscale);
-    s.opt.ts = w->ts;
-    s.opt.ts_val = stamp_now(t, w->ts_offset);
-    s.opt.ts_ecr = w->ts_recent;
-    trace_segment(t, &w->h, TERN_TRACE_SEG_OUT, &s, w->ack_cause, 0);
-    tcp_build(t, &s, 0, out);
-    return true;
+    if (rec_kind(t, r) == REC_TIMEWAIT)
+        ((struct timewait *)at(t->a, r))->parked = parked;
+    else
+        head_at(t, r)->parked = parked;
 }
+
+void time_wait_park(struct tern *t, ref_t r) { set_parked(t, r, true); }
+void time_wait_unpark(struct tern *t, ref_t r) { set_parked(t, r, false); }
+
+bool time_wait_parked(struct tern *t, ref_t r)
+{
+    switch (rec_kind(t, r)) {
+    case REC_TIMEWAIT: return ((const struct timewait *)at(t->a, r))->parked;
+    case REC_TCB: return tcb_at(t, r)->h.parked;
+    default: return false;
+    }
+}
+
+seq_t time_wait_snd_nxt(struct tern *t, ref_t r) { return view_of(t, r).snd_nxt; }

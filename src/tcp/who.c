@@ -37,19 +37,14 @@ static void of_halfopen(const struct halfopen *h, struct who *out)
     out->rcv_wscale = h->opt.rcv_wscale;
 }
 
-static void of_timewait(const struct timewait *w, struct who *out)
-{
-    of_head(&w->h, out);
-    out->rcv_wscale = w->rcv_wscale;
-}
-
 void who_of(const struct tern *t, const void *record, struct who *out)
 {
     memset(out, 0, sizeof *out);
-    switch (rec_kind(t, ref_of(t->a, record))) {
+    ref_t r = ref_of(t->a, record);
+    switch (rec_kind(t, r)) {
     case REC_TCB: of_tcb(record, out); break;
     case REC_HALFOPEN: of_halfopen(record, out); break;
-    case REC_TIMEWAIT: of_timewait(record, out); break;
+    case REC_TIMEWAIT: waiting_who(t, r, out); break;
     case REC_LISTENER: of_head(&((const struct listener *)record)->h, out); break;
     case REC_NONE: ASSERT(false);
     }

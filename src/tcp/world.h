@@ -7,6 +7,7 @@
 #define TCP_WORLD_H
 
 #include "base/arena.h"
+#include "base/fifo.h"
 #include "base/htab.h"
 #include "base/lent.h"
 #include "base/rand.h"
@@ -22,12 +23,14 @@
 enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 
 #define REPLIES 256
+#define CHALLENGE_SLOTS 256 /* counts of challenge ACKs of the small records; a power of two */
 
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
 enum {
     POOL_TCB,
     POOL_HALFOPEN,
-    POOL_TIMEWAIT,
+    POOL_TIMEWAIT4,
+    POOL_TIMEWAIT6,
     POOL_LISTENER,
     POOL_SENDREC,
     POOL_RANGE,
@@ -68,6 +71,20 @@ struct settings {
     uint16_t port_low, port_high;
     uint8_t ttl, ecn;
     bool timestamps, wscale, sack, rst_unclaimed;
+    uint32_t time_wait_max;    /* small records; 0 = only memory bounds them */
+};
+
+/* The records in TIME_WAIT of one address family, the next to be over first. */
+struct waiting {
+    struct fifo fifo;
+    uint64_t last_us;      /* when the newest is due */
+};
+
+/* Challenge ACKs of the small records, which have no room to count them (accept_seq.c). */
+struct challenge_counts {
+    uint64_t since_us;     /* start of the interval */
+    uint64_t spread;       /* which records share a slot: drawn anew for each interval, odd */
+    uint8_t used[CHALLENGE_SLOTS];
 };
 
 struct world {
@@ -78,10 +95,13 @@ struct world {
     uint64_t next_conn;
     struct ip_state ip;
     struct wheel wheel;
-    struct htab conns;        /* 4-tuple to halfopen, tcb, timewait */
+    struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
-    struct pool tcbs, halfopens, timewaits, listener_pool, sendrecs, ranges;
+    struct pool tcbs, halfopens, listener_pool, sendrecs, ranges;
     struct pool taken;        /* chunks that the program holds */
+    struct waiting wait4, wait6;
+    uint32_t wait_held;       /* control blocks in TIME_WAIT */
+    struct challenge_counts challenges;
     _Alignas(GRAIN) struct lent lent;
     ref_t ready_head, ready_tail;
     ref_t event_head, event_tail;
@@ -115,7 +135,8 @@ static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
     switch ((int)arena_kind(t->a, r) - PAGE_POOL0) {
     case POOL_TCB: return REC_TCB;
     case POOL_HALFOPEN: return REC_HALFOPEN;
-    case POOL_TIMEWAIT: return REC_TIMEWAIT;
+    case POOL_TIMEWAIT4:
+    case POOL_TIMEWAIT6: return REC_TIMEWAIT;
     case POOL_LISTENER: return REC_LISTENER;
     default: return REC_NONE;
     }

@@ -55,6 +55,15 @@ static void new_incarnation(struct lab *l, bool whole)
         TALK(l, "< A 1 ack 1\naccept");
 }
 
+/* A second connection in TIME_WAIT, where one is the limit. */
+static void one_too_many(struct lab *l)
+{
+    TALK(l, "close");
+    l->flow[0].peer.port++;
+    TALK(l, "reborn 0");
+    lab_reach(l, LAB_TIME_WAIT_FREE, true);
+}
+
 static void open_edges(struct lab *l, const struct edge *e)
 {
     switch (e->cause) {
@@ -116,6 +125,7 @@ static void closing_edges(struct lab *l, const struct edge *e)
     case TERN_C_CLOSING_ACKED:
     case TERN_C_LAST_ACKED: TALK(l, "< A 2 ack 2"); break;
     case TERN_C_TIME_WAIT_OVER: lab_run(l, 61 * SEC); break;
+    case TERN_C_TIME_WAIT_RECYCLED: one_too_many(l); break;
     default: break;
     }
 }
@@ -224,7 +234,8 @@ static void every_edge(void **state)
 {
     unsigned missing = 0;
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
-        struct lab *l = lab_new(state, NULL);
+        struct lab_config cfg = {.stack = {.time_wait_max = 1}};
+        struct lab *l = lab_new(state, &cfg);
         take(l, &edges[i]);
         if (!taken(l, &edges[i])) {
             print_error("# not taken: %s\n", edges[i].name);

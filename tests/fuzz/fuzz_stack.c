@@ -183,7 +183,7 @@ static void op_forge(void)
         return;
     z.forged = true;
     struct segment g = {.flags = pick_flags()};
-    towards(&g, &c->h);
+    towards(&g, s->t, c);
     g.len = pick_len();
     g.seq = pick_seq(c, g.len);
     g.ack = pick_ack(c);
@@ -233,7 +233,7 @@ static void op_third(void)
     uint32_t v = u8();
     struct segment g = {.flags = v < 200 ? F_ACK : pick_flags()};
     z.forged = true;
-    towards(&g, &h->h);
+    towards(&g, s->t, h);
     g.seq = seq_add(h->irs, 1 + (v & 1 ? delta() : 0));
     g.ack = seq_add(h->iss, 1 + ((v & 6) == 6 ? delta() : 0));
     g.len = v & 8 ? pick_len() : 0;
@@ -249,12 +249,14 @@ static void op_third(void)
 static void op_late(void)
 {
     struct side *s = a_side();
-    struct timewait *w = a_record(s, &s->t->w->timewaits, 0);
-    if (w == NULL)
+    uint32_t v = u8();
+    ref_t r = fifo_front(s->t->a, v & 1 ? &s->t->w->wait4.fifo : &s->t->w->wait6.fifo);
+    if (r == 0)
         return;
+    const struct timewait *w = at_const(s->t->a, r);
     struct segment g = {.flags = pick_flags()};
     z.forged = true;
-    towards(&g, &w->h);
+    towards(&g, s->t, w);
     g.len = pick_len();
     g.seq = seq_add(w->rcv_nxt, delta());
     g.ack = seq_add(w->snd_nxt, u8() & 1 ? delta() : 0);

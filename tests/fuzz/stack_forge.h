@@ -144,10 +144,13 @@ static seq_t pick_ack(const struct tcb *c)
     return seq_add(v & 1 ? c->snd.una : c->snd.nxt, delta());
 }
 
-static void towards(struct segment *s, const struct conn_head *h)
+/* From the peer of a record. */
+static void towards(struct segment *s, const struct tern *t, const void *record)
 {
-    s->src = h->remote, s->dst = h->local;
-    s->src_port = h->remote_port, s->dst_port = h->local_port;
+    struct who w;
+    who_of(t, record, &w);
+    s->src = w.remote, s->dst = w.local;
+    s->src_port = w.remote_port, s->dst_port = w.local_port;
 }
 
 static uint16_t pick_wnd(void)
