@@ -21,6 +21,7 @@ struct options {
     bool json, color, list;
     uint64_t seed;
     const char *svg;
+    const char *pcap;
     const struct scenario *chosen[MAX_NAMES];
     int n_chosen;
 };
@@ -28,7 +29,8 @@ struct options {
 static int usage(FILE *out)
 {
     fputs(
-        "usage: tern demo [NAME...] [--json] [--seed N] [--svg FILE] [--color=auto|always|never]\n"
+        "usage: tern demo [NAME...] [--json] [--seed N] [--svg FILE] [--pcap FILE]\n"
+        "                 [--color=auto|always|never]\n"
         "       tern demo --list\n\n"
         "Plays scenarios from the life of a connection between two tern stacks, A and B, in memory and on\n"
         "a virtual clock, and draws every segment and every change of state with its reason. Without NAME:\n"
@@ -37,6 +39,7 @@ static int usage(FILE *out)
         "  --seed N      other initial numbers, ports and delays; another one runs first (default 1)\n"
         "  --json        one JSON object a line: segments, states, at the end of each scenario a verdict\n"
         "  --svg FILE    draw a picture as well\n"
+        "  --pcap FILE   write the packets as well, each with what both sides say of it (for Wireshark)\n"
         "  --color=WHEN  auto (on a terminal), always or never\n\n"
         "Exit status: 0 every promise held, 1 one did not (it is named), 2 bad usage.\n",
         out);
@@ -77,7 +80,7 @@ static int parse_name(struct options *o, const char *name)
     return CMD_OK;
 }
 
-enum { OPT_LIST = 256, OPT_SEED, OPT_JSON, OPT_SVG, OPT_COLOR, OPT_HELP };
+enum { OPT_LIST = 256, OPT_SEED, OPT_JSON, OPT_SVG, OPT_PCAP, OPT_COLOR, OPT_HELP };
 
 static int parse_option(struct options *o, int option, const char *word)
 {
@@ -85,6 +88,7 @@ static int parse_option(struct options *o, int option, const char *word)
     case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
     case OPT_SVG: o->svg = optarg; return CMD_OK;
+    case OPT_PCAP: o->pcap = optarg; return CMD_OK;
     case OPT_SEED: return parse_seed(o, optarg);
     case OPT_COLOR: return parse_color(o, optarg);
     case ':': return cmd_cannot("demo", "%s needs a value; see `tern demo --help`", word);
@@ -96,10 +100,10 @@ static int parse_option(struct options *o, int option, const char *word)
 static int parse(struct options *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"list", no_argument, NULL, OPT_LIST},      {"seed", required_argument, NULL, OPT_SEED},
-        {"json", no_argument, NULL, OPT_JSON},      {"svg", required_argument, NULL, OPT_SVG},
-        {"color", required_argument, NULL, OPT_COLOR}, {"help", no_argument, NULL, OPT_HELP},
-        {NULL, 0, NULL, 0},
+        {"list", no_argument, NULL, OPT_LIST},         {"seed", required_argument, NULL, OPT_SEED},
+        {"json", no_argument, NULL, OPT_JSON},         {"svg", required_argument, NULL, OPT_SVG},
+        {"pcap", required_argument, NULL, OPT_PCAP},   {"color", required_argument, NULL, OPT_COLOR},
+        {"help", no_argument, NULL, OPT_HELP},         {NULL, 0, NULL, 0},
     };
     int option, result = CMD_OK;
     *o = (struct options){.seed = 1, .color = isatty(STDOUT_FILENO)};
@@ -218,6 +222,18 @@ static int draw(const struct options *o, const struct gallery *g)
     return CMD_OK;
 }
 
+/* The packets of all plays, for Wireshark. */
+static int write_pcap(const struct options *o, struct pcapng *pcap)
+{
+    if (o->pcap == NULL)
+        return CMD_OK;
+    FILE *file = pcap->failed ? NULL : fopen(o->pcap, "w");
+    size_t wrote = file != NULL ? fwrite(pcap->bytes, 1, pcap->len, file) : 0;
+    if (file == NULL || (fclose(file) != 0) | (wrote != pcap->len))
+        return cmd_cannot("demo", "cannot write %s: %s", o->pcap, strerror(errno));
+    return CMD_OK;
+}
+
 static void report(const struct options *o, const struct play *plays)
 {
     for (int i = 0; i < o->n_chosen; i++)
@@ -242,9 +258,12 @@ static int run(const struct options *o)
 {
     struct play *plays = calloc((size_t)o->n_chosen, sizeof *plays);
     struct gallery gallery = {0};
+    struct pcapng pcap = {0};
     bool ok = true;
+    pcapng_section(&pcap, "tern demo", "Each comment says what the sender, the path and the receiver did.");
     for (int i = 0; i < o->n_chosen; i++) {
-        play_run(&plays[i], o->chosen[i], o->seed);
+        play_run_captured(&plays[i], o->chosen[i], o->seed, o->pcap != NULL ? &pcap : NULL,
+                          i > 0 ? &plays[i - 1] : NULL);
         print_play(o, &plays[i]);
         hang(&gallery, &plays[i]);
         ok &= plays[i].ok;
@@ -254,6 +273,9 @@ static int run(const struct options *o)
     fflush(stdout);
     report(o, plays);
     int drawn = draw(o, &gallery);
+    if (drawn == CMD_OK)
+        drawn = write_pcap(o, &pcap);
+    pcapng_free(&pcap);
     for (int i = 0; i < o->n_chosen; i++)
         play_free(&plays[i]);
     free(plays);

@@ -27,7 +27,11 @@ const char net_help[] =
     "                       jitter=1ms,rate=100mbit,queue=256k,loss=2%,dup=1%,corrupt=1%,reorder=5%,\n"
     "                       gap=3-10,ce=1%,seed=7\n"
     "      --trace FILE     write what happens to FILE, one JSON object a line\n"
-    "      --ladder         draw each connection when it is over\n";
+    "      --ladder         draw each connection when it is over\n"
+    "      --pcap FILE      write every packet to FILE (pcapng, for Wireshark), with what tern decided, and\n"
+    "                       why, as its comment; - is standard output\n"
+    "      --pcap-size SIZE begin another file before one is larger (10M), --pcap-files N: keep N (10)\n"
+    "      --pcap-snap N    keep the first N bytes of each packet only\n";
 
 static int add_addr(net_options *o, const char *text)
 {
@@ -69,6 +73,10 @@ int net_option(net_options *o, int option, const char *value)
     case NET_IMPAIR_RX: return set_impair(o, value, NULL, &o->impair_rx);
     case NET_TRACE: o->trace = value; break;
     case NET_LADDER: o->ladder = true; break;
+    case NET_PCAP:
+    case NET_PCAP_SIZE:
+    case NET_PCAP_FILES:
+    case NET_PCAP_SNAP: return net_pcap_option(o, option, value);
     }
     return 0;
 }
@@ -218,14 +226,15 @@ static int open_host(net *n, const net_options *o)
 {
     char err[256];
     tern_host_config cfg = {.name = o->command};
-    cfg.trace_records = o->trace != NULL || o->ladder ? 1u << 16 : 0;
+    bool traced = o->trace != NULL || o->ladder || o->pcap.file != NULL;
+    cfg.trace_records = traced ? 1u << 16 : 0;
     cfg.stack.send_buffer = o->buffer;
     cfg.stack.recv_buffer = o->buffer;
     if (tern_host_create(&n->host, &cfg, err, sizeof err) != 0)
         return cmd_cannot(o->command, "%s", err);
     n->stack = tern_host_stack(n->host);
     const char *wrong = net_trace_open(n, o, err);
-    return wrong == NULL ? 0 : cmd_cannot(o->command, "%s", wrong);
+    return wrong == NULL ? net_pcap_open(n, o) : cmd_cannot(o->command, "%s", wrong);
 }
 
 int net_open(net *n, const net_options *options)
@@ -277,7 +286,9 @@ int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms)
         for (int i = 0; i < n_fds; i++)
             result |= (fds[i].revents = all[2 + i].revents) != 0 ? NET_FD : 0;
     }
-    return tern_host_turn(n->host) < 0 ? result | NET_LOST : result;
+    result |= tern_host_turn(n->host) < 0 ? NET_LOST : 0;
+    net_pcap_look(n);
+    return result;
 }
 
 int net_turn(net *n, int fd, short events, int timeout_ms)

@@ -29,6 +29,7 @@ typedef struct net_options {
     tern_impair_config impair_tx, impair_rx;
     const char *trace; /* file for the trace as JSON lines; NULL: none */
     bool ladder;       /* a ladder of each connection when it is over, on standard output */
+    tern_capture_config pcap; /* .file NULL: none */
     uint32_t buffer;   /* send and receive buffer of a connection, bytes; 0 = the stack's default */
 } net_options;
 
@@ -43,7 +44,11 @@ enum {
     NET_IMPAIR_TX,
     NET_IMPAIR_RX,
     NET_TRACE,
-    NET_LADDER
+    NET_LADDER,
+    NET_PCAP,
+    NET_PCAP_SIZE,
+    NET_PCAP_FILES,
+    NET_PCAP_SNAP,
 };
 #define NET_LONG_OPTIONS                                                                       \
     {"tun", required_argument, NULL, NET_TUN}, {"addr", required_argument, NULL, NET_ADDR},    \
@@ -52,8 +57,12 @@ enum {
         {"impair-tx", required_argument, NULL, NET_IMPAIR_TX},                                 \
         {"impair-rx", required_argument, NULL, NET_IMPAIR_RX},                                 \
         {"trace", required_argument, NULL, NET_TRACE},                                         \
+        {"ladder", no_argument, NULL, NET_LADDER},                                             \
+        {"pcap", required_argument, NULL, NET_PCAP},                                           \
+        {"pcap-size", required_argument, NULL, NET_PCAP_SIZE},                                 \
+        {"pcap-files", required_argument, NULL, NET_PCAP_FILES},                               \
     {                                                                                          \
-        "ladder", no_argument, NULL, NET_LADDER                                                \
+        "pcap-snap", required_argument, NULL, NET_PCAP_SNAP                                    \
     }
 
 /* The lines of --help about them. */
@@ -111,5 +120,11 @@ const char *impair_parse(const char *spec, tern_impair_config *out, char err[160
 /* net_trace.c: what --trace and --ladder do with the trace. NULL, or what is wrong (in `err`). */
 const char *net_trace_open(net *n, const net_options *o, char err[160]);
 void net_trace_close(net *n);
+
+/* net_pcap.c: the capture. 0, or CMD_CANNOT after saying why. */
+int net_pcap_option(net_options *o, int option, const char *value);
+int net_pcap_open(net *n, const net_options *o);
+/* Say, once, that a capture could not go on. */
+void net_pcap_look(const net *n);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef HOST_INTERNAL_H
 #define HOST_INTERNAL_H
 
+#include <limits.h>
 #include <tern/host.h>
 
 enum {
@@ -12,6 +13,7 @@ enum {
     HOST_TAG_CONTROL = 64, /* up to HOST_TAG_CONTROL + CONTROL_CLIENTS */
 };
 
+struct capture;
 struct control;
 
 struct host_link {
@@ -34,6 +36,9 @@ struct tern_host {
     void *trace_ctx;
     uint64_t tx_refused; /* packets that a link did not take */
     uint64_t trace_lost; /* records overwritten before they were taken */
+    uint64_t trace_next; /* number of the record that is taken next: all before it were taken or lost */
+    struct capture *capture; /* NULL: none */
+    char trouble[PATH_MAX + 200], trouble_said[PATH_MAX + 200]; /* for tern_host_trouble; "" = none */
     tern_rx_packet rx[HOST_BATCH];
     tern_tx_packet tx[HOST_BATCH];
     tern_trace_record records[HOST_BATCH];

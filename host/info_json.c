@@ -153,7 +153,7 @@ static void add_error(json_t *o, const char *name, const char *text_name, int er
     add_text(o, text_name, error < 0 ? strerror(-error) : "");
 }
 
-static const char *timer_name(uint8_t timer)
+const char *info_timer_name(uint8_t timer)
 {
     static const char *const names[TERN_TIMERS] = {
         [TERN_TIMER_NONE] = "none",
@@ -195,7 +195,7 @@ json_t *tern_info_json(const tern_info *info)
     add_cause(o, info->reason);
     add_error(o, "error", "error_text", info->error);
     add_error(o, "soft_error", "soft_error_text", info->soft_error);
-    add_text(o, "timer", timer_name(info->timer));
+    add_text(o, "timer", info_timer_name(info->timer));
     json_object_set_new(o, "history", history_json(info));
     add_fields(o, info, info_fields, COUNT(info_fields));
     return o;

@@ -11,4 +11,7 @@ json_t *tern_stats_json(const tern_stats *stats);   /* counters by name */
 json_t *tern_dropped_json(const tern_stats *stats); /* causes with a count */
 json_t *tern_live_json(const tern_live *live);
 
+/* "retransmit", "keepalive", ... for an enum tern_timer. */
+const char *info_timer_name(uint8_t timer);
+
 #endif

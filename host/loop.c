@@ -15,6 +15,7 @@
  * A link that takes fewer packets than offered is a full queue: the rest is dropped and counted, and TCP
  * sends it again. Keeping them is not possible: slices are valid until the next call on the stack only.
  */
+#include "host/capture.h"
 #include "host/host_internal.h"
 
 #include <errno.h>
@@ -34,6 +35,8 @@ enum {
     LARGE_BATCH = 64 << 10, /* bytes; a batch of fewer packets and fewer bytes was all that there was */
     EVENTS = 32,
 };
+
+_Static_assert(HOST_BATCH <= 64, "send_batch has a bit for each packet");
 
 #define MEMORY_DEFAULT (1ull << 30)
 
@@ -94,13 +97,19 @@ static void timer_fired(tern_host *h)
 
 static void drain_trace(tern_host *h)
 {
-    if (!h->on_trace)
+    if (!h->on_trace && !h->capture)
         return;
     uint64_t lost = 0;
     for (int n; (n = tern_trace_take(h->stack, h->records, HOST_BATCH, &lost)) > 0;) {
         h->trace_lost += lost;
-        for (int i = 0; i < n; i++)
-            h->on_trace(h->trace_ctx, &h->records[i]);
+        h->trace_next += lost;
+        for (int i = 0; i < n; i++) {
+            if (h->on_trace)
+                h->on_trace(h->trace_ctx, &h->records[i]);
+            if (h->capture)
+                capture_record(h->capture, h->trace_next + (uint64_t)i, &h->records[i]);
+        }
+        h->trace_next += (uint64_t)n;
     }
 }
 
@@ -133,6 +142,8 @@ static bool take_batch(tern_host *h, int id, uint64_t now, int n)
     }
     tern_rx(h->stack, now, h->rx, n);
     drain_trace(h);
+    if (h->capture)
+        capture_received(h->capture, now, h->rx, n);
     return n == HOST_BATCH || bytes >= LARGE_BATCH;
 }
 
@@ -165,8 +176,8 @@ static int receive_all(tern_host *h, uint32_t ready)
     return total;
 }
 
-/* Hand packets that share a link to it. */
-static void send_run(tern_host *h, uint64_t now, const tern_tx_packet *pkts, int n)
+/* Hand packets that share a link to it. Returns how many it took. */
+static int send_run(tern_host *h, uint64_t now, const tern_tx_packet *pkts, int n)
 {
     struct host_link *hl = &h->links[pkts[0].link % HOST_LINKS];
     int taken = hl->link && hl->gone == 0 ? hl->link->ops->tx(hl->link, now, pkts, n) : 0;
@@ -175,6 +186,20 @@ static void send_run(tern_host *h, uint64_t now, const tern_tx_packet *pkts, int
         taken = 0;
     }
     h->tx_refused += (uint64_t)(n - taken);
+    return taken;
+}
+
+/* Hand a batch to its links. Returns a bit for each packet that was not taken. */
+static uint64_t send_batch(tern_host *h, uint64_t now, int n)
+{
+    uint64_t refused = 0;
+    for (int i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && h->tx[end].link == h->tx[i].link;)
+            end++;
+        for (int k = i + send_run(h, now, &h->tx[i], end - i); k < end; k++)
+            refused |= 1ull << k;
+    }
+    return refused;
 }
 
 /* Send until the stack has nothing more. Returns the number of packets. */
@@ -184,16 +209,17 @@ static int send_all(tern_host *h)
     for (;;) {
         uint64_t now = tern_host_now();
         int n = tern_tx(h->stack, now, h->tx, HOST_BATCH);
-        for (int i = 0, end; i < n; i = end) {
-            for (end = i + 1; end < n && h->tx[end].link == h->tx[i].link;)
-                end++;
-            send_run(h, now, &h->tx[i], end - i);
-        }
+        uint64_t refused = send_batch(h, now, n);
         drain_trace(h);
+        if (h->capture)
+            capture_sent(h->capture, now, h->tx, n, refused);
         if (n <= 0)
-            return total;
+            break;
         total += n;
     }
+    if (h->capture)
+        capture_flush(h->capture);
+    return total;
 }
 
 int tern_host_attach(tern_host *h, tern_link *l)
@@ -362,6 +388,8 @@ void tern_host_destroy(tern_host *h)
     if (!h)
         return;
     control_close(h);
+    if (h->capture)
+        capture_end(h->capture);
     for (int id = 1; id < HOST_LINKS; id++)
         tern_link_close(h->links[id].link);
     if (h->stack)

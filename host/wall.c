@@ -4,3 +4,10 @@
 #include <time.h>
 
 int64_t tern_wall_seconds(void) { return (int64_t)time(NULL); }
+
+int64_t tern_wall_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}

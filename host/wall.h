@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Seconds since 1970 (UTC). */
+/* Seconds, and microseconds, since 1970 (UTC). */
 int64_t tern_wall_seconds(void);
+int64_t tern_wall_us(void);
 
 #endif

@@ -385,7 +385,7 @@ int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config
     struct impair *im = calloc(1, sizeof *im);
     if (!im)
         return -ENOMEM;
-    im->link = (tern_link){&impair_ops, inner->info};
+    im->link = (tern_link){&impair_ops, inner->info, inner->device};
     im->inner = inner;
     lane_init(&im->tx, tx, 0);
     lane_init(&im->rx, rx, 0x7265636569766564);

@@ -44,6 +44,7 @@ struct tun {
     int fd;
     uint32_t vnet;   /* bytes of the header before each packet; 0 = none */
     uint8_t *region; /* packets of the last rx */
+    char name[IFNAMSIZ];
 };
 
 static struct tun *tun_of(const tern_link *l) { return (struct tun *)l; }
@@ -318,6 +319,8 @@ int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size
     if (!t)
         return fail(&pr, ENOMEM, "no memory");
     t->link.ops = &tun_ops;
+    memcpy(t->name, name, strlen(name));
+    t->link.device = t->name;
     t->fd = open_clone_device(&pr);
     int rc = t->fd < 0 ? t->fd : set_up(t, name, plain, &pr);
     if (rc < 0) {

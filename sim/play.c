@@ -83,6 +83,14 @@ static bool path_holds(const struct promise *q, const struct verdict *v)
 
 /* --- parts ----------------------------------------------------------------------------------- */
 
+static void capture_part(struct play *p, const struct part *part)
+{
+    char name[120];
+    const struct story *s = &part->story;
+    snprintf(name, sizeof name, "%s%s%s", p->scenario->name, s->part[0] ? ", " : "", s->part);
+    explain_write(&p->w, name, s->title, p->pcap_shift_us, p->pcap_interfaces++, p->pcap);
+}
+
 static void judge_part(struct play *p)
 {
     if (!p->on)
@@ -100,6 +108,8 @@ static void judge_part(struct play *p)
     }
     p->ok &= part->ok;
     p->clock_us = p->w.now + PART_GAP_US;
+    if (p->pcap != NULL)
+        capture_part(p, part);
     world_free(&p->w);
     p->on = false;
 }
@@ -119,13 +129,26 @@ void play_part(struct play *p, const char *name, const char *title, const struct
     s.ip6 = p->seed % 4 == 2; /* every fourth seed plays over IPv6 */
     p->on = true;
     int error = world_init(&p->w, &s);
+    if (p->pcap != NULL)
+        explain_begin(&p->w);
     if (error < 0)
         promise(p, false, "the stacks can be made (error %d)", error);
 }
 
 void play_run(struct play *p, const struct scenario *scenario, uint64_t seed)
 {
+    play_run_captured(p, scenario, seed, NULL, NULL);
+}
+
+void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t seed, struct pcapng *pcap,
+                       const struct play *earlier)
+{
     memset(p, 0, sizeof *p);
+    p->pcap = pcap;
+    if (earlier != NULL) {
+        p->pcap_shift_us = earlier->pcap_shift_us + earlier->clock_us;
+        p->pcap_interfaces = earlier->pcap_interfaces;
+    }
     p->scenario = scenario;
     p->seed = seed;
     p->ok = true;

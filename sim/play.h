@@ -7,6 +7,7 @@
 #ifndef SIM_PLAY_H
 #define SIM_PLAY_H
 
+#include "explain.h"
 #include "oracle.h"
 #include "packet.h"
 #include "path.h"
@@ -36,6 +37,9 @@ struct play {
     const struct scenario *scenario;
     uint64_t seed;
     uint64_t clock_us; /* where the next part's clock begins */
+    struct pcapng *pcap;    /* where the packets of all parts go; NULL = nowhere */
+    uint64_t pcap_shift_us; /* added to their times */
+    uint32_t pcap_interfaces;
     bool on;           /* a part is being played in `w` */
     struct world w;
     LIST(struct part) parts;
@@ -56,6 +60,10 @@ const struct scenario *scenario_find(const char *name);
 
 /* Play a scenario: p->parts, p->ok. */
 void play_run(struct play *p, const struct scenario *scenario, uint64_t seed);
+/* The same, and the packets go to `pcap`, after those of an earlier play of which it has some (NULL:
+ * none). */
+void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t seed, struct pcapng *pcap,
+                       const struct play *earlier);
 void play_free(struct play *p);
 
 /* The first promise that did not hold, or the oracle's first complaint; NULL. */

@@ -1,9 +1,9 @@
 /* world.c - see world.h: the clock, the hosts, and the log. */
 #include "world.h"
 
+#include "explain.h"
 #include "path.h"
 #include "program.h"
-#include <tern/link.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +126,7 @@ void world_free(struct world *w)
         free(w->notes.v[i].text);
     for (uint32_t i = 0; i < w->ends.n; i++)
         prog_free(w->ends.v[i]);
+    explain_free(w);
     free(w->wire.v);
     free(w->calls.v);
     free(w->states.v);
@@ -164,6 +165,7 @@ static bool collect_trace(struct world *w, int host, tern_trace_record *out)
     int n;
     while ((n = tern_trace_take(w->host[host].stack, records, 64, NULL)) > 0)
         for (int i = 0; i < n; i++) {
+            explain_record(w, &records[i]);
             if (records[i].kind == TERN_TRACE_STATE)
                 collect_state(w, host, &records[i]);
             if (records[i].kind == TERN_TRACE_SEG_OUT) {
@@ -187,6 +189,7 @@ void world_collect(struct world *w, int host)
 {
     tern_trace_record ignored;
     collect_trace(w, host, &ignored);
+    explain_between(w, host);
     collect_events(w, host);
 }
 
@@ -208,6 +211,7 @@ static void send_one(struct world *w, int host, const tern_tx_packet *pkt)
         w->wire.v[index].why = out.cause;
         w->wire.v[index].again = (uint8_t)out.a;
     }
+    explain_sent(w, host, index);
 }
 
 static void flush(struct world *w)
@@ -230,10 +234,13 @@ static void deliver(struct world *w)
         return;
     int host = p->to;
     uint32_t index = (uint32_t)(p - w->wire.v);
+    tern_trace_record ignored;
     tern_rx_packet rx = {.data = p->bytes, .len = p->len, .link = 1};
     tern_rx(w->host[host].stack, w->now, &rx, 1);
     w->wire.v[index].refused = rx.cause;
-    world_collect(w, host);
+    collect_trace(w, host, &ignored);
+    explain_received(w, index, &rx);
+    collect_events(w, host);
 }
 
 static uint64_t deadline(const struct world *w)

@@ -128,6 +128,7 @@ struct fault {
 };
 
 struct end;
+struct explain;
 
 struct host {
     const char *name;
@@ -155,6 +156,7 @@ struct world {
     LIST(uint32_t) under_way;    /* a heap of indices into wire[], earliest on top */
     LIST(struct end *) ends;     /* program.h */
     uint32_t idle_steps;         /* steps in a row that moved neither the clock nor a packet */
+    struct explain *explain;     /* explain.h; NULL = packets are not explained */
     bool stuck;                  /* a stack always says that it has something to do, and does nothing */
 };
 

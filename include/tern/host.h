@@ -46,6 +46,7 @@ struct tern_link_ops {
 struct tern_link {
     const struct tern_link_ops *ops;
     tern_link_info info; /* what the stack is told */
+    const char *device;  /* name of the device below, for people; lives as long as the link; NULL: none */
 };
 
 /* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum
@@ -125,6 +126,26 @@ uint64_t tern_host_now(void);
 
 /* Called with every trace record taken from the ring in each turn, before it can be overwritten. */
 void tern_host_on_trace(tern_host *h, void (*fn)(void *ctx, const tern_trace_record *r), void *ctx);
+
+/* A capture: every packet that the stack receives or sends, on all links, as pcapng, which Wireshark reads.
+ * Each packet has a comment: what the stack decided, by which rule, and which state changed. */
+typedef struct tern_capture_config {
+    const char *file;   /* path; made anew. "-" = standard output (a reader that stops reading stops the
+                           stack) */
+    uint64_t file_size; /* bytes: a file that would grow beyond it becomes NAME.1.EXT and another is begun; at
+                           least 64 KiB; 0 = one file without limit */
+    uint32_t files;     /* with file_size: how many files are kept in all, 1..1000; default 10 */
+    uint32_t snap;      /* bytes kept of each packet; 0 = all */
+} tern_capture_config;
+
+/* Begin a capture (the one before ends), or with NULL end it. The host must have a trace ring
+ * (tern_host_config.trace_records; 65536 is plenty). On failure returns a negative errno and a sentence in
+ * `err`. Costs what writing to the file costs, in the turns of the host. */
+int tern_host_capture(tern_host *h, const tern_capture_config *cfg, char *err, size_t err_len);
+
+/* What has gone wrong behind the program's back (a capture could not be written any more): a sentence, once;
+ * NULL = nothing. Valid until the next call. */
+const char *tern_host_trouble(tern_host *h);
 
 /* Text to address: "192.0.2.1", "2001:db8::1". 0 or -EINVAL. And back (46 bytes are enough, brackets not
  * included). */

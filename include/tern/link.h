@@ -42,6 +42,7 @@ typedef struct tern_rx_packet {
     uint32_t pinned;     /* lendable: bytes of the link's memory that are not free while it is kept; a payload
                             of less than a quarter of them is copied. 0 = len */
     uint64_t buffer;     /* lendable: the link's name for it */
+    uint32_t trace;      /* out: as in tern_tx_packet */
 } tern_rx_packet;
 
 #define TERN_TX_SLICES 20
@@ -67,6 +68,8 @@ typedef struct tern_tx_packet {
     uint16_t n_slices;
     uint32_t len;         /* header and all slices, bytes */
     uint64_t not_before;  /* us; earliest departure (pacing); 0 = now */
+    uint32_t trace;       /* how many trace records had been written when this packet's turn came (the low 32
+                             bits): what the stack says of it follows, up to the next packet's number */
     uint8_t hdr[TERN_TX_HDR];
     tern_slice slices[TERN_TX_SLICES];
 } tern_tx_packet;

@@ -132,6 +132,7 @@ static void judge(struct tern *t, tern_rx_packet *p)
     bool unclaimed = false;
     struct keep keep;
     bool lendable = may_keep(t, p, &keep);
+    p->trace = (uint32_t)t->trace.head;
     enum tern_cause cause = rx_one(t, p, lendable ? &keep : NULL, &unclaimed);
     p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;

@@ -12,8 +12,9 @@
 static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, int max)
 {
     int n = 0, limit = max < TURN ? max : TURN;
-    while (n < limit && conn_output(t, h, &pkts[n]))
-        n++;
+    uint64_t trace = t->trace.head;
+    for (; n < limit && conn_output(t, h, &pkts[n]); trace = t->trace.head)
+        pkts[n++].trace = (uint32_t)trace;
     if (n < limit)
         conn_unready(t, h);
     else if (h->ready && h->ready_next != 0) {
@@ -26,10 +27,11 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
 static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
 {
     int n = 0;
-    while (n < max && reply_output(t, &pkts[n]))
-        n++;
+    uint64_t trace = t->trace.head;
+    for (; n < max && reply_output(t, &pkts[n]); trace = t->trace.head)
+        pkts[n++].trace = (uint32_t)trace;
     while (n < max && ip_echo_emit(t->a, &t->w->ip, &pkts[n]))
-        n++;
+        pkts[n++].trace = (uint32_t)trace;
     return n;
 }
 
