@@ -16,6 +16,7 @@
 
 #include "event.h"
 #include "link.h"
+#include "net.h"
 #include "socket.h"
 #include "stats.h"
 #include "tern.h"

@@ -108,6 +108,7 @@ typedef struct tern_info {
     uint64_t conn;              /* the number it has in the trace */
     tern_endpoint local, remote;
     uint8_t state;              /* enum tern_state */
+    uint8_t link;               /* what it sends by now; 0 = no link leads to the peer, or a listener */
     bool listener;
     bool held;                  /* the program holds the handle (false: orphan, half-open, waiting for
                                    accept) */

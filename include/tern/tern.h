@@ -31,16 +31,20 @@ extern "C" {
 /* Error values: the numbers are Linux's errno values on x86, so that strerror(-e) explains them there; they
  * are defined here because the core has no errno.h on a bare machine. */
 enum {
-    TERN_ENOENT = 2,          /* no such thing (a link, an address, a route) */
+    TERN_ENOENT = 2,          /* no such thing (an address, a route) */
     TERN_EBADF = 9,           /* stale or foreign handle */
     TERN_EAGAIN = 11,         /* nothing to do now; wait for the event */
     TERN_ENOMEM = 12,         /* the stack's memory is used up */
     TERN_EEXIST = 17,         /* it is there already */
+    TERN_ENODEV = 19,         /* no such link */
     TERN_EINVAL = 22,         /* an argument out of its range */
     TERN_EPIPE = 32,          /* this side has closed its sending direction */
+    TERN_EDESTADDRREQ = 89,   /* a link-local address without its zone, and several links could be meant */
     TERN_EMSGSIZE = 90,       /* larger than can ever fit */
     TERN_EADDRINUSE = 98,     /* port or 4-tuple taken */
-    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack, or the ephemeral ports have run out */
+    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more), or the ephemeral ports have run
+                                 out */
+    TERN_ENETDOWN = 100,      /* the only way there is a link that is down, or the link was removed */
     TERN_ENETUNREACH = 101,   /* no route */
     TERN_ECONNABORTED = 103,  /* ended by this program's abort */
     TERN_ECONNRESET = 104,    /* ended by the peer's RST */
@@ -55,7 +59,9 @@ typedef struct tern_ip {
     uint8_t b[16];
 } tern_ip;
 
-/* Address and port. `zone` names the link of an fe80::/10 address (link id; 0 = any). */
+/* Address and port. `zone` is a link's id, 0 = none named. It is part of an fe80::/10 address (RFC 4007 6):
+ * the same one on two links is two addresses. A remote address of another kind may name with it the link that
+ * it prefers while that is up; a listener with a zone hears that link only. */
 typedef struct tern_endpoint {
     tern_ip ip;
     uint16_t port;
@@ -178,12 +184,15 @@ typedef struct tern_link_info {
 int tern_link_add(tern *t, const tern_link_info *info);
 
 /* Give a link an address with its on-link prefix (prefix_len of the address family: 0..32 or 0..128). Packets
- * to it are this stack's; connections may use it as source; its prefix is routed to the link. At most 64
- * addresses. Errors: -TERN_EINVAL (multicast, unspecified, bad link), -TERN_EEXIST, -TERN_ENOMEM. */
+ * to it are this stack's, whatever link they come by (a link-local one: by this link only); connections may
+ * use it as source; its prefix is routed to the link. At most 64 addresses. Errors: -TERN_ENODEV (no such
+ * link), -TERN_EINVAL (multicast, unspecified; IPv6 on a link with an MTU below 1280), -TERN_EEXIST,
+ * -TERN_ENOMEM. */
 int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len);
 
-/* Route `dst`/`prefix_len` to a link; longest prefix wins. At most 64 routes (prefixes of addresses
- * included). Errors as tern_addr_add. */
+/* Route `dst`/`prefix_len` to a link; longest prefix wins, then what was added first. The same prefix by
+ * several links: the first that is up is used. At most 64 routes (prefixes of addresses included). Errors as
+ * tern_addr_add. How all of this is changed and listed later: net.h. */
 int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len);
 
 /* "0.1.0": the version of the library. */

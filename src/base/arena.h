@@ -126,4 +126,8 @@ static inline uint32_t pool_gen(const struct arena *a, ref_t r) { return *(const
  * history. */
 bool pool_next(const struct arena *a, const struct pool *p, ref_t *r);
 
+/* The live record behind `r` in one page of the pool (r = 0: the first); 0 = the page's end. Unlike
+ * pool_next this is indifferent to pages that come and go between two calls. */
+ref_t pool_in_page(const struct arena *a, const struct pool *p, ref_t page, ref_t r);
+
 #endif

@@ -139,6 +139,15 @@ bool fifo_next(const struct arena *a, const struct fifo *f, ref_t *r)
     return *r != 0;
 }
 
+ref_t fifo_in_page(const struct arena *a, const struct fifo *f, ref_t page, ref_t r)
+{
+    const struct run *run = run_const(a, page);
+    uint32_t i = r == 0 ? run->first : index_of(a, f, r) + 1;
+    while (i < run->used && !lives(a, place(f, page, i)))
+        i++;
+    return i < run->used ? place(f, page, i) : 0;
+}
+
 uint64_t *fifo_note(struct arena *a, ref_t r) { return &run_at(a, page_of(a, r))->note; }
 
 uint64_t fifo_room(const struct arena *a, const struct fifo *f)

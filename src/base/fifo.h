@@ -31,6 +31,9 @@ ref_t fifo_front(const struct arena *a, const struct fifo *f);
 /* Walk from the oldest to the newest: start with *r = 0; returns false at the end. */
 bool fifo_next(const struct arena *a, const struct fifo *f, ref_t *r);
 
+/* The live record behind `r` in one page (r = 0: the first); 0 = the page's end. */
+ref_t fifo_in_page(const struct arena *a, const struct fifo *f, ref_t page, ref_t r);
+
 /* A number for each page, the owner's; 0 on a new one. r: a record in it. */
 uint64_t *fifo_note(struct arena *a, ref_t r);
 

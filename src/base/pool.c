@@ -192,3 +192,12 @@ bool pool_next(const struct arena *a, const struct pool *p, ref_t *r)
     } while (*r != 0 && pool_gen(a, *r) == 0);
     return *r != 0;
 }
+
+ref_t pool_in_page(const struct arena *a, const struct pool *p, ref_t page, ref_t r)
+{
+    ref_t end = page + arena_page_size(a) / GRAIN;
+    r = r == 0 ? page + first_record(a, p) : r + p->size / GRAIN;
+    while (r < end && pool_gen(a, r) == 0)
+        r += p->size / GRAIN;
+    return r < end ? r : 0;
+}

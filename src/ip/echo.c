@@ -48,7 +48,7 @@ static void emit_header(struct arena *a, uint8_t *p, uint8_t version, const stru
 static uint32_t piece_of(const struct ip_echo *e, uint32_t mtu, uint8_t version, uint32_t most)
 {
     uint32_t room = min_u32(mtu - (version == 4 ? 20 : 40), most), message = ICMP_BYTES + e->body.len;
-    if (message <= room)
+    if (e->at == 0 && message <= room)
         return message;
     room = (room - (version == 4 ? 0 : 8)) & ~7u;
     return min_u32(room, message - e->at);
@@ -87,15 +87,27 @@ static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, t
 }
 
 /* The body's pages stay until ip_echo_done: the packets point into them. */
+static void finish(struct ip_state *s)
+{
+    s->echo_sent++;
+    s->echo_head = (s->echo_head + 1) % IP_ECHOES;
+    s->echo_count--;
+}
+
+/* Since it was asked for, the link may have gone down, or the address may have been taken away. */
+static bool sendable(const struct ip_state *s, const struct ip_echo *e)
+{
+    return ip_link_is_up(s, e->link) && ip_is_ours(s, &e->src, e->link);
+}
+
 bool ip_echo_emit(struct arena *a, struct ip_state *s, tern_tx_packet *out)
 {
+    while (s->echo_count > 0 && !sendable(s, &s->echoes[s->echo_head]))
+        finish(s);
     if (s->echo_count == 0)
         return false;
-    if (emit_piece(a, s, &s->echoes[s->echo_head], out)) {
-        s->echo_sent++;
-        s->echo_head = (s->echo_head + 1) % IP_ECHOES;
-        s->echo_count--;
-    }
+    if (emit_piece(a, s, &s->echoes[s->echo_head], out))
+        finish(s);
     return true;
 }
 

@@ -10,7 +10,7 @@
 #include "base/chunkq.h"
 #include "ip/frag.h"
 #include "wire/wire.h"
-#include <tern/tern.h>
+#include <tern/net.h>
 
 #define IP_LINKS 16 /* ids 1..15 */
 #define IP_ADDRS 64
@@ -21,12 +21,14 @@ struct ip_addr {
     tern_ip ip;
     uint8_t link;
     uint8_t prefix_len;
+    bool deprecated;
 };
 
 struct ip_route {
     tern_ip dst;
     uint8_t link;
     uint8_t prefix_len;
+    bool asked;        /* by the program; else it is the prefix of an address */
 };
 
 /* An echo reply waiting for tern_tx. */
@@ -42,9 +44,10 @@ struct ip_echo {
 
 struct ip_state {
     tern_link_info links[IP_LINKS]; /* mtu 0 = no such link */
+    uint32_t up;                    /* bit id: the link is there and up */
     struct ip_addr addrs[IP_ADDRS];
     struct ip_route routes[IP_ROUTES];
-    uint32_t n_links, n_addrs, n_routes;
+    uint32_t n_addrs, n_routes;
     struct ip_echo echoes[IP_ECHOES]; /* a ring: */
     uint32_t echo_head, echo_count;
     uint32_t echo_sent;               /* emitted, pages not yet released */
@@ -52,23 +55,51 @@ struct ip_state {
     struct frag_table frag;
 };
 
-/* Setting up (the errors are those of tern.h). */
-int ip_link_add(struct ip_state *s, const tern_link_info *info);
+/* The tables (the errors are those of tern.h and net.h). ip_link_add: `taken` has the bits of ids that must
+ * not be given yet. */
+int ip_link_add(struct ip_state *s, const tern_link_info *info, uint32_t taken);
+int ip_link_set(struct ip_state *s, int link, const tern_link_info *info);
+int ip_link_up(struct ip_state *s, int link, bool up);
+int ip_link_remove(struct ip_state *s, int link);
 int ip_addr_add(struct ip_state *s, int link, const tern_ip *ip, int prefix_len);
+struct ip_addr *ip_addr_find(struct ip_state *s, int link, const tern_ip *ip, int *error);
+void ip_addr_remove(struct ip_state *s, struct ip_addr *a);
 int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
+int ip_route_remove(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
+int ip_route_replace(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
 
-bool ip_is_ours(const struct ip_state *s, const tern_ip *ip);
+static inline bool ip_link_known(const struct ip_state *s, int link)
+{
+    return link > 0 && link < IP_LINKS && s->links[link].mtu != 0;
+}
+static inline bool ip_link_is_up(const struct ip_state *s, uint32_t link) { return s->up >> link & 1; }
+
+/* Zone of a pair of addresses: the link, when one of them has a meaning on that link only (RFC 4007 6);
+ * otherwise 0. */
+static inline uint8_t ip_zone(const tern_ip *a, const tern_ip *b, uint8_t link)
+{
+    return ip_is_link_local6(a) || ip_is_link_local6(b) ? link : 0;
+}
+
+/* Whether packets to `ip` that come by `link` (0: by any) are ours. */
+bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link);
 
 /* Whether a peer may have this address: neither unspecified, nor multicast, nor broadcast, that of our
  * prefixes included (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip);
 bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip);
 
-/* Link towards a destination (longest prefix); 0 = no route. */
+/* Link towards a destination (longest prefix, of links that are up); 0 = no route. */
 int ip_route(const struct ip_state *s, const tern_ip *dst);
 
-/* Source address for a destination by that link; false: none of the family (RFC 6724's order where it can
- * matter: same address, same scope, longest matching prefix). */
+/* The same, links that are down included. */
+int ip_route_any(const struct ip_state *s, const tern_ip *dst);
+
+/* The way of a connection: `home`, where its peer is known to be (0: not known), while that is up; else by
+ * the routes, unless one of the addresses is link-local. 0 = there is no way now. */
+uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *remote, uint8_t home);
+
+/* source.c: source address for a destination by that link (RFC 6724 5); false: none. */
 bool ip_source(const struct ip_state *s, int link, const tern_ip *dst, tern_ip *out);
 
 /* Largest TCP payload with an option-less header on this link: MMS_S - 20 (RFC 9293 MUST-16, MUST-67). */

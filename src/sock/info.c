@@ -41,6 +41,8 @@ static void from_head(const struct conn_head *h, tern_info *out)
     out->remote = (tern_endpoint){h->remote, h->remote_port, 0};
     if (ip_is_link_local6(&h->remote))
         out->remote.zone = h->link;
+    if (ip_is_link_local6(&h->local) || h->state == TERN_LISTEN)
+        out->local.zone = h->link; /* of a listener: all that it hears */
     out->state = h->state;
     out->reason = h->cause;
     out->opened_us = h->opened_us;
@@ -162,6 +164,7 @@ static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
 {
     from_face(&c->face, out);
     out->unaccepted = c->listener != 0;
+    out->link = c->snd.link;
     out->eof_read = c->rcv.eof_read;
     out->eof_us = c->rcv.fin_us;
     out->fin_rcvd = c->rcv.fin_rcvd;

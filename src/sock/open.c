@@ -12,6 +12,7 @@ static struct listener *listener_new(struct tern *t, const tern_endpoint *local,
     l->h.kind = REC_LISTENER;
     l->h.local = local->ip;
     l->h.local_port = local->port;
+    l->h.link = (uint8_t)local->zone;
     l->h.conn = ++t->w->next_conn;
     l->h.opened_us = t->w->now;
     l->backlog = backlog != 0 ? backlog : BACKLOG_DEFAULT;
@@ -31,12 +32,14 @@ int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_hand
     bool any = ip_is_unspecified(&local->ip);
     if (local->port == 0 || backlog > 65535)
         return -TERN_EINVAL;
-    if (!any && !ip_is_ours(&t->w->ip, &local->ip))
+    if (local->zone != 0 && !ip_link_known(&t->w->ip, local->zone))
+        return -TERN_ENODEV;
+    if (!any && !ip_is_ours(&t->w->ip, &local->ip, local->zone))
         return -TERN_EADDRNOTAVAIL;
     tern_endpoint at = *local;
     if (any)
         memset(&at.ip, 0, sizeof at.ip);
-    if (demux_listener_exact(t, &at.ip, at.port) != NULL)
+    if (demux_listener_exact(t, &at.ip, at.port, (uint8_t)at.zone) != NULL)
         return -TERN_EADDRINUSE;
     struct listener *l = listener_new(t, &at, backlog);
     if (l == NULL)
@@ -82,29 +85,6 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
     return 0;
 }
 
-/* Addresses and port as the connection will use them (MUST-43, MUST-44, MUST-46). */
-static int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_endpoint *out,
-                  int *link)
-{
-    if (remote->port == 0 || !ip_valid_peer(&t->w->ip, &remote->ip))
-        return -TERN_EINVAL;
-    *link = remote->zone != 0 ? remote->zone : ip_route(&t->w->ip, &remote->ip);
-    if (*link == 0 || (uint32_t)*link > t->w->ip.n_links)
-        return -TERN_ENETUNREACH;
-    memset(out, 0, sizeof *out);
-    if (local != NULL)
-        *out = *local;
-    if (!ip_is_unspecified(&out->ip)) {
-        if (!ip_is_ours(&t->w->ip, &out->ip) || tern_ip_is4(&out->ip) != tern_ip_is4(&remote->ip))
-            return -TERN_EADDRNOTAVAIL;
-    } else if (!ip_source(&t->w->ip, *link, &remote->ip, &out->ip)) {
-        return -TERN_EADDRNOTAVAIL;
-    }
-    if (out->port == 0)
-        return port_choose(t, &out->ip, &remote->ip, remote->port, &out->port);
-    return demux_find(t, &out->ip, out->port, &remote->ip, remote->port) != 0 ? -TERN_EADDRINUSE : 0;
-}
-
 static void prepare(struct tern *t, struct tcb *c)
 {
     struct snd *s = &c->snd;
@@ -121,13 +101,13 @@ static void prepare(struct tern *t, struct tcb *c)
 
 int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out)
 {
-    tern_endpoint from;
+    struct choice from;
     struct options set;
-    int link, e = choose(t, local, remote, &from, &link);
+    int e = choose(t, local, remote, &from);
     if (e < 0)
         return e;
     options_default(t, &set);
-    struct tcb *c = tcb_new(t, &from, remote, (uint8_t)link, &set);
+    struct tcb *c = tcb_new(t, &from.local, remote, from.home, &set);
     if (c == NULL)
         return -TERN_ENOMEM;
     prepare(t, c);

@@ -24,4 +24,11 @@ void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsi
 /* What reading says when nothing is there. */
 int stream_empty(struct tcb *c);
 
+/* choose.c: where a connection is opened from. */
+struct choice {
+    tern_endpoint local;
+    uint8_t home;          /* conn_head.link */
+};
+int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, struct choice *out);
+
 #endif

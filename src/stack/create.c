@@ -1,4 +1,4 @@
-/* create.c - a stack is made, given links and addresses, and unmade; its configuration is checked once and
+/* create.c - a stack is made and unmade; its configuration is checked once and
  * constant afterwards. */
 #include "tcp/tcp.h"
 
@@ -122,18 +122,6 @@ void tern_destroy(tern *t)
         return;
     t->a = NULL; /* all state lies in the block; a later use of this handle faults at once */
     t->w = NULL;
-}
-
-int tern_link_add(tern *t, const tern_link_info *info) { return ip_link_add(&t->w->ip, info); }
-
-int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len)
-{
-    return ip_addr_add(&t->w->ip, link, ip, prefix_len);
-}
-
-int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len)
-{
-    return ip_route_add(&t->w->ip, link, dst, prefix_len);
 }
 
 const char *tern_version(void) { return "0.1.0"; }

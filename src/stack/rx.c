@@ -29,9 +29,9 @@ static enum tern_cause rx_icmp(struct tern *t, const tern_rx_packet *p, const st
     if (cause != TERN_CAUSE_NONE)
         return cause;
     if (m.is_error)
-        return tcp_icmp(t, &m);
+        return tcp_icmp(t, &m, p->link);
     bool echo = m.version == 4 ? m.type == ICMP_ECHO : m.type == ICMP6_ECHO;
-    if (!echo || !ip_is_ours(&t->w->ip, &ip->dst))
+    if (!echo || !ip_is_ours(&t->w->ip, &ip->dst, p->link))
         return TERN_C_ICMP_UNUSED;
     if (!ip_echo_queue(t->a, &t->w->ip, ip, &m, p->link))
         return TERN_C_REPLIES_FULL;
@@ -40,9 +40,9 @@ static enum tern_cause rx_icmp(struct tern *t, const tern_rx_packet *p, const st
 }
 
 /* To one of our addresses, or to a group that TCP must refuse by itself. */
-static bool for_us(struct tern *t, const struct ip_hdr *ip)
+static bool for_us(struct tern *t, const struct ip_hdr *ip, uint8_t link)
 {
-    if (ip_is_ours(&t->w->ip, &ip->dst))
+    if (ip_is_ours(&t->w->ip, &ip->dst, link))
         return true;
     return ip->proto == PROTO_TCP && (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst));
 }
@@ -92,12 +92,12 @@ static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, cons
 static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct keep *keep, bool *unclaimed)
 {
     struct ip_hdr ip;
-    if (p->link == 0 || p->link > t->w->ip.n_links)
-        return TERN_C_IP_MALFORMED;
+    if (p->link >= IP_LINKS || !ip_link_is_up(&t->w->ip, p->link))
+        return TERN_C_LINK_DOWN;
     enum tern_cause cause = ip_parse(p->data, p->len, &ip);
     if (cause != TERN_CAUSE_NONE)
         return cause;
-    if (!for_us(t, &ip)) {
+    if (!for_us(t, &ip, p->link)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
     }

@@ -20,6 +20,7 @@ void tern_tick(tern *t, uint64_t now)
     stack_clock(t, now);
     for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now)) != NULL;)
         timer_fire(t, head_of(n));
+    change_slice(t);
     waiting_expire(t);
     frag_expire(t->a, &t->w->ip.frag, t->w->now);
     life_end_of_batch(t);
@@ -34,6 +35,8 @@ uint64_t tern_next_deadline(const tern *t)
 {
     if (output_waits(t))
         return 0;
+    if (change_under_way(t))
+        return t->w->now;
     uint64_t next = min_u64(wheel_next(&t->w->wheel), frag_next_deadline(&t->w->ip.frag));
     return min_u64(next, waiting_next_deadline(t));
 }

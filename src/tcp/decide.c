@@ -23,7 +23,7 @@ uint32_t full_size(const struct tcb *c)
 /* Most payload of one packet: whole segments up to what the link splits for us. */
 static uint32_t burst_size(const struct tern *t, const struct tcb *c, uint32_t full)
 {
-    uint32_t gso = t->w->ip.links[c->h.link].gso_max;
+    uint32_t gso = t->w->ip.links[c->snd.link].gso_max;
     if (c->snd.urgent)
         return full; /* the pointer counts from each segment's own number, and a link repeats the header */
     return gso >= 2 * full ? gso / full * full : full;

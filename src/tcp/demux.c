@@ -6,20 +6,23 @@
  */
 #include "tcp/tcp.h"
 
-static uint32_t pair_hash(const struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                          uint16_t rport)
+/* The zone is part of the pair where an address has a meaning on one link only (RFC 4007 6). */
+static uint32_t pair_hash(const struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
+                          uint8_t link)
 {
-    uint8_t key[36];
-    memcpy(key, local->b, 16);
-    memcpy(key + 16, remote->b, 16);
-    memcpy(key + 32, &lport, 2);
-    memcpy(key + 34, &rport, 2);
+    uint8_t key[37];
+    memcpy(key, local->ip.b, 16);
+    memcpy(key + 16, remote->ip.b, 16);
+    memcpy(key + 32, &local->port, 2);
+    memcpy(key + 34, &remote->port, 2);
+    key[36] = ip_zone(&local->ip, &remote->ip, link);
     return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
 }
 
 uint32_t demux_hash(const struct tern *t, const struct who *w)
 {
-    return pair_hash(t, &w->local, w->local_port, &w->remote, w->remote_port);
+    tern_endpoint local = {w->local, w->local_port, 0}, remote = {w->remote, w->remote_port, 0};
+    return pair_hash(t, &local, &remote, w->link);
 }
 
 static uint32_t hash_of(struct tern *t, ref_t r)
@@ -29,36 +32,35 @@ static uint32_t hash_of(struct tern *t, ref_t r)
     return demux_hash(t, &w);
 }
 
-static bool same(const struct tern *t, ref_t r, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                 uint16_t rport)
+static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
+                 uint8_t link)
 {
     if (rec_kind(t, r) == REC_TIMEWAIT)
-        return waiting_same(t, r, local, lport, remote, rport);
+        return waiting_same(t, r, local, remote, link);
     const struct conn_head *h = at_const(t->a, r);
-    return h->local_port == lport && h->remote_port == rport && ip_eq(&h->remote, remote) &&
-           ip_eq(&h->local, local);
+    return h->local_port == local->port && h->remote_port == remote->port && ip_eq(&h->remote, &remote->ip) &&
+           ip_eq(&h->local, &local->ip) && (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
 }
 
-static ref_t find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport,
+static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                   bool parked)
 {
     struct htab_iter it;
-    uint32_t hash = pair_hash(t, local, lport, remote, rport);
+    uint32_t hash = pair_hash(t, local, remote, link);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
-        if (same(t, r, local, lport, remote, rport) && time_wait_parked(t, r) == parked)
+        if (same(t, r, local, remote, link) && time_wait_parked(t, r) == parked)
             return r;
     return 0;
 }
 
-ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport)
+ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
-    return find(t, local, lport, remote, rport, false);
+    return find(t, local, remote, link, false);
 }
 
-ref_t demux_find_parked(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                        uint16_t rport)
+ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
-    return find(t, local, lport, remote, rport, true);
+    return find(t, local, remote, link, true);
 }
 
 bool demux_insert(struct tern *t, ref_t r)
@@ -79,24 +81,43 @@ static uint32_t port_hash(struct tern *t, uint16_t port)
     return (uint32_t)siphash13(t->w->key_table, &port, sizeof port);
 }
 
-struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port)
+struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port, uint8_t zone)
 {
     struct htab_iter it;
     uint32_t hash = port_hash(t, port);
     for (ref_t r = htab_first(t->a, &t->w->listeners, hash, &it); r != 0;
          r = htab_next(t->a, &t->w->listeners, &it)) {
         struct listener *l = listener_at(t, r);
-        if (l->h.local_port == port && ip_eq(&l->h.local, local))
+        if (l->h.local_port == port && l->h.link == zone && ip_eq(&l->h.local, local))
             return l;
     }
     return NULL;
 }
 
-struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port)
+/* How well a listener fits: the address counts more than the zone; 0 = not at all. */
+static int fit(const struct listener *l, const tern_ip *local, uint16_t port, uint8_t link)
 {
-    static const tern_ip any = {{0}};
-    struct listener *l = demux_listener_exact(t, local, port);
-    return l != NULL ? l : demux_listener_exact(t, &any, port);
+    bool any = ip_is_unspecified(&l->h.local);
+    if (l->h.local_port != port || (l->h.link != 0 && l->h.link != link) ||
+        (!any && !ip_eq(&l->h.local, local)))
+        return 0;
+    return 1 + 2 * !any + (l->h.link != 0);
+}
+
+struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
+{
+    struct htab_iter it;
+    uint32_t hash = port_hash(t, port);
+    struct listener *best = NULL;
+    int best_fit = 0;
+    for (ref_t r = htab_first(t->a, &t->w->listeners, hash, &it); r != 0;
+         r = htab_next(t->a, &t->w->listeners, &it)) {
+        int f = fit(listener_at(t, r), local, port, link);
+        if (f > best_fit)
+            best = listener_at(t, r);
+        best_fit = f > best_fit ? f : best_fit;
+    }
+    return best;
 }
 
 bool demux_listener_insert(struct tern *t, struct listener *l)

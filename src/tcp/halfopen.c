@@ -41,7 +41,8 @@ static void list_remove(struct tern *t, struct listener *l, struct halfopen *h)
 /* The record in TIME_WAIT behind this one, if it is still there. */
 static ref_t parked(struct tern *t, struct halfopen *h)
 {
-    return demux_find_parked(t, &h->h.local, h->h.local_port, &h->h.remote, h->h.remote_port);
+    tern_endpoint local = {h->h.local, h->h.local_port, 0}, remote = {h->h.remote, h->h.remote_port, 0};
+    return demux_find_parked(t, &local, &remote, h->h.link);
 }
 
 static void fill_head(struct tern *t, struct halfopen *h, struct listener *l, const struct segment *s)
@@ -255,7 +256,7 @@ static void synack(struct tern *t, struct halfopen *h, struct segment *s)
     s->flags = F_SYN | F_ACK | (h->opt.ecn ? F_ECE : 0);
     s->seq = h->iss;
     s->wnd = (uint16_t)h->rcv_wnd; /* never scaled on a SYN */
-    uint32_t mss = ip_mss(&t->w->ip, h->h.link, &h->h.remote);
+    uint32_t mss = s->link != 0 ? ip_mss(&t->w->ip, s->link, &h->h.remote) : 0;
     uint32_t max_seg = listener_at(t, h->listener)->set.max_seg;
     s->opt = (struct tcp_opts){
         .mss = (uint16_t)(max_seg != 0 ? min_u32(mss, max_seg) : mss),
@@ -287,13 +288,25 @@ static void plain_ack(struct tern *t, struct halfopen *h, struct segment *s)
     s->opt.ts_ecr = h->ts_recent;
 }
 
+/* There is no way to the peer: as if it had left and was lost. */
+static bool withheld(struct tern *t, struct halfopen *h)
+{
+    struct segment unsent = {.link = 0};
+    if (h->send)
+        synack(t, h, &unsent);
+    h->send = h->by_timer = h->challenge = false;
+    return false;
+}
+
 bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out)
 {
     struct segment s;
     enum tern_cause why;
     if (!h->send && !h->challenge)
         return false;
-    segment_from_head(&h->h, &s);
+    segment_from_head(&h->h, way_of(t, &h->h), &s);
+    if (s.link == 0)
+        return withheld(t, h);
     s.ack = seq_add(h->irs, 1);
     if (h->send) {
         why = h->by_timer ? TERN_C_SEND_RETRANSMIT : TERN_C_SEND_SYNACK;

@@ -46,12 +46,8 @@ static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp
     mtu = max_u32(mtu, floor);
     if (mtu - hdr >= c->snd.mtu_mss)
         return TERN_C_ICMP_UNUSED;
-    c->snd.mtu_mss = mtu - hdr;
-    c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
-    if (synchronized(c))
-        sendlist_mark_all_lost(t, &c->list, false);
-    c->rec.force = true;
-    conn_ready(t, &c->h);
+    c->snd.path_mss = (uint16_t)(mtu - hdr);
+    mtu_renew(t, c);
     return TERN_CAUSE_NONE;
 }
 
@@ -69,12 +65,13 @@ static enum tern_cause about_tcb(struct tern *t, struct tcb *c, const struct icm
     return TERN_CAUSE_NONE;
 }
 
-enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m)
+enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
 {
     enum meaning means = m->version == 4 ? meaning4(m) : meaning6(m);
     if (means == MEANS_NOTHING || !m->has_tcp)
         return TERN_C_ICMP_UNUSED;
-    ref_t r = demux_find(t, &m->in_src, m->in_src_port, &m->in_dst, m->in_dst_port);
+    tern_endpoint local = {m->in_src, m->in_src_port, 0}, remote = {m->in_dst, m->in_dst_port, 0};
+    ref_t r = demux_find(t, &local, &remote, link);
     if (r == 0 || rec_kind(t, r) != REC_TCB || tcb_at(t, r)->h.state == TERN_CLOSED)
         return TERN_C_ICMP_UNUSED; /* half-open and TIME_WAIT records live on their own timers */
     struct tcb *c = tcb_at(t, r);

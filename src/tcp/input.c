@@ -254,7 +254,7 @@ static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *
 
 static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
 {
-    struct listener *l = demux_listener(t, &s->dst, s->dst_port);
+    struct listener *l = demux_listener(t, &s->dst, s->dst_port, s->link);
     return l != NULL ? in_listen(t, l, s) : in_closed(t, s);
 }
 
@@ -263,7 +263,8 @@ enum tern_cause tcp_input(struct tern *t, const struct segment *s)
     if (s->len > 0 || (s->flags & F_SYN))
         waiting_make_room(t, 2 + (s->len >> t->a->page_shift)); /* first: it ends records */
     struct who who = {0}; /* as it was before: the record may be gone after */
-    ref_t r = demux_find(t, &s->dst, s->dst_port, &s->src, s->src_port);
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    ref_t r = demux_find(t, &local, &remote, s->link);
     if (r != 0 && trace_on(&t->trace))
         who_of(t, at(t->a, r), &who);
     trace_segment_of(t, &who, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);

@@ -8,13 +8,14 @@
 #include "tcp/tcp.h"
 
 static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remote, uint16_t lport,
-                    uint16_t rport)
+                    uint16_t rport, uint8_t zone)
 {
-    uint8_t in[36];
+    uint8_t in[37];
     memcpy(in, local->b, 16);
     memcpy(in + 16, remote->b, 16);
     put16(in + 32, lport);
     put16(in + 34, rport);
+    in[36] = zone;
     return siphash24(key, in, sizeof in);
 }
 
@@ -23,31 +24,30 @@ seq_t isn_make(struct tern *t, const void *record)
     struct who w;
     who_of(t, record, &w);
     uint32_t m = (uint32_t)(t->w->now / 4);
-    return seq(m + (uint32_t)prf(t->w->key_isn, &w.local, &w.remote, w.local_port, w.remote_port));
+    uint8_t zone = ip_zone(&w.local, &w.remote, w.link);
+    return seq(m + (uint32_t)prf(t->w->key_isn, &w.local, &w.remote, w.local_port, w.remote_port, zone));
 }
 
 /* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
  * connections of a pair of addresses, so that timestamps grow across incarnations (RFC 6191). */
 uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote)
 {
-    return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0);
+    return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0, 0);
 }
 
 uint32_t stamp_now(const struct tern *t, uint32_t offset) { return (uint32_t)(t->w->now / 1000) + offset; }
 
 /* RFC 6056 3.3.3 (simple hash-based port selection): an offset for each remote, and a counter that spreads. A
  * port is free when the 4-tuple is; one in TIME_WAIT is not. */
-int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out)
+int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
     const struct settings *set = settings(t);
     uint32_t n = (uint32_t)set->port_high - set->port_low + 1;
-    uint32_t offset = (uint32_t)prf(t->w->key_port, local, remote, 0, rport);
+    uint32_t offset = (uint32_t)prf(t->w->key_port, &local->ip, &remote->ip, 0, remote->port, 0);
     for (uint32_t i = 0; i < n; i++) {
-        uint16_t port = (uint16_t)(set->port_low + (offset + t->w->port_next++) % n);
-        if (demux_find(t, local, port, remote, rport) == 0) {
-            *out = port;
+        local->port = (uint16_t)(set->port_low + (offset + t->w->port_next++) % n);
+        if (demux_find(t, local, remote, link) == 0)
             return 0;
-        }
     }
     return -TERN_EADDRNOTAVAIL;
 }

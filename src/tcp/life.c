@@ -9,11 +9,11 @@
 #define QUICK_SEGMENTS 8 /* acknowledged at once at the start: the peer's slow start grows by our ACKs */
 
 static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local, const tern_endpoint *remote,
-                      uint8_t link)
+                      uint8_t home)
 {
     struct conn_head *h = &c->h;
     h->kind = REC_TCB;
-    h->link = link;
+    h->link = home;
     h->local = local->ip;
     h->remote = remote->ip;
     h->local_port = local->port;
@@ -24,7 +24,7 @@ static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local,
 }
 
 /* A control block in CLOSED, in no table. NULL: no memory. */
-struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
                     const struct options *set)
 {
     waiting_make_room(t, 2); /* a page of records, one of the table */
@@ -33,11 +33,11 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
         return NULL;
     struct tcb *c = tcb_at(t, me);
     c->set = *set;
-    fill_head(t, c, local, remote, link);
+    fill_head(t, c, local, remote, home);
     c->rcv.buffer = set->recv_buffer;
     c->snd.buffer = set->send_buffer;
-    c->snd.mtu_mss = ip_mss(&t->w->ip, link, &remote->ip);
-    c->snd.mss = c->snd.mtu_mss;
+    c->snd.link = ip_way(&t->w->ip, &local->ip, &remote->ip, home);
+    mtu_renew(t, c);
     c->ack.quick = QUICK_SEGMENTS;
     c->ts.offset = stamp_offset(t, &local->ip, &remote->ip);
     rtt_init(&c->rtt, settings(t));

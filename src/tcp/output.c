@@ -8,14 +8,14 @@
 
 /* The head common to all segments of a record: one local address (MUST-45), Diffserv as it is now
  * (SHLD-22). */
-void segment_from_head(const struct conn_head *h, struct segment *s)
+void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *s)
 {
     memset(s, 0, sizeof *s);
     s->src = h->local;
     s->dst = h->remote;
     s->src_port = h->local_port;
     s->dst_port = h->remote_port;
-    s->link = h->link;
+    s->link = link;
     s->tos = h->tos;
     s->ttl = h->ttl;
     s->opt.wscale = WSCALE_NONE;
@@ -118,7 +118,7 @@ static void urgent_flags(struct tcb *c, struct segment *s)
 
 static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload, struct segment *s)
 {
-    segment_from_head(&c->h, s);
+    segment_from_head(&c->h, c->snd.link, s);
     s->flags = p->flags;
     s->seq = p->start;
     s->len = payload;
@@ -276,11 +276,21 @@ static bool emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *
     return true;
 }
 
+/* There is no way to the peer: what is owed stays so until there is one (change.c). A RST does not wait for
+ * that, since its connection is over. */
+static void nothing_leaves(struct tern *t, struct tcb *c)
+{
+    if (c->rst_cause != 0)
+        tcb_rst_sent(t, c);
+}
+
 /* One packet of this connection, if it has one to send now. */
 static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p = {0};
-    if (decide(t, c, &p)) {
+    if (c->snd.link == 0) {
+        nothing_leaves(t, c);
+    } else if (decide(t, c, &p)) {
         if (emit(t, c, &p, out))
             return true;
         later(t, c, t->w->now + MEMORY_RETRY_US);

@@ -81,7 +81,7 @@ static void fill(struct tern *t, const struct reply *r, struct segment *s)
     memset(s, 0, sizeof *s);
     s->src = r->who.local, s->dst = r->who.remote;
     s->src_port = r->who.local_port, s->dst_port = r->who.remote_port;
-    s->link = r->who.link;
+    s->link = ip_way(&t->w->ip, &r->who.local, &r->who.remote, r->who.link);
     s->ttl = r->who.ttl;
     s->tos = r->who.tos;
     s->seq = r->seq, s->ack = r->ack;
@@ -95,18 +95,37 @@ static void fill(struct tern *t, const struct reply *r, struct segment *s)
     s->opt.ts_ecr = r->ts_ecr;
 }
 
-bool reply_output(struct tern *t, tern_tx_packet *out)
+/* The address is ours no more: what was to be said from it is not. */
+void reply_forget(struct tern *t, const tern_ip *local)
 {
     struct world *w = t->w;
-    if (w->reply_count == 0)
-        return false;
+    for (uint32_t i = 0; i < w->reply_count; i++) {
+        struct reply *r = &w->replies[(w->reply_head + i) % REPLIES];
+        if (ip_eq(&r->who.local, local))
+            r->flags = 0;
+    }
+}
+
+static bool take(struct tern *t, tern_tx_packet *out)
+{
+    struct world *w = t->w;
     const struct reply *r = &w->replies[w->reply_head];
     struct segment s;
     fill(t, r, &s);
-    w->stats.resets_out += (r->flags & F_RST) != 0;
-    trace_segment_of(t, &r->who, TERN_TRACE_SEG_OUT, &s, r->cause, 0);
     w->reply_head = (w->reply_head + 1) % REPLIES;
     w->reply_count--;
+    if (s.link == 0 || s.flags == 0)
+        return false; /* there is no way to it, or it was taken back */
+    w->stats.resets_out += (r->flags & F_RST) != 0;
+    trace_segment_of(t, &r->who, TERN_TRACE_SEG_OUT, &s, r->cause, 0);
     tcp_build(t, &s, 0, out);
     return true;
+}
+
+bool reply_output(struct tern *t, tern_tx_packet *out)
+{
+    while (t->w->reply_count > 0)
+        if (take(t, out))
+            return true;
+    return false;
 }

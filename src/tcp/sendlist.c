@@ -384,6 +384,20 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
         l->lost_below = rec_end(rec(t, l->tail));
 }
 
+/* Segments of more than `size` bytes cannot have passed; a super-segment was cut into such. A FIN is no byte
+ * of theirs, which may cost one that just fits a repetition. False: there were none. */
+bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size)
+{
+    bool any = false;
+    for (struct sendrec *r = rec(t, l->head); r != NULL; r = rec(t, r->next)) {
+        if (r->len <= size || (r->flags & SR_SACKED))
+            continue;
+        mark_lost(t, l, r);
+        any = true;
+    }
+    return any;
+}
+
 /* The lowest record that is lost and not under way again. */
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
 {

@@ -44,7 +44,8 @@ struct conn_head {
     ref_t ready_prev;
     uint8_t kind;          /* enum rec_kind */
     uint8_t state;         /* enum tern_state; written by state.c alone */
-    uint8_t link;          /* where it sends */
+    uint8_t link;          /* home: where the peer's SYN came from, the zone, or what the program prefers;
+                              0 = by the routes. Of a listener: the only link it hears */
     bool ready;            /* on the ready list */
     struct wnode timer;    /* its one place in the wheel: the earliest of its deadlines, or earlier */
     tern_ip local, remote;
@@ -176,7 +177,7 @@ struct snd {
     seq_t small;           /* behind the last small segment sent (Minshall) */
     uint32_t wnd, max_wnd; /* SND.WND, MAX.SND.WND, bytes (32 bits: REC-1) */
     uint32_t mss;          /* largest payload with the options we send */
-    uint32_t mtu_mss;      /* upper bound by the path's MTU, for a header without options */
+    uint32_t mtu_mss;      /* upper bound by the MTU of link and path, for a header without options */
     uint32_t buffer;       /* limit of queued bytes */
     struct chunkq q;       /* unacknowledged and unsent */
     bool syn_acked;        /* SND.UNA may stand on ISS again 4 GiB later */
@@ -187,6 +188,8 @@ struct snd {
     bool narrow;           /* the path's MTU is below what we cut to: DF is left off (RFC 1191 3) */
     bool cwr;              /* CWR on the next new data (RFC 3168 6.1.2) */
     bool limited;          /* the congestion window, not the program, held output back */
+    uint8_t link;          /* where it sends now; 0 = there is no way, nothing leaves (change.c) */
+    uint16_t path_mss;     /* what ICMP told of this way, as mtu_mss; 0 = nothing */
     uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none */
     uint64_t last_us;      /* last data sent (restart after idle) */
 };

@@ -8,17 +8,18 @@
 
 #include "tcp/world.h"
 
-/* demux.c: 4-tuple to record (half-open, tcb, timewait; rec_kind tells which); 0 = none. */
-ref_t demux_find(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote, uint16_t rport);
+/* demux.c: 4-tuple to record (half-open, tcb, timewait; rec_kind tells which); 0 = none. `link` counts when
+ * one of the addresses is link-local. */
+ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
 /* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
-ref_t demux_find_parked(struct tern *t, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                        uint16_t rport);
+ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
+                        uint8_t link);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
 uint32_t demux_hash(const struct tern *t, const struct who *w);
-struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port);
-struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port);
+struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link);
+struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port, uint8_t zone);
 bool demux_listener_insert(struct tern *t, struct listener *l);
 void demux_listener_remove(struct tern *t, struct listener *l);
 
@@ -39,7 +40,7 @@ static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN
 void state_inherit(const struct conn_head *from, struct conn_head *to);
 
 /* life.c: records are made and unmade. */
-struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
                     const struct options *set);
 void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c);
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
@@ -97,8 +98,8 @@ uint64_t waiting_due(const struct tern *t, ref_t r);
 uint64_t waiting_next_deadline(const struct tern *t);  /* UINT64_MAX = none */
 uint32_t waiting_live(const struct tern *t);
 void waiting_who(const struct tern *t, ref_t r, struct who *out);
-bool waiting_same(const struct tern *t, ref_t r, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                  uint16_t rport);
+bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
+                  uint8_t link);
 enum tern_cause waiting_cause(const struct timewait *w); /* what led to TIME_WAIT */
 /* the oldest are given up until so many pages can be had by MEM_DATA, or none is left, or enough is done for
  * one call */
@@ -163,6 +164,7 @@ uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t ms
 uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
                                  uint64_t patience, uint64_t *next);
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
+bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l);
@@ -229,10 +231,11 @@ bool nagle_holds(const struct tcb *c, uint32_t len, bool last);
 /* output.c */
 bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);
 void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out);
-void segment_from_head(const struct conn_head *h, struct segment *s);
+void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *s);
 
 /* reply.c */
 bool reply_output(struct tern *t, tern_tx_packet *out);
+void reply_forget(struct tern *t, const tern_ip *local); /* drops what waits to be sent from there */
 /* by RFC 9293 3.5.2 group 1 */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
 void reply_rst_for(struct tern *t, const void *record, seq_t at_seq);
@@ -249,15 +252,25 @@ void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a
 seq_t isn_make(struct tern *t, const void *record);
 uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
-int port_choose(struct tern *t, const tern_ip *local, const tern_ip *remote, uint16_t rport, uint16_t *out);
+int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
 
 /* options.c */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);
 uint8_t options_wscale(uint32_t buffer);
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
 
+/* mtu.c */
+void mtu_renew(struct tern *t, struct tcb *c); /* the link, its MTU or the path's has changed */
+
+/* change.c: addresses, routes, links */
+void change_begin(struct tern *t);
+void change_slice(struct tern *t);
+void change_finish(struct tern *t);
+static inline bool change_under_way(const struct tern *t) { return t->w->sweep.left != 0; }
+bool change_reaches(struct tern *t, ref_t r); /* brings one record up to date; false: it is gone */
+
 /* icmp.c */
-enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m);
+enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link);
 
 /* who.c: `record` is any of listener, half-open, tcb, timewait. */
 void who_of(const struct tern *t, const void *record, struct who *out);

@@ -71,12 +71,15 @@ static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
 }
 
 /* Which of the two is needed now? A shut window is probed (MUST-36), whether or not something is in flight
- * (MUST-35, SHLD-17). */
+ * (MUST-35, SHLD-17). A peer to whom no way leads is as good as one whose window is shut, but that the probes
+ * stay here: time runs against the connection, and no window is reduced. */
 void timer_window(struct tern *t, struct tcb *c)
 {
-    bool shut = c->snd.wnd == 0 && synchronized(c);
+    bool shut = (c->snd.wnd == 0 || c->snd.link == 0) && synchronized(c);
     uint8_t want = TERN_TIMER_NONE;
-    if (in_flight(c))
+    if (c->snd.link == 0 && !synchronized(c) && !c->snd.syn_acked)
+        want = TERN_TIMER_RETRANSMIT; /* so that a SYN that cannot leave is given up in time */
+    else if (in_flight(c))
         want = shut ? TERN_TIMER_PERSIST : TERN_TIMER_RETRANSMIT;
     else if (shut && waits_to_send(c))
         want = TERN_TIMER_PERSIST;

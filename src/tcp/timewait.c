@@ -72,7 +72,7 @@ static void small_ack(struct tern *t, ref_t r, enum tern_cause why, bool always)
     struct who who;
     const struct timewait *w = at(t->a, r);
     who_of(t, w, &who);
-    if (who.link == 0 || (!always && !challenge_allowed_small(t, &who)))
+    if (!always && !challenge_allowed_small(t, &who))
         return; /* the route is gone, or the ration is used up */
     struct reply_ack ack = {
         .seq = w->snd_nxt,
@@ -137,7 +137,7 @@ enum tern_cause in_timewait(struct tern *t, ref_t r, const struct segment *s)
         return TERN_C_TIME_WAIT_RST;
     }
     if ((s->flags & (F_SYN | F_ACK)) == F_SYN && newer(t, &v, s)) {
-        struct listener *l = demux_listener(t, &s->dst, s->dst_port);
+        struct listener *l = demux_listener(t, &s->dst, s->dst_port, s->link);
         if (l != NULL)
             return halfopen_open(t, l, s, r);
     }

@@ -70,7 +70,6 @@ void waiting_who(const struct tern *t, ref_t r, struct who *out)
         const struct timewait4 *v = at_const(t->a, r);
         out->local = ip4_of(v->local);
         out->remote = ip4_of(v->remote);
-        out->link = (uint8_t)ip_route(&t->w->ip, &out->remote);
     } else {
         const struct timewait6 *v = at_const(t->a, r);
         out->local = v->local;
@@ -79,19 +78,20 @@ void waiting_who(const struct tern *t, ref_t r, struct who *out)
     }
 }
 
-bool waiting_same(const struct tern *t, ref_t r, const tern_ip *local, uint16_t lport, const tern_ip *remote,
-                  uint16_t rport)
+bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
+                  uint8_t link)
 {
     const struct timewait *w = at_const(t->a, r);
-    if (w->local_port != lport || w->remote_port != rport)
+    if (w->local_port != local->port || w->remote_port != remote->port)
         return false;
     if (!is4(t, r)) {
         const struct timewait6 *v = at_const(t->a, r);
-        return ip_eq(&v->remote, remote) && ip_eq(&v->local, local);
+        return ip_eq(&v->remote, &remote->ip) && ip_eq(&v->local, &local->ip) &&
+               (v->link == link || ip_zone(&v->local, &v->remote, 1) == 0);
     }
     const struct timewait4 *v = at_const(t->a, r);
-    return tern_ip_is4(remote) && tern_ip_is4(local) && memcmp(v->remote, remote->b + 12, 4) == 0 &&
-           memcmp(v->local, local->b + 12, 4) == 0;
+    return tern_ip_is4(&remote->ip) && tern_ip_is4(&local->ip) &&
+           memcmp(v->remote, remote->ip.b + 12, 4) == 0 && memcmp(v->local, local->ip.b + 12, 4) == 0;
 }
 
 uint64_t waiting_due(const struct tern *t, ref_t r)

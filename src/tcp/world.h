@@ -87,6 +87,18 @@ struct challenge_counts {
     uint8_t used[CHALLENGE_SLOTS];
 };
 
+/* A change of addresses, routes or links on its way through the records (change.c). */
+struct sweep {
+    uint32_t page;         /* the next page to look at */
+    uint32_t left;         /* so many; 0 = all records are up to date */
+    uint32_t links_gone;   /* bit id: the link was removed */
+    uint32_t n_gone;
+    struct {
+        tern_ip ip;
+        uint8_t link;
+    } gone[IP_ADDRS];      /* addresses removed */
+};
+
 struct world {
     struct settings set;
     struct sipkey key_isn, key_port, key_table, key_stamp;
@@ -94,6 +106,7 @@ struct world {
     uint64_t now;
     uint64_t next_conn;
     struct ip_state ip;
+    struct sweep sweep;
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
@@ -144,6 +157,13 @@ static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
 
 static inline struct listener *listener_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline ref_t self(struct tern *t, const void *record) { return ref_of(t->a, record); }
+/* The link that leads to the peer of a small record now; 0 = none does. A control block keeps it
+ * (snd.link). */
+static inline uint8_t way_of(const struct tern *t, const struct conn_head *h)
+{
+    return ip_way(&t->w->ip, &h->local, &h->remote, h->link);
+}
+
 static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)
 {
     return (tern_handle){(uint64_t)h->gen << 32 | self(t, h)};

@@ -1,5 +1,7 @@
 /* Every edge of the state diagram is taken, by segments, calls and time: one test for each line of
  * src/tcp/state.def. An edge that nothing can take has no place there. */
+#include <tern/net.h>
+
 #include "lab/lab.h"
 
 struct edge {
@@ -195,11 +197,28 @@ static void child_edges(struct lab *l, const struct edge *e)
     TALK(l, "unlisten");
 }
 
+/* The address or the link of the connection goes. */
+static void change_edges(struct lab *l, const struct edge *e)
+{
+    reach(l, e->from);
+    if (e->cause == TERN_C_ADDR_REMOVED)
+        assert_int_equal(tern_addr_remove(l->t, l->link, &l->ip), 0);
+    else
+        assert_int_equal(tern_link_remove(l->t, l->link), 0);
+}
+
+static bool is_change(const struct edge *e)
+{
+    return e->cause == TERN_C_ADDR_REMOVED || e->cause == TERN_C_LINK_REMOVED;
+}
+
 static void take(struct lab *l, const struct edge *e)
 {
     bool unread = e->cause == TERN_C_CLOSE_UNREAD || e->cause == TERN_C_DATA_AFTER_CLOSE;
     open_edges(l, e);
-    if (unread) {
+    if (is_change(e)) {
+        change_edges(l, e);
+    } else if (unread) {
         unread_edges(l, e);
     } else if (e->cause == TERN_C_LISTENER_GONE && e->from != TERN_SYN_RCVD) {
         child_edges(l, e);
@@ -234,7 +253,8 @@ static void every_edge(void **state)
 {
     unsigned missing = 0;
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
-        struct lab_config cfg = {.stack = {.time_wait_max = 1}};
+        struct lab_config cfg = {.stack = {.time_wait_max = 1},
+                                 .link_local = edges[i].cause == TERN_C_LINK_REMOVED};
         struct lab *l = lab_new(state, &cfg);
         take(l, &edges[i]);
         if (!taken(l, &edges[i])) {

@@ -26,6 +26,13 @@ static tern_ip address(bool v6, uint8_t host)
     return v6 ? ip : tern_ip4(10, 0, 0, host);
 }
 
+static void make_link_local(tern_ip *ip)
+{
+    uint8_t host = ip->b[15];
+    *ip = (tern_ip){{0xfe, 0x80}};
+    ip->b[15] = host;
+}
+
 static void make_stack(struct lab *l)
 {
     tern_config c = l->cfg.stack;
@@ -51,12 +58,14 @@ static struct lab *lab_make(const struct lab_variant *v, const struct lab_config
     l->variant = v;
     if (cfg)
         l->cfg = *cfg;
-    bool v6 = v && v->v6;
+    bool v6 = (v && v->v6) || l->cfg.link_local;
     l->cfg.mtu = l->cfg.mtu ? l->cfg.mtu : v6 ? 1520 : 1500;
     l->cfg.memory = l->cfg.memory ? l->cfg.memory : 8u << 20;
     l->now = l->mark = l->cfg.start ? l->cfg.start : SEC;
     l->ip = address(v6, 1);
     l->peer_ip = address(v6, 2);
+    if (l->cfg.link_local)
+        make_link_local(&l->ip), make_link_local(&l->peer_ip);
     l->block = must(aligned_alloc(16, (l->cfg.memory + 15) & ~(size_t)15));
     l->trace = must(aligned_alloc(16, TRACE_RECORDS * sizeof(*l->trace)));
     default_flows(l);

@@ -72,6 +72,7 @@ struct lab_config {
     bool any_edge;  /* do not audit the windows */
     size_t memory;  /* of the stack; default 8 MiB */
     uint64_t start; /* the first `now`; default 1 s */
+    bool link_local; /* addresses fe80::1 and fe80::2, in every variant */
 };
 
 /* One connection as the peer sees it. */
@@ -103,6 +104,7 @@ struct lab_out {
     uint8_t *bytes;
     uint32_t len;
     uint16_t gso_size;
+    uint8_t link;
     struct ip_hdr ip;
     struct segment seg; /* when it is TCP */
     int flow;           /* -1 = of none */

@@ -214,6 +214,7 @@ static const struct {
     FIELD(fin_sent),
     FIELD(fin_acked),
     FIELD(recv_queue),
+    FIELD(link),
     FIELD(recv_ooo),
     FIELD(send_queue),
     FIELD(send_unacked),

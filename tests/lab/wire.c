@@ -133,6 +133,7 @@ void lab_capture(struct lab *l, const tern_tx_packet *pkt)
     o->t = l->now;
     o->len = pkt->len;
     o->gso_size = pkt->gso_size;
+    o->link = pkt->link;
     o->flow = -1;
     o->bytes = malloc(pkt->len + 1);
     assert_non_null(o->bytes);
