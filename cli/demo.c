@@ -5,7 +5,6 @@
 #include "host/canvas.h"
 #include "host/ladder.h"
 #include "host/ladder_svg.h"
-#include "host/trace_json.h"
 #include "sim/play.h"
 
 #include <errno.h>
@@ -183,9 +182,10 @@ static void print_part(const struct options *o, const struct part *part)
 static void print_play(const struct options *o, const struct play *p)
 {
     if (o->json) {
-        for (uint32_t i = 0; i < p->parts.n; i++)
-            trace_json_print(&p->parts.v[i].story, stdout);
-        trace_json_verdict(p->scenario->name, p->ok, play_failed(p), stdout);
+        struct json_lines lines = {0};
+        play_json(p, &lines);
+        fwrite(lines.text, 1, lines.len, stdout);
+        free(lines.text);
         return;
     }
     print_title(o, p->scenario);

@@ -182,6 +182,13 @@ def interop_commands():
             yield Command('interop', name, as_root([path]), limit_of(path, 300))
 
 
+def everywhere_commands():
+    """Other machines, WebAssembly, one file: each builds for itself and says what it must skip."""
+    places = [sys.executable, 'scripts/everywhere.py', 'places']
+    for place in subprocess.check_output(places, cwd=ROOT, text=True).split():
+        yield Command('everywhere', place, [sys.executable, 'scripts/everywhere.py', 'test', place], 400)
+
+
 def install_commands():
     yield Command('install', 'pkg-config', ['sh', 'tests/install.sh'], 120)
 
@@ -349,7 +356,8 @@ def main():
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
     )
     suites = {}
-    for command in [*style_commands(), *compiled, *demo_commands(), *install_commands(), *interop_commands()]:
+    commands = [*style_commands(), *compiled, *demo_commands(), *install_commands()]
+    for command in [*commands, *everywhere_commands(), *interop_commands()]:
         if options.filter in command.full_name:
             suites.setdefault(command.suite, []).append(command)
 

@@ -127,7 +127,7 @@ class Tidy:
         self.core = [Source(p) for p in walk(['src'], ['.c', '.h', '.def'])]
         self.public = [Source(p) for p in walk(['include'], ['.h', '.def'])]
         self.outside = [Source(p) for p in walk(HOUSE + ['examples'], ['.c', '.h', '.def'])]
-        self.tests = [Source(p) for p in walk(['tests', 'bench'], ['.c', '.h', '.def'])]
+        self.tests = [Source(p) for p in walk(['tests', 'bench', 'ports'], ['.c', '.h', '.def'])]
         self.lengths = []
 
     def find(self, path, line, rule, what, place=None, value=None):
@@ -368,13 +368,14 @@ class Tidy:
             'examples',
             'tests',
             'bench',
+            'ports',
             'scripts',
             'dev',
             '.ci',
             'meson.build',
             'man',
         ] + HOUSE
-        for path in walk(folders, ['.c', '.h', '.def', '.py', '.sh', '.build', 'run', '.scd']):
+        for path in walk(folders, ['.c', '.h', '.def', '.py', '.sh', '.mjs', '.build', 'run', '.scd']):
             for number, line in enumerate(read(path).split('\n'), 1):
                 if len(line) > COLUMNS and not path.endswith('.scd'):
                     self.find(

@@ -1,6 +1,7 @@
 /* play.c - see play.h: parts and promises. The verbs are in verbs.c. */
 #include "play.h"
 
+#include "host/trace_json.h"
 #include "tale.h"
 
 #include <stdarg.h>
@@ -189,4 +190,11 @@ const char *play_failed(const struct play *p)
             return part->verdict.complaint[0];
     }
     return NULL;
+}
+
+void play_json(const struct play *p, struct json_lines *out)
+{
+    for (uint32_t i = 0; i < p->parts.n; i++)
+        trace_json_print(&p->parts.v[i].story, out);
+    trace_json_verdict(p->scenario->name, p->ok, play_failed(p), out);
 }

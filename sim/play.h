@@ -12,6 +12,7 @@
 #include "packet.h"
 #include "path.h"
 #include "program.h"
+#include "host/json_line.h"
 #include "host/story.h"
 
 enum { PORT = 80 };
@@ -68,6 +69,9 @@ void play_free(struct play *p);
 
 /* The first promise that did not hold, or the oracle's first complaint; NULL. */
 const char *play_failed(const struct play *p);
+
+/* Everything that happened, as trace_json.h says it, with the verdict as the last line. */
+void play_json(const struct play *p, struct json_lines *out);
 
 /* --- verbs of the scenarios ------------------------------------------------------------------ */
 

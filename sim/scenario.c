@@ -1,4 +1,5 @@
-/* scenario.c - the table of scenarios, in the order of the story. */
+/* scenario.c - the table of scenarios, in the order of the story. One needs a JSON library
+ * (scene_close_wait.c): builds for machines without one leave it out (ports/). */
 #include "scenes.h"
 
 #include <string.h>
@@ -72,10 +73,12 @@ static const struct scenario table[] = {
      "Our own open is refused. The peer's new SYN is accepted when it is certain to be new: by its "
      "timestamp (RFC 6191) or by its number (RFC 9293 3.6.1). An old one draws an ACK.",
      scene_port_reuse},
+#ifndef WITHOUT_JANSSON
     {"close-wait", "a program that never closes",
      "A program that reads the end of the stream and never closes leaves its side in CLOSE_WAIT and the "
      "other in FIN_WAIT_2.",
      "No timer may end CLOSE_WAIT: the program may still want to send. It has to close.", scene_close_wait},
+#endif
     {"syn-rcvd", "a state that is hard to see",
      "SYN_RCVD is so short that netstat hardly shows it, unless a test client withholds the last ACK.", NULL,
      scene_syn_rcvd},

@@ -18,7 +18,6 @@ void scene_lost_last_ack(struct play *p);
 void scene_time_wait(struct play *p);
 void scene_old_duplicate(struct play *p);
 void scene_port_reuse(struct play *p);
-void scene_close_wait(struct play *p);
 void scene_syn_rcvd(struct play *p);
 void scene_syn_flood(struct play *p);
 void scene_reset(struct play *p);
@@ -26,6 +25,7 @@ void scene_peer_gone(struct play *p);
 void scene_fin_wait_1(struct play *p);
 void scene_last_ack(struct play *p);
 void scene_states(struct play *p);
+void scene_close_wait(struct play *p);
 
 /* A client without a stack: host A (or nobody) speaks segment by segment. */
 struct raw {

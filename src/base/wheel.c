@@ -1,4 +1,5 @@
-/* wheel.c - deadlines in constant time.
+/* wheel.c - deadlines in constant time. Told here for 8 levels of 64 slots; a small build has 12 of 16
+ * (sizes.h).
  *
  * A deadline lies in the level of the highest 6-bit digit in which it differs from the wheel's time, in the
  * slot that this digit names. So within a level the slots ahead of the wheel's own digit are in order of
@@ -35,7 +36,10 @@ static inline uint64_t relative(const struct wheel *w, uint64_t t)
     return t > w->origin ? t - w->origin : 0;
 }
 
-static inline uint32_t digit(uint64_t t, uint32_t level) { return (uint32_t)(t >> (6 * level)) & 63; }
+static inline uint32_t digit(uint64_t t, uint32_t level)
+{
+    return (uint32_t)(t >> (WHEEL_BITS * level)) & (WHEEL_SLOTS - 1);
+}
 
 /* The node's 48 bits as the time nearest to the wheel's. */
 static inline uint64_t when_of(const struct wheel *w, const struct wnode *n)
@@ -46,18 +50,19 @@ static inline uint64_t when_of(const struct wheel *w, const struct wnode *n)
 
 uint64_t wheel_when(const struct wheel *w, const struct wnode *n) { return w->origin + when_of(w, n); }
 
-/* level * 64 + slot for a deadline. */
+/* level * WHEEL_SLOTS + slot for a deadline. */
 static inline uint32_t place_of(const struct wheel *w, uint64_t when)
 {
     uint64_t t = max_u64(when, w->now);
     uint64_t differ = t ^ w->now;
-    uint32_t level = differ < 64 ? 0 : min_u32((63 - (uint32_t)__builtin_clzll(differ)) / 6, TOP);
-    return level * 64 + digit(t, level);
+    uint32_t level =
+        differ < WHEEL_SLOTS ? 0 : min_u32((63 - (uint32_t)__builtin_clzll(differ)) / WHEEL_BITS, TOP);
+    return level * WHEEL_SLOTS + digit(t, level);
 }
 
 static inline void append(struct arena *a, struct wheel *w, struct wnode *n, uint32_t place)
 {
-    uint32_t level = place / 64, slot = place % 64;
+    uint32_t level = place / WHEEL_SLOTS, slot = place % WHEEL_SLOTS;
     ref_t self = ref_of(a, n), last = w->tail[level][slot];
     n->next = 0;
     n->prev = last;
@@ -72,7 +77,7 @@ static inline void append(struct arena *a, struct wheel *w, struct wnode *n, uin
 
 static inline void unlink_node(struct arena *a, struct wheel *w, struct wnode *n)
 {
-    uint32_t level = (n->slot - 1u) / 64, slot = (n->slot - 1u) % 64;
+    uint32_t level = (n->slot - 1u) / WHEEL_SLOTS, slot = (n->slot - 1u) % WHEEL_SLOTS;
     if (n->prev != 0)
         ((struct wnode *)at(a, n->prev))->next = n->next;
     else
@@ -120,11 +125,11 @@ static inline bool first_slot(const struct wheel *w, uint32_t *level, uint32_t *
     while (w->bits[k] == 0)
         k++;
     uint32_t here = digit(w->now, k);
-    uint64_t ahead = w->bits[k] >> here | w->bits[k] << (-here & 63);
+    uint64_t ahead = w->bits[k] >> here | w->bits[k] << (-here & (WHEEL_SLOTS - 1));
     uint32_t steps = (uint32_t)__builtin_ctzll(ahead);
     *level = k;
-    *slot = (here + steps) & 63;
-    *start = ((w->now >> (6 * k)) + steps) << (6 * k);
+    *slot = (here + steps) & (WHEEL_SLOTS - 1);
+    *start = ((w->now >> (WHEEL_BITS * k)) + steps) << (WHEEL_BITS * k);
     return true;
 }
 

@@ -9,14 +9,15 @@
 #define BASE_WHEEL_H
 
 #include "arena.h"
+#include "sizes.h"
 
-#define WHEEL_LEVELS 8
+enum { WHEEL_SLOTS = 1 << WHEEL_BITS, WHEEL_LEVELS = 48 / WHEEL_BITS };
 
 struct wnode {
     ref_t next, prev;  /* in its slot; both 0 while it is not armed */
     uint32_t when_lo;  /* deadline relative to the wheel's origin, 48 bits */
     uint16_t when_hi;
-    uint16_t slot;     /* level * 64 + slot + 1; 0 = not armed */
+    uint16_t slot;     /* level * WHEEL_SLOTS + slot + 1; 0 = not armed */
 };
 
 struct wheel {
@@ -25,7 +26,7 @@ struct wheel {
     uint32_t armed;    /* nodes */
     uint32_t reserved;
     uint64_t bits[WHEEL_LEVELS];
-    ref_t head[WHEEL_LEVELS][64], tail[WHEEL_LEVELS][64];
+    ref_t head[WHEEL_LEVELS][WHEEL_SLOTS], tail[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
 void wheel_init(struct wheel *w, uint64_t now);

@@ -7,12 +7,11 @@
 
 #include "base/arena.h"
 #include "base/chunkq.h"
+#include "base/sizes.h"
 #include "wire/wire.h"
 
 enum {
-    FRAG_DATAGRAMS = 16,       /* in reassembly at a time */
     FRAG_PER_SOURCE = 4,       /* of these, from one source (an IPv4 address, an IPv6 /64) */
-    FRAG_PIECES = 64,          /* of one datagram */
     FRAG_HDR_MAX = 256,        /* bytes of headers before the fragmentable part */
     FRAG_TIMEOUT_US = 60000000 /* from the first piece: RFC 8200 4.5; RFC 1122 3.3.2 asks for 60 to 120 s */
 };

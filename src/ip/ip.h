@@ -8,14 +8,10 @@
 
 #include "base/arena.h"
 #include "base/chunkq.h"
+#include "base/sizes.h"
 #include "ip/frag.h"
 #include "wire/wire.h"
 #include <tern/net.h>
-
-#define IP_LINKS 16 /* ids 1..15 */
-#define IP_ADDRS 64
-#define IP_ROUTES 64
-#define IP_ECHOES 16
 
 struct ip_addr {
     tern_ip ip;

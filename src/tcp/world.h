@@ -11,6 +11,7 @@
 #include "base/htab.h"
 #include "base/lent.h"
 #include "base/rand.h"
+#include "base/sizes.h"
 #include "base/trace.h"
 #include "base/wheel.h"
 #include "ip/ip.h"
@@ -21,9 +22,6 @@
 
 /* Purposes of keys drawn from the seed. */
 enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
-
-#define REPLIES 256
-#define CHALLENGE_SLOTS 256 /* counts of challenge ACKs of the small records; a power of two */
 
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
 enum {

@@ -1,0 +1,30 @@
+/* sizes.h - how long the tables are that stand in every stack's fixed part, used or not.
+ *
+ * There are two builds, and both are tested: the ordinary one, and the one for a small chip (-DTERN_SMALL=1),
+ * where a stack's fixed part is 5 KiB instead of 27 (docs/EMBED.md). A table that is full never stops
+ * the stack: each says here what happens then. What grows with the number of connections is in no such table.
+ */
+#ifndef BASE_SIZES_H
+#define BASE_SIZES_H
+
+#ifndef TERN_SMALL
+#define TERN_SMALL 0
+#endif
+
+#define SIZE(ordinary, small) (TERN_SMALL ? (small) : (ordinary))
+
+enum {
+    REPLIES = SIZE(256, 8),       /* RSTs for no connection, waiting for tern_tx; more: dropped, counted */
+    CHALLENGE_SLOTS = SIZE(256, 32), /* counts of challenge ACKs, by hash; a power of two */
+    IP_LINKS = SIZE(16, 4),       /* ids from 1 on, so one less; more: -TERN_ENOMEM */
+    IP_ADDRS = SIZE(64, 8),       /* more: -TERN_ENOMEM */
+    IP_ROUTES = SIZE(64, 8),      /* prefixes of addresses included; more: -TERN_ENOMEM */
+    IP_ECHOES = SIZE(16, 2),      /* echo replies waiting for tern_tx; more: dropped, counted */
+    FRAG_DATAGRAMS = SIZE(16, 2), /* in reassembly at a time; more: the oldest gives way */
+    FRAG_PIECES = SIZE(64, 8),    /* of one datagram; more: it is given up */
+    WHEEL_BITS = SIZE(6, 4),      /* in each level of the timing wheel; fewer: more steps for a timer */
+};
+
+#undef SIZE
+
+#endif
