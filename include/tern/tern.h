@@ -161,7 +161,7 @@ int tern_tx(tern *t, uint64_t now, struct tern_tx_packet *pkts, int max);
 
 /* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the
  * way to tell the stack the time before calls on sockets, which use the latest `now` seen. Of records in
- * TIME_WAIT at most 1000 end in one call, so that none takes long: while more are due tern_next_deadline
+ * TIME_WAIT at most 256 end in one call, so that none takes long: while more are due tern_next_deadline
  * names a time that is past, and the next call goes on. */
 void tern_tick(tern *t, uint64_t now);
 

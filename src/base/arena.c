@@ -190,9 +190,3 @@ void arena_pages_free(struct arena *a, ref_t first, uint32_t n)
     for (uint32_t i = n; i > 0; i--)
         give_back(a, page_number(a, first) + i - 1);
 }
-
-enum page_kind arena_kind(const struct arena *a, ref_t r)
-{
-    uint32_t number = page_number(a, r);
-    return number < a->pages_used ? (enum page_kind)map_of(a)[number] : PAGE_FREE;
-}

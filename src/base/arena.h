@@ -94,7 +94,12 @@ ref_t arena_pages(struct arena *a, uint32_t n, enum mem_prio prio);
 void arena_pages_free(struct arena *a, ref_t first, uint32_t n);
 
 /* Kind of the page that a reference points into; PAGE_FREE if it is outside of the used part. */
-enum page_kind arena_kind(const struct arena *a, ref_t r);
+static inline enum page_kind arena_kind(const struct arena *a, ref_t r)
+{
+    uint32_t number = r >> (a->page_shift - 4);
+    return number < a->pages_used ? (enum page_kind)((const uint8_t *)at_const(a, a->map))[number]
+                                  : PAGE_FREE;
+}
 
 /* How many more pages a request of this priority could get. */
 uint32_t arena_room(const struct arena *a, enum mem_prio prio);

@@ -28,18 +28,23 @@ uint32_t demux_hash(const struct tern *t, const struct who *w)
 static uint32_t hash_of(struct tern *t, ref_t r)
 {
     struct who w;
-    who_of(t, at(t->a, r), &w);
+    if (rec_kind(t, r) == REC_TIMEWAIT)
+        waiting_pair(t, r, &w);
+    else
+        who_of(t, at(t->a, r), &w);
     return demux_hash(t, &w);
 }
 
 static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
-                 uint8_t link)
+                 uint8_t link, bool parked)
 {
     if (rec_kind(t, r) == REC_TIMEWAIT)
-        return waiting_same(t, r, local, remote, link);
+        return waiting_same(t, r, local, remote, link) &&
+               ((const struct timewait *)at_const(t->a, r))->parked == parked;
     const struct conn_head *h = at_const(t->a, r);
-    return h->local_port == local->port && h->remote_port == remote->port && ip_eq(&h->remote, &remote->ip) &&
-           ip_eq(&h->local, &local->ip) && (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
+    return h->parked == parked && h->local_port == local->port && h->remote_port == remote->port &&
+           ip_eq(&h->remote, &remote->ip) && ip_eq(&h->local, &local->ip) &&
+           (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
 }
 
 static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
@@ -48,7 +53,7 @@ static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoin
     struct htab_iter it;
     uint32_t hash = pair_hash(t, local, remote, link);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
-        if (same(t, r, local, remote, link) && time_wait_parked(t, r) == parked)
+        if (same(t, r, local, remote, link, parked))
             return r;
     return 0;
 }

@@ -6,21 +6,21 @@
  */
 #include "tcp/tcp.h"
 
-struct edge {
-    uint16_t cause;
-    uint8_t from, to;
-};
+/* An edge is one number, so that looking for it is quick. */
+#define EDGE_KEY(cause, from, to) ((uint32_t)(cause) << 8 | (uint32_t)(from) << 4 | (uint32_t)(to))
+_Static_assert(TERN_STATES <= 16, "four bits for a state");
 
-static const struct edge edges[] = {
-#define EDGE(cause, from, to) {TERN_C_##cause, TERN_##from, TERN_##to},
+static const uint32_t edges[] = {
+#define EDGE(cause, from, to) EDGE_KEY(TERN_C_##cause, TERN_##from, TERN_##to),
 #include "tcp/state.def"
 #undef EDGE
 };
 
 static bool edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
 {
+    uint32_t key = EDGE_KEY(cause, from, to);
     for (size_t i = 0; i < ARRAY_LEN(edges); i++)
-        if (edges[i].cause == cause && edges[i].from == from && edges[i].to == to)
+        if (edges[i] == key)
             return true;
     return false;
 }

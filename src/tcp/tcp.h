@@ -85,7 +85,6 @@ void listener_end(struct tern *t, struct listener *l);
  * their end. */
 void time_wait_park(struct tern *t, ref_t r);
 void time_wait_unpark(struct tern *t, ref_t r);
-bool time_wait_parked(struct tern *t, ref_t r); /* r may be any record */
 seq_t time_wait_snd_nxt(struct tern *t, ref_t r); /* SND.NXT of the old connection: a new ISS lies above */
 void time_wait_gives_way(struct tern *t, ref_t r); /* its successor is ESTABLISHED: it ends */
 
@@ -97,6 +96,7 @@ void waiting_expire(struct tern *t);                   /* what is due ends, a bo
 uint64_t waiting_due(const struct tern *t, ref_t r);
 uint64_t waiting_next_deadline(const struct tern *t);  /* UINT64_MAX = none */
 uint32_t waiting_live(const struct tern *t);
+void waiting_pair(const struct tern *t, ref_t r, struct who *out); /* the pair; link 0: by route */
 void waiting_who(const struct tern *t, ref_t r, struct who *out);
 bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                   uint8_t link);

@@ -169,13 +169,4 @@ static void set_parked(struct tern *t, ref_t r, bool parked)
 void time_wait_park(struct tern *t, ref_t r) { set_parked(t, r, true); }
 void time_wait_unpark(struct tern *t, ref_t r) { set_parked(t, r, false); }
 
-bool time_wait_parked(struct tern *t, ref_t r)
-{
-    switch (rec_kind(t, r)) {
-    case REC_TIMEWAIT: return ((const struct timewait *)at(t->a, r))->parked;
-    case REC_TCB: return tcb_at(t, r)->h.parked;
-    default: return false;
-    }
-}
-
 seq_t time_wait_snd_nxt(struct tern *t, ref_t r) { return view_of(t, r).snd_nxt; }

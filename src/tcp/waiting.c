@@ -21,7 +21,7 @@
 
 #define TICKS       1024u /* in 2 MSL */
 #define LATE_MAX    511u  /* what `late` can hold */
-#define EXPIRE_MAX  1000u /* ends in one call of tern_tick */
+#define EXPIRE_MAX  256u  /* ends in one call of tern_tick */
 #define RECYCLE_MAX 2100u /* given up in one call: more than any page holds */
 
 static const enum tern_cause led_here[] = {
@@ -57,25 +57,34 @@ static uint64_t conn_of(const struct tern *t, const struct timewait *w)
     return t->w->next_conn - ((t->w->next_conn - w->id) & ((1u << 30) - 1));
 }
 
-void waiting_who(const struct tern *t, ref_t r, struct who *out)
+void waiting_pair(const struct tern *t, ref_t r, struct who *out)
 {
     const struct timewait *w = at_const(t->a, r);
-    out->conn = conn_of(t, w);
     out->local_port = w->local_port;
     out->remote_port = w->remote_port;
-    out->state = TERN_TIME_WAIT;
-    out->ttl = settings(t)->ttl;
-    out->rcv_wscale = w->rcv_wscale;
     if (is4(t, r)) {
         const struct timewait4 *v = at_const(t->a, r);
         out->local = ip4_of(v->local);
         out->remote = ip4_of(v->remote);
+        out->link = 0;
     } else {
         const struct timewait6 *v = at_const(t->a, r);
         out->local = v->local;
         out->remote = v->remote;
         out->link = v->link;
     }
+}
+
+void waiting_who(const struct tern *t, ref_t r, struct who *out)
+{
+    const struct timewait *w = at_const(t->a, r);
+    waiting_pair(t, r, out);
+    out->conn = conn_of(t, w);
+    out->state = TERN_TIME_WAIT;
+    out->ttl = settings(t)->ttl;
+    out->rcv_wscale = w->rcv_wscale;
+    if (out->link == 0)
+        out->link = (uint8_t)ip_route(&t->w->ip, &out->remote);
 }
 
 bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
@@ -98,7 +107,6 @@ uint64_t waiting_due(const struct tern *t, ref_t r)
 {
     return *fifo_note(t->a, r) + ((const struct timewait *)at_const(t->a, r))->late * tick_us(t);
 }
-
 
 /* A record behind all others, due at due_us or a little later; exactly then on a page of its own. */
 static ref_t append(struct tern *t, struct waiting *q, uint64_t due_us, bool turn, enum mem_prio prio)
