@@ -18,6 +18,7 @@ struct control;
 
 struct host_link {
     tern_link *link; /* NULL: none */
+    int region;      /* of its receive memory; 0 = what it receives is copied */
     int gone;        /* -errno when it is */
 };
 

@@ -132,15 +132,33 @@ static void lost(tern_host *h, struct host_link *hl, int err)
         h->gone = err;
 }
 
+/* What the stack refers to no more is the link's again; a link that runs short gets more of it, at the price
+ * of copies. */
+static void give_back(tern_host *h, struct host_link *hl)
+{
+    uint64_t buffers[HOST_BATCH];
+    if (hl->region == 0)
+        return;
+    uint64_t wants = hl->link->ops->wants(hl->link);
+    if (wants > 0)
+        tern_region_compact(h->stack, hl->region, wants);
+    for (int n; (n = tern_rx_returned(h->stack, hl->region, buffers, HOST_BATCH)) > 0;)
+        hl->link->ops->free_again(hl->link, buffers, n);
+}
+
 /* Give a batch to the stack. Whether the link may have more: it came to an end because it was full. */
 static bool take_batch(tern_host *h, int id, uint64_t now, int n)
 {
+    const struct host_link *hl = &h->links[id];
     uint32_t bytes = 0;
     for (int i = 0; i < n; i++) {
         h->rx[i].link = (uint8_t)id;
+        h->rx[i].region = (uint8_t)hl->region; /* 0: nothing is left there */
         bytes += h->rx[i].len;
     }
     tern_rx(h->stack, now, h->rx, n);
+    if (hl->region != 0)
+        hl->link->ops->seen(hl->link, h->rx, n);
     drain_trace(h);
     if (h->capture)
         capture_received(h->capture, now, h->rx, n);
@@ -155,6 +173,7 @@ static int receive(tern_host *h, int id)
     bool more = true;
     for (int round = 0; round < ROUNDS && more; round++) {
         uint64_t now = tern_host_now();
+        give_back(h, hl);
         int n = hl->link->ops->rx(hl->link, now, h->rx, HOST_BATCH);
         if (n < 0)
             lost(h, hl, n);
@@ -230,6 +249,8 @@ int tern_host_attach(tern_host *h, tern_link *l)
         return id;
     }
     h->links[id] = (struct host_link){.link = l};
+    int region = l->memory != NULL ? tern_region_add(h->stack, l->memory, l->memory_len) : 0;
+    h->links[id].region = region > 0 ? region : 0; /* without one its packets are copied */
     int fd = l->ops->fd(l);
     int rc = fd >= 0 ? host_watch(h, fd, (uint32_t)id) : 0;
     if (rc < 0)

@@ -357,8 +357,13 @@ static void impair_close(tern_link *l)
     free(im);
 }
 
-static const struct tern_link_ops impair_ops = {"impair",  impair_rx,   impair_tx,
-                                                impair_fd, impair_next, impair_close};
+/* No memory of its own that packets could stay in: what passes an impaired link is copied. */
+static const struct tern_link_ops impair_ops = {.name = "impair",
+                                                .rx = impair_rx,
+                                                .tx = impair_tx,
+                                                .fd = impair_fd,
+                                                .next = impair_next,
+                                                .close = impair_close};
 
 /* `salt` keeps the two directions of one seed from rolling the same dice. */
 static void lane_init(struct lane *ln, const tern_impair_config *cfg, uint64_t salt)
@@ -385,7 +390,7 @@ int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config
     struct impair *im = calloc(1, sizeof *im);
     if (!im)
         return -ENOMEM;
-    im->link = (tern_link){&impair_ops, inner->info, inner->device};
+    im->link = (tern_link){.ops = &impair_ops, .info = inner->info, .device = inner->device};
     im->inner = inner;
     lane_init(&im->tx, tx, 0);
     lane_init(&im->rx, rx, 0x7265636569766564);

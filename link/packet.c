@@ -3,29 +3,80 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
-    SMALL_ROOM = 2048 - sizeof(struct pkt), /* an Ethernet-sized packet and its record in half a page */
+    SMALLEST = 2048, /* an Ethernet-sized packet and its record in half a page */
     PROTO_TCP = 6,
     PROTO_UDP = 17,
     TCP_CHECKSUM = 16, /* offset in the header */
     UDP_CHECKSUM = 6,
 };
 
+/* Which size a packet of this length needs; PKT_SIZES = none is large enough. */
+static uint32_t size_class(uint32_t len)
+{
+    uint32_t k = 0;
+    if (len > LINK_MAX_PACKET)
+        return PKT_SIZES;
+    while (k < PKT_SIZES - 1 && len + sizeof(struct pkt) > (size_t)SMALLEST << k)
+        k++;
+    return k;
+}
+
+static uint32_t room_of(uint32_t k)
+{
+    return k < PKT_SIZES - 1 ? (uint32_t)((SMALLEST << k) - sizeof(struct pkt)) : LINK_MAX_PACKET;
+}
+
+uint32_t pkt_size(const struct pkt *p)
+{
+    return ((uint32_t)sizeof *p + p->room + 63) & ~63u;
+}
+
+bool pkt_pool_memory(struct pkt_pool *pool, uint64_t len)
+{
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    pool->memory = p;
+    pool->len = len;
+    return true;
+}
+
+bool pkt_in_memory(const struct pkt_pool *pool, const struct pkt *p)
+{
+    return pool->memory != NULL && (uintptr_t)p - (uintptr_t)pool->memory < pool->len;
+}
+
+/* A new buffer: of the block while there is room, else of the heap. */
+static struct pkt *pkt_new(struct pkt_pool *pool, uint32_t room)
+{
+    struct pkt fresh = {.room = room}, *p;
+    if (pkt_size(&fresh) <= pool->len - pool->used) {
+        p = (struct pkt *)(void *)(pool->memory + pool->used);
+        pool->used += pkt_size(&fresh);
+    } else {
+        p = malloc(sizeof *p + room);
+        pool->short_of = true;
+    }
+    if (p)
+        p->room = room;
+    return p;
+}
+
 struct pkt *pkt_take(struct pkt_pool *pool, uint32_t len)
 {
-    bool small = len <= SMALL_ROOM;
-    struct pkt **list = small ? &pool->small : &pool->large;
-    struct pkt *p = *list;
-    if (p) {
-        *list = p->next;
-    } else {
-        uint32_t room = small ? (uint32_t)SMALL_ROOM : LINK_MAX_PACKET;
-        p = len <= room ? malloc(sizeof *p + room) : NULL;
-        if (!p)
-            return NULL;
-        p->room = room;
-    }
+    uint32_t k = size_class(len);
+    if (k == PKT_SIZES)
+        return NULL;
+    struct pkt *p = pool->free[k];
+    if (p)
+        pool->free[k] = p->next;
+    else
+        p = pkt_new(pool, room_of(k));
+    if (!p)
+        return NULL;
     p->next = NULL;
     p->len = len;
     p->gso_size = 0;
@@ -35,7 +86,11 @@ struct pkt *pkt_take(struct pkt_pool *pool, uint32_t len)
 
 void pkt_give(struct pkt_pool *pool, struct pkt *p)
 {
-    struct pkt **list = p->room == (uint32_t)SMALL_ROOM ? &pool->small : &pool->large;
+    struct pkt **list = &pool->free[size_class(p->room)];
+    if (pool->memory && !pkt_in_memory(pool, p)) {
+        free(p); /* a makeshift: the block is better */
+        return;
+    }
     p->next = *list;
     *list = p;
 }
@@ -46,19 +101,16 @@ void pkt_give_all(struct pkt_pool *pool, struct pkt_queue *q)
         pkt_give(pool, p);
 }
 
-static void free_list(struct pkt *p)
-{
-    while (p) {
-        struct pkt *next = p->next;
-        free(p);
-        p = next;
-    }
-}
-
 void pkt_pool_end(struct pkt_pool *pool)
 {
-    free_list(pool->small);
-    free_list(pool->large);
+    for (uint32_t k = 0; k < PKT_SIZES; k++)
+        for (struct pkt *p; (p = pool->free[k]) != NULL;) {
+            pool->free[k] = p->next;
+            if (!pkt_in_memory(pool, p))
+                free(p);
+        }
+    if (pool->memory)
+        munmap(pool->memory, pool->len);
     *pool = (struct pkt_pool){0};
 }
 

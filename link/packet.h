@@ -30,11 +30,23 @@ struct pkt_queue {
     uint64_t bytes;
 };
 
-/* Buffers of packets that were given back; the one used last is taken first, since it is still in the cache.
- * */
+enum { PKT_SIZES = 6 }; /* 2 KiB and doubles of it, and the largest packet */
+
+/* Buffers of packets that were given back, by size; the one used last is taken first, since it is still in
+ * the cache. A pool may have a block of memory that is used before the heap: packets in it are lendable. */
 struct pkt_pool {
-    struct pkt *small, *large;
+    struct pkt *free[PKT_SIZES];
+    uint8_t *memory;   /* NULL: none */
+    uint64_t len, used; /* bytes */
+    bool short_of;     /* a packet had to be taken from the heap since this was last cleared */
 };
+
+/* Give the pool a block of its own: address space, pages are used when touched. False: none to be had. */
+bool pkt_pool_memory(struct pkt_pool *pool, uint64_t len);
+/* Whether a packet lies in the pool's block. */
+bool pkt_in_memory(const struct pkt_pool *pool, const struct pkt *p);
+/* Bytes that its buffer takes. */
+uint32_t pkt_size(const struct pkt *p);
 
 struct pkt *pkt_take(struct pkt_pool *pool, uint32_t len); /* NULL: no memory */
 void pkt_give(struct pkt_pool *pool, struct pkt *p);

@@ -4,12 +4,18 @@
  * super-segment passes as it is when the link was announced as one that can split, and its checksum is
  * vouched for, since it was never on a wire; on a link announced as plain it is cut and completed, as a
  * network card would. An end whose other side is closed is a cable in the air: what is sent vanishes.
+ *
+ * Packets lie in one block of memory and may stay there for as long as the receiver's stack refers to them;
+ * their names are their places in it. When the block is used up, packets come from the heap (those are
+ * copied), and the link asks for a quarter of the block back.
  */
 #include "packet.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MEMORY = 32 << 20 };
 
 struct pair {
     struct pkt_pool pool;
@@ -35,9 +41,40 @@ static int pair_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
     pkt_give_all(&pair->pool, &pair->lent[side]);
     for (struct pkt *p; n < max && (p = pkt_pop(&pair->waiting[side])) != NULL; n++) {
         pkt_show(p, &pkts[n]);
+        if (pkt_in_memory(&pair->pool, p)) {
+            pkts[n].flags |= TERN_RX_LENDABLE;
+            pkts[n].pinned = pkt_size(p);
+            pkts[n].buffer = (uint64_t)((const uint8_t *)p - pair->pool.memory);
+        }
         pkt_push(&pair->lent[side], p);
     }
     return n;
+}
+
+/* What is kept belongs to no queue until it comes back. */
+static void pair_seen(tern_link *l, const tern_rx_packet *pkts, int n)
+{
+    struct pkt_queue *lent = &end_of(l)->pair->lent[end_of(l)->side];
+    for (int i = 0; i < n; i++) {
+        struct pkt *p = pkt_pop(lent);
+        if (!pkts[i].kept)
+            pkt_push(lent, p);
+    }
+}
+
+static void pair_free_again(tern_link *l, const uint64_t *buffers, int n)
+{
+    struct pkt_pool *pool = &end_of(l)->pair->pool;
+    for (int i = 0; i < n; i++)
+        pkt_give(pool, (struct pkt *)(void *)(pool->memory + buffers[i]));
+}
+
+static uint64_t pair_wants(tern_link *l)
+{
+    struct pkt_pool *pool = &end_of(l)->pair->pool;
+    bool wants = pool->short_of;
+    pool->short_of = false;
+    return wants ? pool->len / 4 : 0;
 }
 
 /* A packet for the other end, as one piece; NULL when its queue is full. */
@@ -118,23 +155,39 @@ static void pair_close(tern_link *l)
     free(end);
 }
 
-static const struct tern_link_ops pair_ops = {"pair", pair_rx, pair_tx, pair_fd, pair_next, pair_close};
+static const struct tern_link_ops pair_ops = {.name = "pair",
+                                              .rx = pair_rx,
+                                              .tx = pair_tx,
+                                              .fd = pair_fd,
+                                              .next = pair_next,
+                                              .close = pair_close,
+                                              .seen = pair_seen,
+                                              .free_again = pair_free_again,
+                                              .wants = pair_wants};
 
 static struct pair_end *make_end(struct pair *pair, int side, const tern_link_info *info)
 {
     struct pair_end *end = malloc(sizeof *end);
+    const struct pkt_pool *pool = &pair->pool;
     if (end)
-        *end = (struct pair_end){.link = {&pair_ops, *info}, .pair = pair, .side = side};
+        *end = (struct pair_end){
+            .link = {.ops = &pair_ops, .info = *info, .memory = pool->memory, .memory_len = pool->len},
+            .pair = pair,
+            .side = side};
     return end;
 }
 
 int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uint32_t queue)
 {
     struct pair *pair = calloc(1, sizeof *pair);
+    if (pair)
+        pkt_pool_memory(&pair->pool, MEMORY); /* without it every packet comes from the heap */
     struct pair_end *left = pair ? make_end(pair, 0, info) : NULL;
     struct pair_end *right = left ? make_end(pair, 1, info) : NULL;
     if (!right) {
         free(left);
+        if (pair)
+            pkt_pool_end(&pair->pool);
         free(pair);
         return -ENOMEM;
     }

@@ -8,9 +8,12 @@
  *
  * Where the kernel has less to offer we ask for less, step by step, down to plain packets.
  *
- * A batch is read into one region, packet behind packet, so that small packets lie dense; a batch ends when
- * the next packet might not fit. A write never waits: what the kernel does not take (the device is down, no
- * memory) is dropped, as on any full queue, and TCP sends it again.
+ * Packets are read into one block of memory, packet behind packet, so that small ones lie dense, as low in
+ * the block as there is room: while the stack refers to none of them, the same few pages are used again and
+ * again. What it keeps stays where it is. Units of 4 KiB count the kept packets in them, and a unit without
+ * any is free. The uppermost part is never lent, so that there is always room to read; and when three
+ * quarters of the block are kept, the link asks for a quarter back. A write never waits: what the kernel does
+ * not take (the device is down, no memory) is dropped, as on any full queue, and TCP sends it again.
  */
 #include "packet.h"
 
@@ -31,7 +34,11 @@
 #include <unistd.h>
 
 enum {
-    REGION = 256 << 10,          /* small enough to stay in the cache until the stack has copied it */
+    MEMORY = 16 << 20,           /* address space; pages are used when touched */
+    UNIT = 4096,
+    UNITS = MEMORY / UNIT,
+    RUN = 256 << 10,             /* of a batch, at most: small enough to stay in the cache */
+    LENDABLE = MEMORY - RUN,     /* what lies above is copied */
     SLOT = LINK_MAX_PACKET + 25, /* room that must be left to read one more: header, packet, alignment */
     VNET_MIN = sizeof(struct virtio_net_hdr),
     VNET_MAX = sizeof(struct virtio_net_hdr_mrg_rxbuf),
@@ -42,8 +49,10 @@ enum {
 struct tun {
     tern_link link;
     int fd;
-    uint32_t vnet;   /* bytes of the header before each packet; 0 = none */
-    uint8_t *region; /* packets of the last rx */
+    uint32_t vnet;        /* bytes of the header before each packet; 0 = none */
+    uint8_t *memory;      /* received packets */
+    uint16_t kept[UNITS]; /* packets in that unit that the stack refers to */
+    uint32_t kept_units;  /* units that have any */
     char name[IFNAMSIZ];
 };
 
@@ -68,27 +77,97 @@ static bool passing(int err)
     return err == EAGAIN || err == EINTR || err == EIO || err == ENOBUFS || err == ENOMEM;
 }
 
+/* A run of free units from `from` on, long enough for a packet. There is always one: the last is never
+ * lent. */
+static uint32_t find_run(const struct tun *t, uint32_t from, uint32_t *end)
+{
+    uint32_t n = 0, i = (from + UNIT - 1) / UNIT;
+    for (; i < UNITS && n < RUN / UNIT; i++) {
+        if (t->kept[i] == 0)
+            n++;
+        else if (n * UNIT >= SLOT)
+            break;
+        else
+            n = 0;
+    }
+    *end = i * UNIT;
+    return (i - n) * UNIT;
+}
+
+static void fill_lendable(struct tun *t, tern_rx_packet *pkt)
+{
+    uint64_t at = (uint64_t)(pkt->data - t->memory);
+    if (at + pkt->len > LENDABLE)
+        return;
+    pkt->flags |= TERN_RX_LENDABLE;
+    pkt->pinned = (uint32_t)((at + pkt->len - 1) / UNIT - at / UNIT + 1) * UNIT;
+    pkt->buffer = at << 32 | pkt->len;
+}
+
+/* One packet to `start`. Its length; 0 = none (a runt); negative: -errno. */
+static ssize_t read_one(struct tun *t, uint8_t *start, tern_rx_packet *pkt)
+{
+    ssize_t got = read(t->fd, start, t->vnet + LINK_MAX_PACKET);
+    if (got < 0)
+        return -errno;
+    if ((uint32_t)got <= t->vnet)
+        return 0;
+    *pkt = (tern_rx_packet){.data = start + t->vnet, .len = (uint32_t)got - t->vnet};
+    if (t->vnet > 0)
+        read_vnet(start, pkt);
+    fill_lendable(t, pkt);
+    return got;
+}
+
 static int tun_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
 {
     struct tun *t = tun_of(l);
-    uint32_t at = 0;
+    uint32_t end, at = find_run(t, 0, &end), bytes = 0;
     int n = 0;
     (void)now;
-    while (n < max && at + SLOT <= REGION) {
-        uint8_t *start = t->region + at + (-t->vnet & 15); /* the IP header lies at a multiple of 16 */
-        ssize_t got = read(t->fd, start, t->vnet + LINK_MAX_PACKET);
+    while (n < max && bytes + SLOT <= RUN) {
+        if (at + SLOT > end)
+            at = find_run(t, at, &end);
+        if (at + SLOT > end)
+            break;
+        uint8_t *start = t->memory + at + (-t->vnet & 15); /* the IP header lies at a multiple of 16 */
+        ssize_t got = read_one(t, start, &pkts[n]);
         if (got < 0)
-            return n > 0 || passing(errno) ? n : -errno;
-        at = (uint32_t)(start - t->region) + (uint32_t)got;
-        at = (at + 15) & ~15u;
-        if ((uint32_t)got <= t->vnet)
-            continue;
-        pkts[n] = (tern_rx_packet){.data = start + t->vnet, .len = (uint32_t)got - t->vnet};
-        if (t->vnet > 0)
-            read_vnet(start, &pkts[n]);
-        n++;
+            return n > 0 || passing((int)-got) ? n : (int)got;
+        at = ((uint32_t)(start - t->memory) + (uint32_t)got + 15) & ~15u;
+        bytes += (uint32_t)got;
+        n += got > 0;
     }
     return n;
+}
+
+/* Count a packet in the units that it touches. */
+static void count(struct tun *t, uint64_t buffer, int by)
+{
+    uint32_t at = (uint32_t)(buffer >> 32), len = (uint32_t)buffer;
+    for (uint32_t i = at / UNIT; i <= (at + len - 1) / UNIT; i++) {
+        t->kept_units -= t->kept[i] > 0;
+        t->kept[i] = (uint16_t)(t->kept[i] + by);
+        t->kept_units += t->kept[i] > 0;
+    }
+}
+
+static void tun_seen(tern_link *l, const tern_rx_packet *pkts, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (pkts[i].kept)
+            count(tun_of(l), pkts[i].buffer, 1);
+}
+
+static void tun_free_again(tern_link *l, const uint64_t *buffers, int n)
+{
+    for (int i = 0; i < n; i++)
+        count(tun_of(l), buffers[i], -1);
+}
+
+static uint64_t tun_wants(tern_link *l)
+{
+    return tun_of(l)->kept_units > UNITS / 4 * 3 ? MEMORY / 4 : 0;
 }
 
 /* --- send --------------------------------------------------------------------------------------- */
@@ -153,12 +232,20 @@ static void tun_close(tern_link *l)
 {
     struct tun *t = tun_of(l);
     close(t->fd);
-    if (t->region)
-        munmap(t->region, REGION);
+    if (t->memory)
+        munmap(t->memory, MEMORY);
     free(t);
 }
 
-static const struct tern_link_ops tun_ops = {"tun", tun_rx, tun_tx, tun_fd, tun_next, tun_close};
+static const struct tern_link_ops tun_ops = {.name = "tun",
+                                             .rx = tun_rx,
+                                             .tx = tun_tx,
+                                             .fd = tun_fd,
+                                             .next = tun_next,
+                                             .close = tun_close,
+                                             .seen = tun_seen,
+                                             .free_again = tun_free_again,
+                                             .wants = tun_wants};
 
 /* --- opening ------------------------------------------------------------------------------------ */
 
@@ -299,11 +386,14 @@ static int set_up(struct tun *t, const char *name, bool plain, struct problem *p
     int err = read_mtu(name, &t->link.info.mtu);
     if (err < 0)
         return fail(pr, -err, "cannot read the MTU of %s: %s", name, strerror(-err));
-    t->region = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (t->region == MAP_FAILED) {
-        t->region = NULL;
+    t->memory =
+        mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (t->memory == MAP_FAILED) {
+        t->memory = NULL;
         return fail(pr, ENOMEM, "no memory for the buffers of %s", name);
     }
+    t->link.memory = t->memory;
+    t->link.memory_len = LENDABLE;
     return 0;
 }
 

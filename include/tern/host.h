@@ -15,6 +15,7 @@
 #define TERN_HOST_H
 
 #include "event.h"
+#include "lent.h"
 #include "link.h"
 #include "net.h"
 #include "socket.h"
@@ -32,7 +33,8 @@ typedef struct tern_link tern_link;
 struct tern_link_ops {
     const char *name;
     /* Receive at most `max` packets that are there at `now` (us). Their bytes stay valid until the next rx on
-     * this link. Returns the count; 0 = none now; negative: the link is gone (-errno). */
+     * this link (those that the stack keeps, longer: `seen`). Returns the count; 0 = none now; negative: the
+     * link is gone (-errno). */
     int (*rx)(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max);
     /* Send; returns how many were taken (the rest is dropped by the caller and counted), negative: the link
      * is gone. */
@@ -42,12 +44,23 @@ struct tern_link_ops {
     /* When rx will have something without any descriptor saying so (delay); UINT64_MAX = not known to. */
     uint64_t (*next)(const tern_link *l);
     void (*close)(tern_link *l);
+    /* A link whose received packets may stay in its memory (tern_link.memory) has these three; others leave
+     * them NULL.
+     * The stack has seen these packets, all of the last rx: those `kept` are still in use, the rest is free
+     * with the next rx. */
+    void (*seen)(tern_link *l, const tern_rx_packet *pkts, int n);
+    /* Kept packets (tern_rx_packet.buffer) that are free again. */
+    void (*free_again)(tern_link *l, const uint64_t *buffers, int n);
+    /* How many bytes of its memory the link would like to have back soon, by copying; 0 = it has enough. */
+    uint64_t (*wants)(tern_link *l);
 };
 
 struct tern_link {
     const struct tern_link_ops *ops;
     tern_link_info info; /* what the stack is told */
     const char *device;  /* name of the device below, for people; lives as long as the link; NULL: none */
+    const void *memory;  /* where received packets with TERN_RX_LENDABLE lie; NULL: there are none */
+    uint64_t memory_len;
 };
 
 /* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum

@@ -157,7 +157,7 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
 uint32_t chunkq_gap(struct arena *a, const struct chunkq *q)
 {
     uint32_t room = tail_room(a, q);
-    return room > capacity(a) / 2 ? room : 0;
+    return room > capacity(a) / 2 ? room - capacity(a) / 2 : 0;
 }
 
 bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,

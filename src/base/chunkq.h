@@ -36,8 +36,8 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
 bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,
                   enum mem_prio prio);
 
-/* Bytes that are better copied before the next reference is put behind them: the last page is less than half
- * full, and would stay so. */
+/* Bytes that are better copied before a reference is put behind them: what the last page lacks to be half
+ * full. */
 uint32_t chunkq_gap(struct arena *a, const struct chunkq *q);
 
 /* Move all of `from` to the end of `q`; from->pos must be q's end. `from` is empty afterwards. */

@@ -89,14 +89,18 @@ static void filter_close(tern_link *l)
     free(l);
 }
 
-static const struct tern_link_ops filter_ops = {"filter",  filter_rx,   filter_tx,
-                                                filter_fd, filter_next, filter_close};
+static const struct tern_link_ops filter_ops = {.name = "filter",
+                                                .rx = filter_rx,
+                                                .tx = filter_tx,
+                                                .fd = filter_fd,
+                                                .next = filter_next,
+                                                .close = filter_close};
 
 static filter *filter_around(tern_link *inner)
 {
     filter *f = calloc(1, sizeof *f);
     if (f != NULL) {
-        f->link = (tern_link){&filter_ops, inner->info};
+        f->link = (tern_link){.ops = &filter_ops, .info = inner->info};
         f->inner = inner;
     }
     return f;

@@ -264,7 +264,12 @@ static uint64_t fake_next(const tern_link *l)
 
 static void fake_close(tern_link *l) { ((struct fake *)l)->closed++; }
 
-static const struct tern_link_ops fake_ops = {"fake", fake_rx, fake_tx, fake_fd, fake_next, fake_close};
+static const struct tern_link_ops fake_ops = {.name = "fake",
+                                              .rx = fake_rx,
+                                              .tx = fake_tx,
+                                              .fd = fake_fd,
+                                              .next = fake_next,
+                                              .close = fake_close};
 
 static void connect_into_the_void(tern_host *h)
 {
@@ -275,7 +280,7 @@ static void connect_into_the_void(tern_host *h)
 
 static void a_link_that_is_gone_is_told(void **state)
 {
-    struct fake f = {.link = {&fake_ops, plain}, .rx_says = -ENODEV};
+    struct fake f = {.link = {.ops = &fake_ops, .info = plain}, .rx_says = -ENODEV};
     tern_host *h = open_host(0);
     (void)state;
     attach(h, &f.link, 1);
@@ -288,7 +293,7 @@ static void a_link_that_is_gone_is_told(void **state)
 
 static void a_link_that_breaks_when_sending_is_told(void **state)
 {
-    struct fake f = {.link = {&fake_ops, plain}, .tx_says = -EBADF};
+    struct fake f = {.link = {.ops = &fake_ops, .info = plain}, .tx_says = -EBADF};
     tern_host *h = open_host(0);
     (void)state;
     attach(h, &f.link, 1);
@@ -299,7 +304,7 @@ static void a_link_that_breaks_when_sending_is_told(void **state)
 
 static void a_full_link_is_no_error(void **state)
 {
-    struct fake f = {.link = {&fake_ops, plain}};
+    struct fake f = {.link = {.ops = &fake_ops, .info = plain}};
     tern_host *h = open_host(0);
     (void)state;
     attach(h, &f.link, 1);
@@ -311,7 +316,7 @@ static void a_full_link_is_no_error(void **state)
 
 static void bad_links_are_refused_and_closed(void **state)
 {
-    struct fake f = {.link = {&fake_ops, {.mtu = 100}}};
+    struct fake f = {.link = {.ops = &fake_ops, .info = {.mtu = 100}}};
     tern_host *h = open_host(0);
     (void)state;
     assert_true(tern_host_attach(h, &f.link) < 0);
@@ -340,7 +345,7 @@ static void seeds_differ_unless_given(void **state)
     uint64_t ports[2][4];
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct fake f = {.link = {&fake_ops, plain}, .tx_says = 1};
+        struct fake f = {.link = {.ops = &fake_ops, .info = plain}, .tx_says = 1};
         tern_host *h = open_host(0);
         attach(h, &f.link, 1);
         for (int k = 0; k < 4; k++) {

@@ -282,7 +282,7 @@ static void corrupts_one_bit(void **state)
         p.bad->ops->tx(p.bad, 0, &pkt, 1);
         assert_int_equal(p.good->ops->rx(p.good, 0, got, 1), 1);
         assert_int_equal(got[0].len, sizeof right);
-        assert_int_equal(got[0].flags, 0);
+        assert_int_equal(got[0].flags & TERN_RX_CSUM_OK, 0);
         for (size_t k = 0; k < sizeof right; k++)
             bits += __builtin_popcount((unsigned)(got[0].data[k] ^ right[k]));
         assert_int_equal(bits, 1);
@@ -350,7 +350,7 @@ static void super_segments_are_cut_both_ways(void **state)
         n = way == 0 ? p.good->ops->rx(p.good, 100, got, 8) : n;
         assert_int_equal(n, 5);
         for (int i = 0; i < n; i++) {
-            assert_int_equal(got[i].flags | got[i].gso_size, 0);
+            assert_int_equal((got[i].flags & TERN_RX_CSUM_OK) | got[i].gso_size, 0);
             assert_checksums(got[i].data, got[i].len);
         }
         assert_true(to[way]->ops->next(to[way]) == UINT64_MAX);
@@ -370,7 +370,7 @@ static void an_untouched_direction_passes_whole(void **state)
     p.good->ops->tx(p.good, 0, &pkt, 1);
     assert_int_equal(p.bad->ops->rx(p.bad, 0, got, 2), 1);
     assert_int_equal(got[0].gso_size, 1000);
-    assert_int_equal(got[0].flags, TERN_RX_CSUM_OK);
+    assert_int_equal(got[0].flags & TERN_RX_CSUM_OK, TERN_RX_CSUM_OK);
     close_path(p);
 }
 

@@ -201,7 +201,7 @@ static int super_segments_in(void)
     bool large = false, vouched = true;
     for (int i = 0; i < 5 && !large && receive(l, 6, &got); i++) {
         large = got.len > 1500 && got.gso_size > 500 && got.gso_size < 1460;
-        vouched = vouched && (got.len == 40 || got.flags == TERN_RX_CSUM_OK);
+        vouched = vouched && (got.len == 40 || (got.flags & TERN_RX_CSUM_OK) != 0);
     }
     tern_link_close(l);
     return large && vouched ? 0 : 3;
@@ -261,13 +261,73 @@ static int plain_packets(void)
     if (l->info.tx_csum || l->info.gso_max != 0)
         return 1;
     int fd = connect_begin();
-    if (!receive(l, 6, &got) || got.flags != 0 || got.len > 576 || plain_tcp_sum(got.data, got.len) != 0xffff)
+    if (!receive(l, 6, &got) || (got.flags & TERN_RX_CSUM_OK) != 0 || got.len > 576 ||
+        plain_tcp_sum(got.data, got.len) != 0xffff)
         return 2;
     make_whole_packet(&pkt, false, payload, sizeof payload);
     int sent = l->ops->tx(l, 0, &pkt, 1);
     close(fd);
     tern_link_close(l);
     return sent == 1 ? 0 : 3;
+}
+
+enum { DATAGRAM = 1400, DATAGRAMS = 30000 };
+
+static int send_datagram(int fd, uint32_t number)
+{
+    uint32_t words[DATAGRAM / 4];
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xc0000202)};
+    for (size_t i = 0; i < DATAGRAM / 4; i++)
+        words[i] = number;
+    return sendto(fd, words, sizeof words, 0, (struct sockaddr *)&sa, sizeof sa) == sizeof words ? 0 : 1;
+}
+
+/* Whether a packet is the datagram of this number, all of it. */
+static bool is_datagram(const tern_rx_packet *p, uint32_t number)
+{
+    uint32_t word;
+    if (p->len != 28 + DATAGRAM)
+        return false;
+    for (uint32_t i = 28; i < p->len; i += 4) {
+        memcpy(&word, p->data + i, 4);
+        if (word != number)
+            return false;
+    }
+    return true;
+}
+
+/* Every packet is kept until the link has no lendable memory left; none changes meanwhile, and what must be
+ * copied still comes. Given back, all of the memory serves again. */
+static int kept_packets_stay(void)
+{
+    static tern_rx_packet kept[DATAGRAMS];
+    tern_link *l = open_configured(false, 1500);
+    tern_rx_packet got;
+    uint32_t n = 0;
+    if (!l)
+        return CANNOT;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (bool lendable = true; lendable && n < DATAGRAMS; n += lendable) {
+        if (send_datagram(fd, n) != 0 || !receive(l, 17, &got) || !is_datagram(&got, n))
+            return 1;
+        lendable = got.flags & TERN_RX_LENDABLE;
+        got.kept = lendable;
+        kept[n] = got;
+        l->ops->seen(l, &got, 1);
+    }
+    if (n == DATAGRAMS || n < 1000 || l->ops->wants(l) == 0)
+        return 2;
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_datagram(&kept[i], i))
+            return 3;
+    for (uint32_t i = 0; i < n; i++)
+        l->ops->free_again(l, &kept[i].buffer, 1);
+    if (l->ops->wants(l) != 0 || send_datagram(fd, n) != 0 || !receive(l, 17, &got))
+        return 4;
+    bool lowest = got.data < (const uint8_t *)l->memory + 64;
+    tern_link_close(l);
+    return lowest && (got.flags & TERN_RX_LENDABLE) ? 0 : 5;
 }
 
 /* A device that is down swallows what is sent; one that was removed is gone. */
@@ -302,6 +362,7 @@ IN_NAMESPACE(nobody)
 IN_NAMESPACE(super_segments_in)
 IN_NAMESPACE(super_segments_out)
 IN_NAMESPACE(plain_packets)
+IN_NAMESPACE(kept_packets_stay)
 IN_NAMESPACE(down_and_gone)
 
 int main(void)
@@ -310,7 +371,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_names),     cmocka_unit_test(run_busy),
         cmocka_unit_test(run_tap_in_the_way),    cmocka_unit_test(run_nobody),
         cmocka_unit_test(run_super_segments_in), cmocka_unit_test(run_super_segments_out),
-        cmocka_unit_test(run_plain_packets),     cmocka_unit_test(run_down_and_gone),
+        cmocka_unit_test(run_plain_packets),     cmocka_unit_test(run_kept_packets_stay),
+        cmocka_unit_test(run_down_and_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
