@@ -53,6 +53,7 @@ void tern_get_stats(const tern *t, tern_stats *out);
 /* Live objects; all zero on a stack with nothing open. */
 typedef struct tern_live {
     uint32_t listeners, halfopen, tcbs, timewait;
+    uint32_t asleep;      /* of the tcbs: connections at rest, without a control block */
     uint32_t timewait_held; /* of the tcbs: in TIME_WAIT, since the program holds the handle or bytes are
                                unread */
     uint32_t chunks;      /* payload pages in use */
@@ -112,6 +113,7 @@ typedef struct tern_info {
     bool listener;
     bool held;                  /* the program holds the handle (false: orphan, half-open, waiting for
                                    accept) */
+    bool asleep;                /* at rest, without a control block (rest_ms) */
     bool unaccepted;            /* waits in a listener's accept queue */
     bool eof_read;              /* the program has read the end of the stream */
     bool fin_rcvd, fin_sent, fin_acked;

@@ -117,6 +117,9 @@ typedef struct tern_config {
     uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600, about
                                      15 min (SHLD-11 asks for 100 s or more) */
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */
+    uint32_t rest_ms;             /* a connection with nothing to do gives back its control block after this,
+                                     and its retransmission timeout; default 1000; UINT32_MAX = only when
+                                     memory is short */
     uint32_t send_buffer;         /* bytes queued per connection; default 262144 */
     uint32_t recv_buffer;         /* receive window offered at most, bytes; default 1048576; at most 1 GiB
                                      (RFC 7323) */

@@ -73,9 +73,10 @@ static void close_conn(struct tern *t, struct tcb *c)
 
 int tern_close(tern *t, tern_handle h)
 {
-    struct conn_head *head = sock_find(t, h);
+    int e;
+    struct conn_head *head = sock_find(t, h, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     if (head->kind == REC_LISTENER) {
         listener_end(t, (struct listener *)head);
         sock_done(t, NULL);
@@ -89,9 +90,10 @@ int tern_close(tern *t, tern_handle h)
 
 int tern_abort(tern *t, tern_handle h)
 {
-    struct conn_head *head = sock_find(t, h);
+    int e;
+    struct conn_head *head = sock_find(t, h, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     if (head->kind == REC_LISTENER)
         return tern_close(t, h);
     struct tcb *c = (struct tcb *)head;

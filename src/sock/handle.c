@@ -2,21 +2,41 @@
  * record of another life. */
 #include "sock/sock.h"
 
-struct conn_head *sock_find(struct tern *t, tern_handle h)
+/* The listener or idle record that a handle names; 0: stale, foreign, or released. */
+ref_t sock_named(const struct tern *t, tern_handle h)
 {
+    const struct world *w = t->w;
     ref_t r = (ref_t)h.v;
     uint32_t gen = (uint32_t)(h.v >> 32);
-    if (!pool_valid(t->a, &t->w->tcbs, r, gen) && !pool_valid(t->a, &t->w->listener_pool, r, gen))
+    if (pool_valid(t->a, &w->listener_pool, r, gen))
+        return r;
+    if (!pool_valid(t->a, &w->idles4, r, gen) && !pool_valid(t->a, &w->idles6, r, gen))
+        return 0;
+    ref_t awake = ((const struct idle *)at_const(t->a, r))->tcb;
+    bool held = awake == 0 || ((const struct tcb *)at_const(t->a, awake))->face.held;
+    return held ? r : 0;
+}
+
+struct conn_head *sock_find(struct tern *t, tern_handle h, int *error)
+{
+    ref_t r = sock_named(t, h);
+    *error = -TERN_EBADF;
+    if (r == 0)
         return NULL;
-    struct conn_head *head = head_at(t, r);
-    return face_of(head)->held ? head : NULL;
+    if (rec_kind(t, r) == REC_LISTENER)
+        return head_at(t, r);
+    struct tcb *c = idle_wake(t, idle_at(t, r));
+    *error = -TERN_ENOMEM;
+    return c != NULL ? &c->h : NULL;
 }
 
 struct tcb *sock_conn(struct tern *t, tern_handle h, int *error)
 {
-    struct conn_head *head = sock_find(t, h);
-    *error = head == NULL ? -TERN_EBADF : -TERN_ENOTCONN;
-    return head != NULL && head->kind == REC_TCB ? (struct tcb *)head : NULL;
+    struct conn_head *head = sock_find(t, h, error);
+    if (head == NULL)
+        return NULL;
+    *error = -TERN_ENOTCONN;
+    return head->kind == REC_TCB ? (struct tcb *)head : NULL;
 }
 
 void sock_done(struct tern *t, struct tcb *c)
@@ -33,9 +53,10 @@ void sock_trace(struct tern *t, const struct conn_head *h, enum tern_call call, 
 
 int tern_set_data(tern *t, tern_handle h, uint64_t data)
 {
-    struct conn_head *head = sock_find(t, h);
+    int e;
+    struct conn_head *head = sock_find(t, h, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     face_of(head)->data = data;
     return 0;
 }

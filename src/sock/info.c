@@ -16,7 +16,8 @@ void tern_get_live(const tern *t, tern_live *out)
     memset(out, 0, sizeof *out);
     out->listeners = w->listener_pool.live;
     out->halfopen = w->halfopens.live;
-    out->tcbs = w->tcbs.live;
+    out->tcbs = w->idles4.live + w->idles6.live;
+    out->asleep = out->tcbs - w->tcbs.live;
     out->timewait = waiting_live(t);
     out->timewait_held = w->wait_held;
     out->sendrecs = w->sendrecs.live;
@@ -219,15 +220,26 @@ static void from_timewait(const struct tern *t, ref_t r, tern_info *out)
     out->timestamps = w->ts;
 }
 
+/* Awake or at rest, the same is to be seen. */
+static void from_idle(const struct tern *t, const struct idle *i, tern_info *out)
+{
+    struct tcb view;
+    const struct tcb *c = i->tcb != 0 ? at_const(t->a, i->tcb) : &view;
+    if (c == &view) {
+        memset(&view, 0, sizeof view);
+        idle_view(t, i, &view);
+    }
+    from_head(&c->h, out);
+    from_tcb(t, c, out);
+    out->asleep = c == &view;
+}
+
 static void fill(const struct tern *t, ref_t r, tern_info *out)
 {
     const void *record = at_const(t->a, r);
     memset(out, 0, sizeof *out);
     switch (rec_kind(t, r)) {
-    case REC_TCB:
-        from_head(record, out);
-        from_tcb(t, record, out);
-        break;
+    case REC_IDLE: from_idle(t, record, out); break;
     case REC_LISTENER:
         from_head(record, out);
         from_listener(t, record, out);
@@ -240,16 +252,16 @@ static void fill(const struct tern *t, ref_t r, tern_info *out)
         from_who(t, record, out);
         from_timewait(t, r, out);
         break;
-    case REC_NONE: ASSERT(false);
+    default: ASSERT(false);
     }
 }
 
 int tern_get_info(const tern *t, tern_handle h, tern_info *out)
 {
-    const struct conn_head *head = sock_find((struct tern *)t, h);
-    if (head == NULL)
+    ref_t r = sock_named(t, h);
+    if (r == 0)
         return -TERN_EBADF;
-    fill(t, ref_of(t->a, head), out);
+    fill(t, r, out);
     return 0;
 }
 
@@ -260,9 +272,10 @@ static int step(const struct tern *t, uint32_t i, ref_t *r)
     switch (i) {
     case 0: return pool_next(t->a, &w->listener_pool, r);
     case 1: return pool_next(t->a, &w->halfopens, r);
-    case 2: return pool_next(t->a, &w->tcbs, r);
-    case 3: return fifo_next(t->a, &w->wait4.fifo, r);
-    case 4: return fifo_next(t->a, &w->wait6.fifo, r);
+    case 2: return pool_next(t->a, &w->idles4, r);
+    case 3: return pool_next(t->a, &w->idles6, r);
+    case 4: return fifo_next(t->a, &w->wait4.fifo, r);
+    case 5: return fifo_next(t->a, &w->wait6.fifo, r);
     default: return -1;
     }
 }

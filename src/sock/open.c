@@ -66,9 +66,10 @@ static uint32_t bits_now(const struct tcb *c)
 
 int tern_accept(tern *t, tern_handle listener, tern_handle *out)
 {
-    struct conn_head *head = sock_find(t, listener);
+    int e;
+    struct conn_head *head = sock_find(t, listener, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     if (head->kind != REC_LISTENER)
         return -TERN_EINVAL;
     struct listener *l = (struct listener *)head;
@@ -112,7 +113,7 @@ int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remot
         return -TERN_ENOMEM;
     prepare(t, c);
     if (!demux_insert(t, self(t, c))) {
-        pool_put(t->a, &t->w->tcbs, self(t, c));
+        tcb_discard(t, c);
         return -TERN_ENOMEM;
     }
     t->w->stats.opens_active++;

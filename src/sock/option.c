@@ -98,9 +98,10 @@ static void apply(struct tern *t, struct tcb *c, enum tern_option opt)
 
 int tern_setopt(tern *t, tern_handle h, enum tern_option opt, uint32_t value)
 {
-    struct conn_head *head = sock_find(t, h);
+    int e;
+    struct conn_head *head = sock_find(t, h, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     if (!in_range(opt, value))
         return -TERN_EINVAL;
     store(options_of(head), opt, value);
@@ -111,9 +112,10 @@ int tern_setopt(tern *t, tern_handle h, enum tern_option opt, uint32_t value)
 
 int tern_getopt(tern *t, tern_handle h, enum tern_option opt, uint32_t *value)
 {
-    struct conn_head *head = sock_find(t, h);
+    int e;
+    struct conn_head *head = sock_find(t, h, &e);
     if (head == NULL)
-        return -TERN_EBADF;
+        return e;
     if ((unsigned)opt >= ARRAY_LEN(limits))
         return -TERN_EINVAL;
     *value = load(options_of(head), opt);

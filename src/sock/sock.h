@@ -4,10 +4,14 @@
 
 #include "tcp/tcp.h"
 
-/* The record of a handle that the program holds; NULL: stale or foreign. */
-struct conn_head *sock_find(struct tern *t, tern_handle h);
+/* The listener or idle record that a handle names; 0: stale, foreign, or released. */
+ref_t sock_named(const struct tern *t, tern_handle h);
 
-/* The connection of a handle: NULL with *error = -TERN_EBADF (stale) or -TERN_ENOTCONN (a listener). */
+/* The listener or control block of a handle; a connection at rest is woken. NULL with *error = -TERN_EBADF
+ * (stale or foreign) or -TERN_ENOMEM (at rest, and no memory to wake it: nothing has changed). */
+struct conn_head *sock_find(struct tern *t, tern_handle h, int *error);
+
+/* The connection of a handle: NULL with *error as above, or -TERN_ENOTCONN (a listener). */
 struct tcb *sock_conn(struct tern *t, tern_handle h, int *error);
 
 /* End of a call: what died is freed; timers of the connection are right. */

@@ -39,6 +39,7 @@ static void fill_settings(struct settings *s, const tern_config *c)
     s->delack_us = (uint32_t)or_default(c->delack_us, 40000);
     s->syn_retries_us = or_default(c->syn_retries_ms, 180000) * 1000;
     s->retries_us = or_default(c->retries_ms, 924600) * 1000;
+    s->rest_us = c->rest_ms == UINT32_MAX ? UINT64_MAX : or_default(c->rest_ms, 1000) * 1000;
     s->fin_wait2_us = or_default(c->fin_wait2_ms, 60000) * 1000;
     s->synack_retries = (uint32_t)or_default(c->synack_retries, 5);
     s->send_buffer = (uint32_t)or_default(c->send_buffer, 262144);
@@ -57,6 +58,8 @@ static void fill_settings(struct settings *s, const tern_config *c)
 static void fill_pools(struct world *w)
 {
     pool_init(&w->tcbs, POOL_TCB, ROUND16(sizeof(struct tcb)));
+    pool_init(&w->idles4, POOL_IDLE4, ROUND16(sizeof(struct idle) + 8));
+    pool_init(&w->idles6, POOL_IDLE6, ROUND16(sizeof(struct idle) + 32));
     pool_init(&w->halfopens, POOL_HALFOPEN, ROUND16(sizeof(struct halfopen)));
     fifo_init(&w->wait4.fifo, POOL_TIMEWAIT4, sizeof(struct timewait4));
     fifo_init(&w->wait6.fifo, POOL_TIMEWAIT6, sizeof(struct timewait6));

@@ -10,16 +10,11 @@ void stack_clock(struct tern *t, uint64_t now)
         t->w->now = now;
 }
 
-static struct conn_head *head_of(struct wnode *n)
-{
-    return (struct conn_head *)(void *)((uint8_t *)n - offsetof(struct conn_head, timer));
-}
-
 void tern_tick(tern *t, uint64_t now)
 {
     stack_clock(t, now);
     for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now)) != NULL;)
-        timer_fire(t, head_of(n));
+        timer_fire(t, n);
     change_slice(t);
     waiting_expire(t);
     frag_expire(t->a, &t->w->ip.frag, t->w->now);

@@ -4,7 +4,6 @@
 
 #define PAWS_IDLE_US (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5: TS.Recent is void after 24 days */
 #define CHALLENGES 10                             /* RFC 5961 7, for each connection: so many ... */
-#define CHALLENGE_US 5000000u                     /* ... in so long. No counter is shared (CVE-2016-5696) */
 
 /* RFC 7323 5.3 R1: older than the last one of this connection? */
 static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t now)

@@ -7,6 +7,9 @@
 /* RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600)). */
 uint32_t cc_initial_window(uint32_t mss) { return min_u32(10 * mss, max_u32(2 * mss, 14600)); }
 
+/* RFC 5681 4.1, RFC 6928 3: after idle longer than the timeout the window says nothing any more. */
+void cc_restart(struct cc *cc, uint32_t mss) { cc->cwnd = min_u32(cc->cwnd, cc_initial_window(mss)); }
+
 static void newreno_init(struct cc *cc, uint32_t mss)
 {
     cc->cwnd = cc_initial_window(mss);

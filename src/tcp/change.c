@@ -11,9 +11,9 @@
  * during the sweep is up to date already.
  *
  * What the sweep does to each kind, when its address is gone (or the link of a link-local peer, RFC 4007 6):
- * a control block ends (3.10.5's CLOSED without the RST), half-open and TIME_WAIT records are dropped. When
- * only its way is another: a control block notes it, and what is due leaves; the small records ask for their
- * way when they send. Listeners are not touched.
+ * a control block ends (3.10.5's CLOSED without the RST), one at rest is woken for that, half-open and
+ * TIME_WAIT records are dropped. When only its way is another: a control block notes it, and what is due
+ * leaves; the small records ask for their way when they send. Listeners are not touched.
  */
 #include "tcp/tcp.h"
 
@@ -81,6 +81,24 @@ static void follow(struct tern *t, struct tcb *c)
     timer_rearm(t, c);
 }
 
+/* At rest a connection finds its way when it wakes; awake its control block is looked at. Without memory for
+ * the end, that too comes when it wakes. */
+static void reach_idle(struct tern *t, struct idle *i, enum tern_cause why)
+{
+    if (i->tcb != 0)
+        return;
+    if (why == TERN_CAUSE_NONE) {
+        if (t->w->sweep.links_gone >> i->link & 1)
+            i->link = 0;
+        return;
+    }
+    struct tcb *c = idle_wake(t, i);
+    if (c == NULL)
+        i->gone = 1;
+    else if (c->h.state != TERN_CLOSED)
+        end_tcb(t, c, why);
+}
+
 bool change_reaches(struct tern *t, ref_t r)
 {
     struct who w;
@@ -92,6 +110,9 @@ bool change_reaches(struct tern *t, ref_t r)
             end_tcb(t, tcb_at(t, r), why);
         else
             follow(t, tcb_at(t, r));
+        return true;
+    case REC_IDLE:
+        reach_idle(t, at(t->a, r), why);
         return true;
     case REC_HALFOPEN:
         if (why != TERN_CAUSE_NONE)
@@ -113,6 +134,8 @@ static ref_t next_in_page(const struct tern *t, ref_t page, ref_t r)
     const struct world *w = t->w;
     switch ((int)arena_kind(t->a, page) - PAGE_POOL0) {
     case POOL_TCB: return pool_in_page(t->a, &w->tcbs, page, r);
+    case POOL_IDLE4: return pool_in_page(t->a, &w->idles4, page, r);
+    case POOL_IDLE6: return pool_in_page(t->a, &w->idles6, page, r);
     case POOL_HALFOPEN: return pool_in_page(t->a, &w->halfopens, page, r);
     case POOL_TIMEWAIT4: return fifo_in_page(t->a, &w->wait4.fifo, page, r);
     case POOL_TIMEWAIT6: return fifo_in_page(t->a, &w->wait6.fifo, page, r);

@@ -181,7 +181,7 @@ static void restart_after_idle(struct tern *t, struct tcb *c)
     if (c->list.count > 0 || c->snd.last_us == 0 ||
         t->w->now - c->snd.last_us <= rtt_timeout(&c->rtt, settings(t)))
         return;
-    c->cc.cwnd = min_u32(c->cc.cwnd, cc_initial_window(c->snd.mss));
+    cc_restart(&c->cc, c->snd.mss);
 }
 
 static bool may_send_data(const struct tcb *c)

@@ -35,9 +35,22 @@ static uint32_t hash_of(struct tern *t, ref_t r)
     return demux_hash(t, &w);
 }
 
+static bool same_idle(const struct tern *t, const struct idle *i, const tern_endpoint *local,
+                      const tern_endpoint *remote, uint8_t link)
+{
+    tern_ip mine, other;
+    if (i->local_port != local->port || i->remote_port != remote->port)
+        return false;
+    idle_addresses(t, i, &mine, &other);
+    return ip_eq(&other, &remote->ip) && ip_eq(&mine, &local->ip) &&
+           ip_zone(&mine, &other, i->link) == ip_zone(&mine, &other, link);
+}
+
 static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                  uint8_t link, bool parked)
 {
+    if (rec_kind(t, r) == REC_IDLE)
+        return same_idle(t, at_const(t->a, r), local, remote, link);
     if (rec_kind(t, r) == REC_TIMEWAIT)
         return waiting_same(t, r, local, remote, link) &&
                ((const struct timewait *)at_const(t->a, r))->parked == parked;

@@ -220,6 +220,7 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
 static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
 {
     c->sum.segs_in++;
+    c->restless = false;
     c->last_rx_us = t->w->now;
     c->ttl_in = s->ttl;
     c->tos_in = s->tos;
@@ -241,10 +242,18 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
     return cause;
 }
 
+/* It was at rest: the segment wakes it. */
+static enum tern_cause in_idle(struct tern *t, struct idle *i, const struct segment *s)
+{
+    struct tcb *c = idle_wake(t, i);
+    return c != NULL ? in_tcb(t, c, s) : TERN_C_NO_MEMORY;
+}
+
 static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *s)
 {
     switch (rec_kind(t, r)) {
     case REC_TCB: return in_tcb(t, tcb_at(t, r), s);
+    case REC_IDLE: return in_idle(t, at(t->a, r), s);
     case REC_HALFOPEN: return in_halfopen(t, at(t->a, r), s);
     case REC_TIMEWAIT: return in_timewait(t, r, s);
     default: ASSERT(false);

@@ -30,7 +30,7 @@ seq_t isn_make(struct tern *t, const void *record)
 
 /* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
  * connections of a pair of addresses, so that timestamps grow across incarnations (RFC 6191). */
-uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote)
+uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote)
 {
     return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0, 0);
 }

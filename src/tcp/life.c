@@ -29,11 +29,17 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
 {
     waiting_make_room(t, 2); /* a page of records, one of the table */
     ref_t me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
+    if (me == 0 && idle_press(t))
+        me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
     if (me == 0)
         return NULL;
     struct tcb *c = tcb_at(t, me);
     c->set = *set;
     fill_head(t, c, local, remote, home);
+    if (!idle_new(t, c)) {
+        pool_put(t->a, &t->w->tcbs, me);
+        return NULL;
+    }
     c->rcv.buffer = set->recv_buffer;
     c->snd.buffer = set->send_buffer;
     c->snd.link = ip_way(&t->w->ip, &local->ip, &remote->ip, home);
@@ -179,6 +185,13 @@ void tcb_release(struct tern *t, struct tcb *c)
     }
 }
 
+/* The memory of a control block that nothing refers to any more. */
+void tcb_discard(struct tern *t, struct tcb *c)
+{
+    idle_free(t, c);
+    pool_put(t->a, &t->w->tcbs, self(t, c));
+}
+
 static void tcb_free(struct tern *t, struct tcb *c)
 {
     trace_conn(t, &c->h, TERN_TRACE_RELEASED, c->h.cause, 0, 0, 0);
@@ -189,7 +202,7 @@ static void tcb_free(struct tern *t, struct tcb *c)
     reasm_clear(t, &c->rcv);
     chunkq_clear(t->a, &c->rcv.q);
     t->w->wait_held -= c->h.state == TERN_TIME_WAIT;
-    pool_put(t->a, &t->w->tcbs, self(t, c));
+    tcb_discard(t, c);
 }
 
 /* What it owes (the last ACK) it sends itself, and comes here again (tcb_said_all). Without memory for the

@@ -25,13 +25,19 @@ static uint32_t size_now(const struct tcb *c)
     return options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
 }
 
+/* From the link that it sends by now, path_mss and what was agreed. */
+void mtu_derive(const struct tern *t, struct tcb *c)
+{
+    c->snd.mtu_mss = by_mtu(t, c);
+    c->snd.mss = size_now(c);
+}
+
 void mtu_renew(struct tern *t, struct tcb *c)
 {
     struct snd *n = &c->snd;
     if (n->link == 0 && n->mtu_mss != 0)
         return; /* nothing leaves: what holds then is seen when there is a way again */
-    n->mtu_mss = by_mtu(t, c);
-    n->mss = size_now(c);
+    mtu_derive(t, c);
     if (!synchronized(c) || !sendlist_mark_large_lost(t, &c->list, n->mss))
         return;
     c->rec.force = true;

@@ -31,11 +31,21 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
     }
     if (r->srtt_us == 0)
         r->srtt_us = 1;
+    rtt_derive(r, set);
+    r->backoff = 0;
+}
+
+/* The timeout that SRTT and RTTVAR give. */
+void rtt_derive(struct rtt *r, const struct settings *set)
+{
+    if (r->srtt_us == 0) {
+        r->rto_us = max_u32(RTO_INITIAL_US, set->rto_min_us);
+        return;
+    }
     /* RTO = SRTT + max(G, 4 * RTTVAR). The floor is put under the variance too, as Linux does: a path whose
      * RTT is steady would else have RTO = SRTT, and every delayed ACK of the peer would look like a loss. */
     uint64_t var = max_u64(4ull * r->rttvar_us, set->rto_min_us);
     r->rto_us = (uint32_t)min_u64((uint64_t)r->srtt_us + var, set->rto_max_us);
-    r->backoff = 0;
 }
 
 /* With back-off (MUST-19, RFC 6298 5.5), bounded by 2.5. */

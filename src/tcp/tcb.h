@@ -4,11 +4,17 @@
  *   ┌──────────┐         ┌──────────────┐          ┌──────────┐
  *   │ halfopen │ ──────▶ │     tcb      │ ───────▶ │ timewait │ ──▶ gone
  *   └──────────┘         └──────────────┘          └──────────┘
+ *                          │ ▲
+ *        nothing to do ─▶  ▼ │  ◀─ a segment, a call, keepalive
+ *                        ┌──────┐
+ *                        │ idle │
+ *                        └──────┘
  *
- * Three records, because a half-open connection, an open one and one in TIME_WAIT need very different amounts
- * of memory. One table finds any of them by addresses and ports (who.c says who a record is). A connection
- * that this program opens is a tcb from its SYN on. While the program holds the handle, a connection in
- * TIME_WAIT stays a tcb.
+ * Four records, because a half-open connection, a busy one, one that is at rest and one in TIME_WAIT need
+ * very different amounts of memory. One table finds any of them by addresses and ports; a reference's page
+ * tells its kind. A connection that this program opens is a tcb from its SYN on. While the program holds the
+ * handle, a connection in TIME_WAIT stays a tcb. Every tcb owns an idle record from its beginning: the handle
+ * names that one, so it stays valid when the tcb goes and comes.
  *
  * The control block is made of groups, one for each mechanism. What can work on its own group gets only that
  * (reasm.c, sendlist.c, rtt.c, cc.c); what weighs several against each other gets the whole.
@@ -35,7 +41,7 @@
 #include "wire/wire.h"
 #include <tern/stats.h>
 
-enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_TIMEWAIT };
+enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_IDLE, REC_TIMEWAIT };
 
 /* The head of every record. */
 struct conn_head {
@@ -354,11 +360,14 @@ struct tcb {
     struct tlp tlp;
     struct timers tm;
     struct totals sum;
+    ref_t idle;            /* its idle record, which the handle names */
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
     ref_t aq_next, aq_prev; /* in that queue; aq_next also in the list of the dying */
     uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
     bool dying;            /* to be freed at the end of the batch */
+    bool restless;         /* does not fit into an idle record as it is now */
     uint64_t last_rx_us, last_tx_us;
+    uint64_t woken_us;     /* when it last ceased to be at rest; 0 = never was */
     uint8_t ttl_in, tos_in;
     struct {
         uint16_t cause;
@@ -366,6 +375,53 @@ struct tcb {
         uint64_t t_us;
     } history[TERN_HISTORY];
 };
+
+/* 48 bits: times in us (8.9 years from the clock's origin), byte counts (281 TB). */
+struct u48 {
+    uint16_t w[3];
+};
+
+/* A connection at rest (idle.c): what cannot be had from anything else while nothing is in flight, queued,
+ * owed or unread. While `tcb` is not 0 the connection is awake, and only gen and tcb mean anything. */
+struct idle {
+    uint32_t gen;          /* half of the handle */
+    ref_t tcb;             /* 0 = at rest */
+    uint16_t local_port, remote_port;
+    uint8_t state : 4, way : 4; /* way: snd.link when it came to rest */
+    uint8_t link;          /* home */
+    uint8_t wscales;       /* snd_wscale << 4 | rcv_wscale */
+    uint8_t rack_mult;
+    struct wnode timer;    /* keepalive; not armed = none */
+    uint64_t data;
+    seq_t irs, rcv_nxt, rcv_adv, iss, snd_una;
+    uint32_t snd_wnd, max_wnd;
+    uint32_t ts_recent, ts_recent_s; /* TS.Recent, and when it was set, in seconds */
+    uint32_t srtt_us, rttvar_us, min_rtt_us;
+    uint32_t cwnd, ssthresh;
+    uint32_t segs_out, segs_in;
+    uint32_t wscale : 1, ts : 1, sack : 1, ecn : 1; /* agreed */
+    uint32_t fin_rcvd : 1, eof_read : 1, fin_acked : 1;
+    uint32_t narrow : 1, limited : 1, ece : 1, cwr : 1, reordering : 1;
+    uint32_t nodelay : 1, quickack : 1, keepalive : 1, linger0 : 1, reports : 1, set_ecn : 2; /* options */
+    uint32_t quick : 4, rack_persist : 5, algo : 3;
+    uint32_t gone : 1;     /* its address went, and there was no memory to end it: it ends when it wakes */
+    uint32_t keep_idle_ms, keep_intvl_ms, user_timeout_ms, send_buffer, recv_buffer;
+    uint32_t retransmitted;
+    uint16_t retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks, dsacks;
+    uint16_t acked_wraps, received_wraps; /* above the 32 bits that the sequence numbers tell */
+    struct u48 sent, conn, opened_us, since_us, last_rx_us, last_tx_us;
+    uint16_t cause, peer_mss, path_mss, ack_seg, max_seg;
+    uint8_t keep_cnt, dscp, ttl, ttl_in, tos_in, icmp_type, icmp_code;
+    uint8_t soft_error;    /* negated */
+    uint16_t from;         /* of the last four changes of state, newest lowest, four bits each */
+    struct {
+        uint16_t cause;
+        struct u48 t_us;
+    } earlier[TERN_HISTORY - 1]; /* the changes before the last; 0 = none */
+    uint8_t addr[];        /* local, remote: 4 bytes each, or 16 */
+};
+_Static_assert(sizeof(struct idle) + 8 <= 240,
+               "an idle connection over IPv4 (docs/ARCHITECTURE.md, Records)");
 
 struct listener {
     struct conn_head h;    /* local address (zero: any) and port; state LISTEN or CLOSED */

@@ -42,6 +42,7 @@ void state_inherit(const struct conn_head *from, struct conn_head *to);
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
                     const struct options *set);
+void tcb_discard(struct tern *t, struct tcb *c);  /* one that has been in no table yet */
 void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c);
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
 void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
@@ -50,6 +51,21 @@ void tcb_fin_wait_2(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
 void tcb_said_all(struct tern *t, struct tcb *c); /* nothing is left to send */
 void life_end_of_batch(struct tern *t);           /* frees what died */
+
+/* idle.c: connections at rest. */
+bool idle_new(struct tern *t, struct tcb *c); /* the record that the handle names; false: no memory */
+void idle_free(struct tern *t, struct tcb *c);
+uint64_t idle_due(const struct tern *t, const struct tcb *c); /* when it may rest; 0 = not as it is now */
+bool idle_rest(struct tern *t, struct tcb *c); /* if it is due: true, and the control block is gone */
+bool idle_press(struct tern *t);               /* memory is short: true, some has come back */
+struct tcb *idle_wake(struct tern *t, struct idle *i); /* NULL: no memory */
+
+/* idle_pack.c: the codec between the two. */
+bool idle_fits(const struct tern *t, const struct tcb *c);
+void idle_pack(const struct tcb *c, struct idle *i);
+void idle_view(const struct tern *t, const struct idle *i, struct tcb *c); /* `c` zeroed: as it would wake */
+void idle_addresses(const struct tern *t, const struct idle *i, tern_ip *local, tern_ip *remote);
+uint64_t idle_conn(const struct idle *i);
 
 /* face.c: readiness. */
 void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
@@ -110,6 +126,7 @@ enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK c
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
 bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
+#define CHALLENGE_US 5000000u /* the interval of their ration */
 bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since);
 bool challenge_allowed_small(struct tern *t, const struct who *w); /* for records that cannot count */
 
@@ -202,16 +219,18 @@ struct cc_ops {
 extern const struct cc_ops *const cc_table[];
 void cc_init(struct cc *cc, uint8_t algo, uint32_t mss);
 uint32_t cc_initial_window(uint32_t mss);
+void cc_restart(struct cc *cc, uint32_t mss); /* after idle: RFC 5681 4.1 */
 
 /* rtt.c */
 void rtt_init(struct rtt *r, const struct settings *set);
+void rtt_derive(struct rtt *r, const struct settings *set); /* the timeout, from SRTT and RTTVAR */
 void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
 
 /* timer.c */
 #define MEMORY_LOOK_US 50000u /* how often a connection that waits for memory looks */
 void timer_rearm(struct tern *t, struct tcb *c);
-void timer_fire(struct tern *t, struct conn_head *h);
+void timer_fire(struct tern *t, struct wnode *n); /* of whatever record it is in */
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
 void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */
 void timer_restart(struct tern *t, struct tcb *c);
@@ -250,7 +269,7 @@ void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a
 
 /* isn.c */
 seq_t isn_make(struct tern *t, const void *record);
-uint32_t stamp_offset(struct tern *t, const tern_ip *local, const tern_ip *remote);
+uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
 int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
 
@@ -260,6 +279,7 @@ uint8_t options_wscale(uint32_t buffer);
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
 
 /* mtu.c */
+void mtu_derive(const struct tern *t, struct tcb *c); /* sizes by link, path and agreement */
 void mtu_renew(struct tern *t, struct tcb *c); /* the link, its MTU or the path's has changed */
 
 /* change.c: addresses, routes, links */

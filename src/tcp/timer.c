@@ -53,6 +53,7 @@ void timer_rearm(struct tern *t, struct tcb *c)
     earlier(&min, c->tm.tlp_us);
     earlier(&min, c->tm.memory_us);
     earlier(&min, user_deadline(t, c));
+    earlier(&min, idle_due(t, c));
     conn_timer(t, &c->h, min);
 }
 
@@ -288,11 +289,28 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         tlp_fired(t, c);
     if (due(c->tm.keep_us, now))
         keepalive_fired(t, c);
-    timer_rearm(t, c);
+    if (!idle_rest(t, c))
+        timer_rearm(t, c);
 }
 
-void timer_fire(struct tern *t, struct conn_head *h)
+/* Keepalive of a connection at rest. Without memory to wake it, it is asked again later. */
+static void idle_timer(struct tern *t, struct idle *i)
 {
+    struct tcb *c = idle_wake(t, i);
+    if (c != NULL) {
+        c->tm.keep_us = t->w->now; /* it is no longer in the wheel */
+        tcb_timer(t, c);
+    } else
+        wheel_set(t->a, &t->w->wheel, &i->timer, t->w->now + MEMORY_LOOK_US);
+}
+
+void timer_fire(struct tern *t, struct wnode *n)
+{
+    if (rec_kind(t, self(t, n)) == REC_IDLE) {
+        idle_timer(t, (struct idle *)(void *)((uint8_t *)n - offsetof(struct idle, timer)));
+        return;
+    }
+    struct conn_head *h = (struct conn_head *)(void *)((uint8_t *)n - offsetof(struct conn_head, timer));
     if (h->kind == REC_TCB)
         tcb_timer(t, (struct tcb *)h);
     else

@@ -28,6 +28,22 @@ static void of_tcb(const struct tcb *c, struct who *out)
     out->rcv_wscale = c->opt.rcv_wscale;
 }
 
+static void of_idle(const struct tern *t, const struct idle *i, struct who *out)
+{
+    idle_addresses(t, i, &out->local, &out->remote);
+    out->conn = idle_conn(i);
+    out->local_port = i->local_port;
+    out->remote_port = i->remote_port;
+    out->state = i->state;
+    out->link = i->link;
+    out->tos = (uint8_t)(i->dscp << 2);
+    out->ttl = i->ttl;
+    out->iss = i->iss;
+    out->irs = i->irs;
+    out->snd_wscale = i->wscales >> 4;
+    out->rcv_wscale = i->wscales & 15;
+}
+
 static void of_halfopen(const struct halfopen *h, struct who *out)
 {
     of_head(&h->h, out);
@@ -43,6 +59,7 @@ void who_of(const struct tern *t, const void *record, struct who *out)
     ref_t r = ref_of(t->a, record);
     switch (rec_kind(t, r)) {
     case REC_TCB: of_tcb(record, out); break;
+    case REC_IDLE: of_idle(t, record, out); break;
     case REC_HALFOPEN: of_halfopen(record, out); break;
     case REC_TIMEWAIT: waiting_who(t, r, out); break;
     case REC_LISTENER: of_head(&((const struct listener *)record)->h, out); break;

@@ -26,6 +26,8 @@ enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
 enum {
     POOL_TCB,
+    POOL_IDLE4,
+    POOL_IDLE6,
     POOL_HALFOPEN,
     POOL_TIMEWAIT4,
     POOL_TIMEWAIT6,
@@ -62,6 +64,7 @@ struct reply {
 
 /* Configuration after checking: every field has its value. */
 struct settings {
+    uint64_t rest_us;
     uint32_t msl_us, rto_min_us, rto_max_us, delack_us;
     uint64_t syn_retries_us, retries_us, fin_wait2_us;
     uint32_t synack_retries;
@@ -108,7 +111,7 @@ struct world {
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
-    struct pool tcbs, halfopens, listener_pool, sendrecs, ranges;
+    struct pool tcbs, idles4, idles6, halfopens, listener_pool, sendrecs, ranges;
     struct pool taken;        /* chunks that the program holds */
     struct waiting wait4, wait6;
     uint32_t wait_held;       /* control blocks in TIME_WAIT */
@@ -119,6 +122,7 @@ struct world {
     ref_t dying_head;         /* tcbs to be freed at the end of the batch, by aq_next */
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
+    ref_t press;              /* idle.c: the control block looked at last under pressure */
     uint32_t port_next;       /* counter of RFC 6056 algorithm 3 */
     tern_stats stats;
 };
@@ -145,6 +149,8 @@ static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
 {
     switch ((int)arena_kind(t->a, r) - PAGE_POOL0) {
     case POOL_TCB: return REC_TCB;
+    case POOL_IDLE4:
+    case POOL_IDLE6: return REC_IDLE;
     case POOL_HALFOPEN: return REC_HALFOPEN;
     case POOL_TIMEWAIT4:
     case POOL_TIMEWAIT6: return REC_TIMEWAIT;
@@ -162,9 +168,13 @@ static inline uint8_t way_of(const struct tern *t, const struct conn_head *h)
     return ip_way(&t->w->ip, &h->local, &h->remote, h->link);
 }
 
+static inline struct idle *idle_at(struct tern *t, ref_t r) { return at(t->a, r); }
+
+/* A connection's handle names its idle record, a listener's the listener. */
 static inline tern_handle handle_of(struct tern *t, const struct conn_head *h)
 {
-    return (tern_handle){(uint64_t)h->gen << 32 | self(t, h)};
+    ref_t r = h->kind == REC_TCB ? ((const struct tcb *)h)->idle : self(t, h);
+    return (tern_handle){(uint64_t)pool_gen(t->a, r) << 32 | r};
 }
 
 #endif

@@ -1,0 +1,178 @@
+/* idle.c - a connection at rest gives back its control block.
+ *
+ * Most connections of a busy server do nothing at any moment. When nothing is in flight, queued, owed, unread
+ * or unreported, most of the control block can be had from the rest: SND.NXT is SND.UNA, SND.WL1 is RCV.NXT,
+ * the congestion window has fallen to the restart window (RFC 5681 4.1; so a connection rests only when it
+ * has been quiet for longer than its retransmission timeout). What remains fits into the idle record. A
+ * segment, a call or keepalive makes a control block of it again, and nobody can tell.
+ *
+ *   tcb ── quiet for max(rest_ms, RTO), or memory short ──▶ idle ── segment, call, timer ──▶ tcb
+ *
+ * idle_pack.c writes the one as the other.
+ */
+#include "tcp/tcp.h"
+
+#define PRESS 64 /* control blocks that are looked at when memory is short */
+
+static struct pool *pool_of(struct tern *t, bool is4) { return is4 ? &t->w->idles4 : &t->w->idles6; }
+
+/* The record that a new connection's handle names. False: no memory. */
+bool idle_new(struct tern *t, struct tcb *c)
+{
+    bool is4 = tern_ip_is4(&c->h.remote);
+    c->idle = pool_get(t->a, pool_of(t, is4), MEM_DATA);
+    if (c->idle == 0)
+        return false;
+    struct idle *i = idle_at(t, c->idle);
+    i->tcb = self(t, c);
+    i->local_port = c->h.local_port;
+    i->remote_port = c->h.remote_port;
+    memcpy(i->addr, is4 ? c->h.local.b + 12 : c->h.local.b, is4 ? 4 : 16);
+    memcpy(i->addr + (is4 ? 4 : 16), is4 ? c->h.remote.b + 12 : c->h.remote.b, is4 ? 4 : 16);
+    return true;
+}
+
+void idle_free(struct tern *t, struct tcb *c)
+{
+    pool_put(t->a, pool_of(t, tern_ip_is4(&c->h.remote)), c->idle);
+}
+
+/* --- may it rest? ---------------------------------------------------------------------------------- */
+
+static bool resting_state(const struct tcb *c)
+{
+    switch (c->h.state) {
+    case TERN_ESTABLISHED:
+    case TERN_CLOSE_WAIT: return !c->snd.fin_queued;
+    case TERN_FIN_WAIT_2: return true;
+    default: return false;
+    }
+}
+
+static bool program_has_all(const struct tcb *c)
+{
+    const struct face *f = &c->face;
+    return f->held && !f->listed && f->bits == 0 && c->rcv.q.len == 0 && !c->rcv.urgent;
+}
+
+static bool peer_has_all(const struct tcb *c)
+{
+    return c->list.count == 0 && c->snd.q.len == 0 && !c->snd.blocked && c->rec.phase == PHASE_OPEN &&
+           !c->tlp.out && !c->snd.urgent && c->snd.syn_acked;
+}
+
+static bool nothing_owed(const struct tcb *c)
+{
+    return !c->h.ready && c->ack.now_cause == 0 && c->ack.dup_owed == 0 && c->ack.delack_us == 0 &&
+           c->rcv.ooo == 0 && c->rcv.fin_ooo == c->rcv.fin_rcvd && c->rst_cause == 0;
+}
+
+/* Only keepalive may be armed, and it must not be asking. */
+static bool no_timer(const struct tcb *c)
+{
+    const struct timers *m = &c->tm;
+    return m->rexmit == TERN_TIMER_NONE && m->life_us == 0 && m->pace_us == 0 && m->memory_us == 0 &&
+           m->tlp_us == 0 && m->reo_us == 0 && m->keep_probes == 0 && !m->keep_probe && !m->probe;
+}
+
+static bool quiet(const struct tcb *c)
+{
+    return resting_state(c) && peer_has_all(c) && nothing_owed(c) && no_timer(c) && program_has_all(c) &&
+           !c->h.parked && !c->dying && !c->restless;
+}
+
+/* The ration of challenge ACKs must not be renewed by a rest (RFC 5961 7). */
+static uint64_t ration_over(const struct tcb *c)
+{
+    return c->ack.challenges == 0 ? 0 : c->ack.challenge_us + CHALLENGE_US;
+}
+
+uint64_t idle_due(const struct tern *t, const struct tcb *c)
+{
+    if (settings(t)->rest_us == UINT64_MAX || !quiet(c) || change_under_way(t))
+        return 0;
+    uint64_t last = max_u64(max_u64(c->last_rx_us, c->last_tx_us), max_u64(c->woken_us, c->h.since_us));
+    uint64_t patience = max_u64(settings(t)->rest_us, rtt_timeout(&c->rtt, settings(t)) + 1ull);
+    return max_u64(last + patience, ration_over(c));
+}
+
+/* --- to rest and back ------------------------------------------------------------------------------- */
+
+/* The control block goes. False: it does not fit, and stays. */
+static bool rest(struct tern *t, struct tcb *c)
+{
+    struct idle *i = idle_at(t, c->idle);
+    if (!idle_fits(t, c)) {
+        c->restless = true; /* until its next segment */
+        return false;
+    }
+    if (c->snd.last_us != 0)
+        cc_restart(&c->cc, c->snd.mss);
+    idle_pack(c, i);
+    conn_timer(t, &c->h, 0);
+    if (c->tm.keep_us != 0)
+        wheel_set(t->a, &t->w->wheel, &i->timer, c->tm.keep_us);
+    demux_replace(t, self(t, c), c->idle);
+    i->tcb = 0;
+    i->gone = 0;
+    pool_put(t->a, &t->w->tcbs, self(t, c));
+    t->w->stats.rests++;
+    return true;
+}
+
+bool idle_rest(struct tern *t, struct tcb *c)
+{
+    uint64_t due = idle_due(t, c);
+    return due != 0 && due <= t->w->now && rest(t, c);
+}
+
+/* Memory is short: whoever is quiet rests at once, a few control blocks at a time. */
+bool idle_press(struct tern *t)
+{
+    bool found = false;
+    ref_t r = t->w->press;
+    for (int n = 0; n < PRESS && pool_next(t->a, &t->w->tcbs, &r); n++) {
+        struct tcb *c = tcb_at(t, r);
+        uint64_t now = t->w->now;
+        if (quiet(c) && ration_over(c) <= now && max_u64(c->last_rx_us, c->last_tx_us) < now)
+            found = rest(t, c) || found;
+    }
+    t->w->press = r;
+    return found;
+}
+
+/* Routes and links may have changed meanwhile. */
+static void find_way(struct tern *t, struct tcb *c)
+{
+    uint8_t before = c->snd.link;
+    c->snd.link = ip_way(&t->w->ip, &c->h.local, &c->h.remote, c->h.link);
+    if (c->snd.link != before)
+        c->snd.path_mss = 0, c->snd.narrow = false; /* another path */
+    mtu_renew(t, c);
+}
+
+/* A control block for a connection that may go on at any moment: it has the reserve. */
+struct tcb *idle_wake(struct tern *t, struct idle *i)
+{
+    if (i->tcb != 0)
+        return tcb_at(t, i->tcb);
+    ref_t r = pool_get(t->a, &t->w->tcbs, MEM_CONTROL);
+    if (r == 0 && idle_press(t))
+        r = pool_get(t->a, &t->w->tcbs, MEM_CONTROL);
+    if (r == 0)
+        return NULL;
+    struct tcb *c = tcb_at(t, r);
+    idle_view(t, i, c);
+    wheel_cancel(t->a, &t->w->wheel, &i->timer);
+    demux_replace(t, c->idle, r);
+    i->tcb = r;
+    c->woken_us = t->w->now;
+    find_way(t, c);
+    if (i->gone)
+        tcb_end(t, c, TERN_C_ADDR_REMOVED, -TERN_EADDRNOTAVAIL);
+    else if (change_under_way(t))
+        change_reaches(t, r);
+    timer_rearm(t, c);
+    t->w->stats.wakes++;
+    return c;
+}
