@@ -127,6 +127,7 @@ void play_part(struct play *p, const char *name, const char *title, const struct
         dice.s = dice.s * 131 + (uint8_t)*c;
     s.seed = rng_next(&dice);
     s.start_us = p->clock_us;
+    s.moving = p->moving;
     s.ip6 = p->seed % 4 == 2; /* every fourth seed plays over IPv6 */
     p->on = true;
     int error = world_init(&p->w, &s);
@@ -136,9 +137,13 @@ void play_part(struct play *p, const char *name, const char *title, const struct
         promise(p, false, "the stacks can be made (error %d)", error);
 }
 
-void play_run(struct play *p, const struct scenario *scenario, uint64_t seed)
+static void run(struct play *p, const struct scenario *scenario, uint64_t seed)
 {
-    play_run_captured(p, scenario, seed, NULL, NULL);
+    p->scenario = scenario;
+    p->seed = seed;
+    p->ok = true;
+    scenario->play(p);
+    judge_part(p);
 }
 
 void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t seed, struct pcapng *pcap,
@@ -150,11 +155,19 @@ void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t
         p->pcap_shift_us = earlier->pcap_shift_us + earlier->clock_us;
         p->pcap_interfaces = earlier->pcap_interfaces;
     }
-    p->scenario = scenario;
-    p->seed = seed;
-    p->ok = true;
-    scenario->play(p);
-    judge_part(p);
+    run(p, scenario, seed);
+}
+
+void play_run(struct play *p, const struct scenario *scenario, uint64_t seed)
+{
+    play_run_captured(p, scenario, seed, NULL, NULL);
+}
+
+void play_run_moving(struct play *p, const struct scenario *scenario, uint64_t seed)
+{
+    memset(p, 0, sizeof *p);
+    p->moving = true;
+    run(p, scenario, seed);
 }
 
 static void part_free(struct part *part)

@@ -41,6 +41,7 @@ struct play {
     struct pcapng *pcap;    /* where the packets of all parts go; NULL = nowhere */
     uint64_t pcap_shift_us; /* added to their times */
     uint32_t pcap_interfaces;
+    bool moving;       /* all stacks move from block to block all the time (world_move) */
     bool on;           /* a part is being played in `w` */
     struct world w;
     LIST(struct part) parts;
@@ -65,6 +66,9 @@ void play_run(struct play *p, const struct scenario *scenario, uint64_t seed);
  * none). */
 void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t seed, struct pcapng *pcap,
                        const struct play *earlier);
+
+/* The same with stacks that move in every step (world_move): everything comes out the same. */
+void play_run_moving(struct play *p, const struct scenario *scenario, uint64_t seed);
 void play_free(struct play *p);
 
 /* The first promise that did not hold, or the oracle's first complaint; NULL. */

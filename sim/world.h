@@ -130,10 +130,13 @@ struct fault {
 struct end;
 struct explain;
 
+enum { ARENA_BYTES = 64 << 20, RING_RECORDS = 1 << 12 };
+
 struct host {
     const char *name;
     tern *stack;          /* NULL = raw: the scenario speaks for it */
     void *memory, *ring;
+    void *spare;          /* the other block of a stack that moves; NULL = it never has */
     tern_config config;
     tern_ip ip;
     bool cut;             /* its cable is out */
@@ -157,6 +160,8 @@ struct world {
     LIST(struct end *) ends;     /* program.h */
     uint32_t idle_steps;         /* steps in a row that moved neither the clock nor a packet */
     struct explain *explain;     /* explain.h; NULL = packets are not explained */
+    bool moving;                 /* the stacks move to another block all the time (move.c) */
+    uint64_t chances, moves;     /* to move; done */
     bool stuck;                  /* a stack always says that it has something to do, and does nothing */
 };
 
@@ -164,6 +169,7 @@ struct world_setup {
     uint64_t seed;
     uint64_t start_us;         /* what the clock shows at the start; 0 = 1 s */
     bool ip6;
+    bool moving;               /* the stacks move all the time: nobody may notice */
     bool raw[HOSTS];           /* no stack: the scenario speaks for this host */
     tern_config stack[HOSTS];  /* zero: the defaults; the seed is drawn here */
 };
@@ -189,6 +195,10 @@ void world_settle(struct world *w);
 
 /* The host's machine loses all it knew and comes back with another seed. Its ends are gone. */
 int world_crash(struct world *w, int host);
+
+/* The host's stack is written down and read again, or doubled, in another block of memory; where it was
+ * nothing is left. What the stack has traced must have been collected. 0, or the error. */
+int world_move(struct world *w, int host);
 
 /* The host's cable is pulled out (or put back): what it sends and what is sent to it is lost. */
 void world_cut(struct world *w, int host, bool cut);

@@ -32,6 +32,7 @@ extern "C" {
  * are defined here because the core has no errno.h on a bare machine. */
 enum {
     TERN_ENOENT = 2,          /* no such thing (an address, a route) */
+    TERN_ENOEXEC = 8,         /* not an image of a stack (snapshot.h) */
     TERN_EBADF = 9,           /* stale or foreign handle */
     TERN_EAGAIN = 11,         /* nothing to do now; wait for the event */
     TERN_ENOMEM = 12,         /* the stack's memory is used up */
@@ -39,8 +40,12 @@ enum {
     TERN_ENODEV = 19,         /* no such link */
     TERN_EINVAL = 22,         /* an argument out of its range */
     TERN_EPIPE = 32,          /* this side has closed its sending direction */
+    TERN_ENODATA = 61,        /* the image is cut off */
+    TERN_EBADMSG = 74,        /* the image is damaged */
     TERN_EDESTADDRREQ = 89,   /* a link-local address without its zone, and several links could be meant */
     TERN_EMSGSIZE = 90,       /* larger than can ever fit */
+    TERN_EPROTONOSUPPORT = 93, /* the image is of another version of its format */
+    TERN_EOPNOTSUPP = 95,     /* the image is of another kind of machine, or another build */
     TERN_EADDRINUSE = 98,     /* port or 4-tuple taken */
     TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more), or the ephemeral ports have run
                                  out */

@@ -1,5 +1,6 @@
 /* create.c - a stack is made and unmade; its configuration is checked once and
  * constant afterwards. */
+#include "stack/stack.h"
 #include "tcp/tcp.h"
 
 #define ROUND16(n) (((n) + 15u) & ~15u)
@@ -81,14 +82,13 @@ static void fill_keys(struct world *w, const uint8_t seed[32])
     w->port_next = (uint32_t)rng_u64(&w->rng);
 }
 
-/* Room for the handle before the arena, which must begin at a multiple of 16. */
-static size_t handle_size(void) { return ROUND16(sizeof(struct tern)); }
+size_t stack_handle_size(void) { return ROUND16(sizeof(struct tern)); }
 
 size_t tern_min_size(const tern_config *cfg)
 {
     uint32_t page = page_size(cfg != NULL ? cfg : &defaults);
     size_t fixed = arena_fixed_size(64ull * page, page, ROUND16(sizeof(struct world)));
-    return handle_size() + fixed + 48ull * page;
+    return stack_handle_size() + fixed + 48ull * page;
 }
 
 int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
@@ -101,10 +101,10 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
         return -TERN_ENOMEM;
     struct tern *t = memory;
     memset(t, 0, sizeof *t);
-    t->a = (struct arena *)(void *)((uint8_t *)memory + handle_size());
+    t->a = (struct arena *)(void *)((uint8_t *)memory + stack_handle_size());
     void *world;
-    if (!arena_init(t->a, size - handle_size(), cfg->budget, page_size(cfg), ROUND16(sizeof(struct world)),
-                    &world))
+    if (!arena_init(t->a, size - stack_handle_size(), cfg->budget, page_size(cfg),
+                    ROUND16(sizeof(struct world)), &world))
         return -TERN_ENOMEM;
     t->w = world;
     fill_settings(&t->w->set, cfg);

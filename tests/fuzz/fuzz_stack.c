@@ -14,6 +14,8 @@
  */
 #include "fuzz/stack_forge.h"
 
+#include <tern/snapshot.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,6 +43,8 @@ struct side {
     int n_wire;
     uint32_t mtu, gso_max;
     uint64_t cursor; /* of a walk that goes on while everything changes */
+    uint8_t *block;  /* where it lives: */
+    size_t size;
 };
 
 static struct {
@@ -50,7 +54,9 @@ static struct {
     bool loud;
 } z;
 
-static _Alignas(16) uint8_t blocks[2][BLOCK];
+/* Two for the stacks; a third, into which one of them moves. */
+static _Alignas(16) uint8_t blocks[3][BLOCK];
+static uint8_t *spare;
 
 #define SAY(...) (z.loud ? (void)fprintf(stderr, __VA_ARGS__) : (void)0)
 
@@ -591,6 +597,26 @@ static void op_fail(void)
     s->t->a->fail_after = u8() % 12;
 }
 
+/* A stack is written down, or doubled, and goes on elsewhere; where it was nothing is left. */
+static void op_move(void)
+{
+    static uint8_t image[BLOCK + 4096];
+    struct side *s = a_side();
+    uint8_t *from = s->block;
+    size_t need;
+    if (u8() & 1) {
+        ASSERT(tern_clone(&s->t, s->t, spare, s->size, NULL, 0) == 0);
+    } else {
+        size_t len = tern_snapshot_size(s->t), off = u8() & 7;
+        ASSERT(len <= BLOCK && tern_snapshot(s->t, image + off, len) == 0);
+        ASSERT(tern_restore_size(image + off, len, &need) == 0 && need <= s->size);
+        ASSERT(tern_restore(&s->t, image + off, len, spare, need, NULL, 0) == 0);
+    }
+    memset(from, 0xdb, BLOCK);
+    s->block = spare;
+    spare = from;
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -602,7 +628,7 @@ static const struct {
     {"wire", op_wire},       {"change", op_change},       {"raw", op_raw},       {"fragments", op_fragments},
     {"forge", op_forge},     {"forge", op_forge},         {"forge", op_forge},   {"stranger", op_stranger},
     {"third", op_third},     {"late", op_late},           {"icmp", op_icmp},     {"echo", op_echo},
-    {"time", op_time},       {"transmit", op_transmit},   {"forge", op_forge},   {"pump", op_pump},
+    {"time", op_time},       {"transmit", op_transmit},   {"move", op_move},     {"pump", op_pump},
 };
 
 /* --- beginning and end -------------------------------------------------------------------------- */
@@ -626,7 +652,10 @@ static bool begin_side(int i, uint32_t a, uint32_t b)
     size_t size = BLOCK;
     if (b & 32)
         size = tern_min_size(&cfg) + (b >> 6) * 65536u;
-    if (tern_create(&s->t, &cfg, blocks[i], size) != 0)
+    s->block = blocks[i];
+    s->size = size;
+    spare = blocks[2];
+    if (tern_create(&s->t, &cfg, s->block, size) != 0)
         return false;
     s->mtu = 1500;
     s->gso_max = b & 128 ? 65000 : 0;

@@ -1,0 +1,47 @@
+/* move.c - a stack moves to another block of memory in the middle of everything: what a snapshot is for.
+ *
+ * Moves take turns: an image that is restored, and a clone. The block where the stack was is overwritten, so
+ * that anything which still looks there is found out.
+ */
+#include "world.h"
+
+#include <tern/snapshot.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static int by_image(struct host *h, void *memory)
+{
+    size_t len = tern_snapshot_size(h->stack), need;
+    void *image = malloc(len);
+    int error = image != NULL ? tern_snapshot(h->stack, image, len) : -TERN_ENOMEM;
+    if (error == 0)
+        error = tern_restore_size(image, len, &need);
+    if (error == 0)
+        error = tern_restore(&h->stack, image, len, memory, need, h->ring, RING_RECORDS);
+    free(image);
+    return error;
+}
+
+int world_move(struct world *w, int host)
+{
+    struct host *h = &w->host[host];
+    tern_live live;
+    if (h->stack == NULL)
+        return 0;
+    if (h->spare == NULL)
+        h->spare = aligned_alloc(64, ARENA_BYTES);
+    if (h->spare == NULL)
+        return -TERN_ENOMEM;
+    tern_get_live(h->stack, &live);
+    bool clone = w->moves++ & 2;
+    int error = clone ? tern_clone(&h->stack, h->stack, h->spare, ARENA_BYTES, h->ring, RING_RECORDS)
+                      : by_image(h, h->spare);
+    if (error < 0)
+        return error;
+    void *from = h->memory;
+    memset(from, 0xdb, live.arena_used);
+    h->memory = h->spare;
+    h->spare = from;
+    return 0;
+}
