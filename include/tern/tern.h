@@ -41,14 +41,14 @@ enum {
     TERN_EINVAL = 22,         /* an argument out of its range */
     TERN_EPIPE = 32,          /* this side has closed its sending direction */
     TERN_ENODATA = 61,        /* the image is cut off */
-    TERN_ENOSR = 63,          /* the ephemeral ports towards this remote have run out (tern_ports, stats.h) */
     TERN_EBADMSG = 74,        /* the image is damaged */
     TERN_EDESTADDRREQ = 89,   /* a link-local address without its zone, and several links could be meant */
     TERN_EMSGSIZE = 90,       /* larger than can ever fit */
     TERN_EPROTONOSUPPORT = 93, /* the image is of another version of its format */
     TERN_EOPNOTSUPP = 95,     /* the image is of another kind of machine, or another build */
     TERN_EADDRINUSE = 98,     /* port or 4-tuple taken */
-    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more) */
+    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more), or the ephemeral ports have run
+                                 out */
     TERN_ENETDOWN = 100,      /* the only way there is a link that is down, or the link was removed */
     TERN_ENETUNREACH = 101,   /* no route */
     TERN_ECONNABORTED = 103,  /* ended by this program's abort */
@@ -118,7 +118,7 @@ typedef struct tern_config {
     uint32_t delack_us;           /* delayed ACK; default 40000; below 500000 (RFC 9293 MUST-40) */
     uint32_t syn_retries_ms;      /* how long a SYN is repeated (R2 of 3.8.3); default 180000 (MUST-23: at
                                      least 3 min) */
-    uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s); at most 200 */
+    uint32_t synack_retries;      /* times a SYN+ACK is repeated; default 5 (about 63 s); at most 12 */
     uint32_t retries_ms;          /* how long unacknowledged data is repeated (R2); default 924600, about
                                      15 min (SHLD-11 asks for 100 s or more) */
     uint32_t fin_wait2_ms;        /* an orphan in FIN_WAIT_2 ends after this; default 60000 */

@@ -15,7 +15,7 @@ void tern_get_live(const tern *t, tern_live *out)
     const struct world *w = t->w;
     memset(out, 0, sizeof *out);
     out->listeners = w->listener_pool.live;
-    out->halfopen = w->halfopens.live;
+    out->halfopen = w->halfopens4.live + w->halfopens6.live;
     out->tcbs = w->idles4.live + w->idles6.live;
     out->asleep = out->tcbs - w->tcbs.live;
     out->timewait = waiting_live(t);
@@ -193,20 +193,6 @@ static void from_listener(const struct tern *t, const struct listener *l, tern_i
         out->accept_oldest_us = ((const struct tcb *)at_const(t->a, l->aq_head))->h.since_us;
 }
 
-static void from_halfopen(const struct halfopen *h, tern_info *out)
-{
-    out->timer = TERN_TIMER_RETRANSMIT;
-    out->timer_us = h->due_us;
-    out->retransmits = h->tries > 0 ? h->tries - 1u : 0;
-    out->backoff = out->retransmits;
-    out->rcv_wnd = h->rcv_wnd;
-    out->snd_wnd = h->wnd;
-    out->timestamps = h->opt.ts;
-    out->sack = h->opt.sack;
-    out->wscale = h->opt.wscale;
-    out->ecn = h->opt.ecn;
-}
-
 static void from_timewait(const struct tern *t, ref_t r, tern_info *out)
 {
     const struct timewait *w = at_const(t->a, r);
@@ -245,8 +231,8 @@ static void fill(const struct tern *t, ref_t r, tern_info *out)
         from_listener(t, record, out);
         break;
     case REC_HALFOPEN:
-        from_head(record, out);
-        from_halfopen(record, out);
+        from_who(t, record, out);
+        halfopen_info(t, record, out);
         break;
     case REC_TIMEWAIT:
         from_who(t, record, out);
@@ -271,11 +257,12 @@ static int step(const struct tern *t, uint32_t i, ref_t *r)
     const struct world *w = t->w;
     switch (i) {
     case 0: return pool_next(t->a, &w->listener_pool, r);
-    case 1: return pool_next(t->a, &w->halfopens, r);
-    case 2: return pool_next(t->a, &w->idles4, r);
-    case 3: return pool_next(t->a, &w->idles6, r);
-    case 4: return fifo_next(t->a, &w->wait4.fifo, r);
-    case 5: return fifo_next(t->a, &w->wait6.fifo, r);
+    case 1: return pool_next(t->a, &w->halfopens4, r);
+    case 2: return pool_next(t->a, &w->halfopens6, r);
+    case 3: return pool_next(t->a, &w->idles4, r);
+    case 4: return pool_next(t->a, &w->idles6, r);
+    case 5: return fifo_next(t->a, &w->wait4.fifo, r);
+    case 6: return fifo_next(t->a, &w->wait6.fifo, r);
     default: return -1;
     }
 }

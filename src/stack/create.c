@@ -21,8 +21,8 @@ static bool config_valid(const tern_config *c)
     if (c->msl_ms > 600000 || c->delack_us >= 500000 || c->ecn > TERN_ECN_OFF ||
         c->unclaimed_rst > TERN_RST_NO)
         return false;
-    if (c->synack_retries > 200)
-        return false; /* counted in eight bits */
+    if (c->synack_retries > QUEUES - QUEUE_SENT - 1)
+        return false; /* a queue for each */
     if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
         return false;
     if (port_low(c) > port_high(c))
@@ -61,7 +61,8 @@ static void fill_pools(struct world *w)
     pool_init(&w->tcbs, POOL_TCB, ROUND16(sizeof(struct tcb)));
     pool_init(&w->idles4, POOL_IDLE4, ROUND16(sizeof(struct idle) + 8));
     pool_init(&w->idles6, POOL_IDLE6, ROUND16(sizeof(struct idle) + 32));
-    pool_init(&w->halfopens, POOL_HALFOPEN, ROUND16(sizeof(struct halfopen)));
+    pool_init(&w->halfopens4, POOL_HALFOPEN4, HALFOPEN4_SIZE);
+    pool_init(&w->halfopens6, POOL_HALFOPEN6, HALFOPEN6_SIZE);
     fifo_init(&w->wait4.fifo, POOL_TIMEWAIT4, sizeof(struct timewait4));
     fifo_init(&w->wait6.fifo, POOL_TIMEWAIT6, sizeof(struct timewait6));
     pool_init(&w->listener_pool, POOL_LISTENER, ROUND16(sizeof(struct listener)));

@@ -123,7 +123,7 @@ bool change_reaches(struct tern *t, ref_t r)
             waiting_end(t, r, why);
         break;
     default:
-        break;
+        return true; /* listeners are not touched */
     }
     return why == TERN_CAUSE_NONE;
 }
@@ -136,7 +136,8 @@ static ref_t next_in_page(const struct tern *t, ref_t page, ref_t r)
     case POOL_TCB: return pool_in_page(t->a, &w->tcbs, page, r);
     case POOL_IDLE4: return pool_in_page(t->a, &w->idles4, page, r);
     case POOL_IDLE6: return pool_in_page(t->a, &w->idles6, page, r);
-    case POOL_HALFOPEN: return pool_in_page(t->a, &w->halfopens, page, r);
+    case POOL_HALFOPEN4: return pool_in_page(t->a, &w->halfopens4, page, r);
+    case POOL_HALFOPEN6: return pool_in_page(t->a, &w->halfopens6, page, r);
     case POOL_TIMEWAIT4: return fifo_in_page(t->a, &w->wait4.fifo, page, r);
     case POOL_TIMEWAIT6: return fifo_in_page(t->a, &w->wait6.fifo, page, r);
     default: return 0;

@@ -56,6 +56,13 @@ void conn_unready(struct tern *t, struct conn_head *h)
     h->ready_next = h->ready_prev = 0;
 }
 
+/* Small records keep the low half alone, and 0 is free there (base/arena.h, pool). */
+uint64_t conn_number(struct tern *t)
+{
+    uint64_t n = ++t->w->next_conn;
+    return (uint32_t)n != 0 ? n : ++t->w->next_conn;
+}
+
 /* Later deadlines do not move the wheel: when it fires too early the record is looked at again. */
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
 {

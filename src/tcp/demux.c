@@ -54,6 +54,8 @@ static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, cons
     if (rec_kind(t, r) == REC_TIMEWAIT)
         return waiting_same(t, r, local, remote, link) &&
                ((const struct timewait *)at_const(t->a, r))->parked == parked;
+    if (rec_kind(t, r) == REC_HALFOPEN)
+        return !parked && halfopen_is(t, at_const(t->a, r), local, remote, link);
     const struct conn_head *h = at_const(t->a, r);
     return h->parked == parked && h->local_port == local->port && h->remote_port == remote->port &&
            ip_eq(&h->remote, &remote->ip) && ip_eq(&h->local, &local->ip) &&

@@ -3,79 +3,95 @@
  * It has no buffer: data that comes with the last ACK is handed to the new control block, earlier data is not
  * taken. It may have a predecessor in TIME_WAIT, parked until the new connection is certain (RFC 9293 3.6.1):
  * when the peer resets it, the SYN was an old duplicate and TIME_WAIT goes on.
+ *
+ * It waits in a queue of its listener (backlog.c). A repeated SYN is answered at once and moves nothing.
  */
 #include "tcp/tcp.h"
 
-static uint64_t synack_timeout(const struct tern *t, uint8_t tries)
+/* --- what is kept small -------------------------------------------------------------------------- */
+
+static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
+
+static bool is4(const struct tern *t, const struct halfopen *h)
 {
-    uint64_t us = 1000000ull << (tries < 16 ? tries : 16); /* RFC 6298 2.1, 5.5 */
-    return min_u64(us, settings(t)->rto_max_us);
+    return arena_kind(t->a, ref_of(t->a, h)) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4);
 }
 
-static void list_append(struct tern *t, struct listener *l, struct halfopen *h)
+static tern_ip ip4_at(const uint8_t *p) { return tern_ip4(p[0], p[1], p[2], p[3]); }
+
+void halfopen_ips(const struct tern *t, const struct halfopen *h, tern_ip *local, tern_ip *remote)
 {
-    ref_t me = self(t, h);
-    h->prev = l->half_tail;
-    h->next = 0;
-    if (l->half_tail != 0)
-        ((struct halfopen *)at(t->a, l->half_tail))->next = me;
-    else
-        l->half_head = me;
-    l->half_tail = me;
-    l->half_count++;
+    if (is4(t, h)) {
+        *local = ip4_at(h->ip);
+        *remote = ip4_at(h->ip + 4);
+    } else {
+        memcpy(local->b, h->ip, 16);
+        memcpy(remote->b, h->ip + 16, 16);
+    }
 }
 
-static void list_remove(struct tern *t, struct listener *l, struct halfopen *h)
+bool halfopen_is(const struct tern *t, const struct halfopen *h, const tern_endpoint *local,
+                 const tern_endpoint *remote, uint8_t link)
 {
-    if (h->prev != 0)
-        ((struct halfopen *)at(t->a, h->prev))->next = h->next;
-    else
-        l->half_head = h->next;
-    if (h->next != 0)
-        ((struct halfopen *)at(t->a, h->next))->prev = h->prev;
-    else
-        l->half_tail = h->prev;
-    l->half_count--;
+    tern_ip own, peer;
+    if (h->local_port != local->port || h->remote_port != remote->port)
+        return false;
+    halfopen_ips(t, h, &own, &peer);
+    return ip_eq(&own, &local->ip) && ip_eq(&peer, &remote->ip) &&
+           (h->link == link || ip_zone(&own, &peer, 1) == 0);
 }
+
+static void agreed_of(const struct halfopen *h, struct agreed *out)
+{
+    *out = (struct agreed){.mss = (uint16_t)h->mss, .ts = h->ts, .sack = h->sack, .ecn = h->ecn};
+    out->wscale = h->snd_wscale != SHIFT_NONE;
+    if (!out->wscale)
+        return;
+    out->snd_wscale = h->snd_wscale;
+    out->rcv_wscale = h->rcv_wscale;
+}
+
+/* --- beginning ----------------------------------------------------------------------------------- */
 
 /* The record in TIME_WAIT behind this one, if it is still there. */
-static ref_t parked(struct tern *t, struct halfopen *h)
+static ref_t parked(struct tern *t, const struct halfopen *h)
 {
-    tern_endpoint local = {h->h.local, h->h.local_port, 0}, remote = {h->h.remote, h->h.remote_port, 0};
-    return demux_find_parked(t, &local, &remote, h->h.link);
+    tern_endpoint local = {.port = h->local_port}, remote = {.port = h->remote_port};
+    if (!h->follows)
+        return 0;
+    halfopen_ips(t, h, &local.ip, &remote.ip);
+    return demux_find_parked(t, &local, &remote, h->link);
 }
 
-static void fill_head(struct tern *t, struct halfopen *h, struct listener *l, const struct segment *s)
+static void fill_ips(struct halfopen *h, const struct segment *s)
 {
-    struct conn_head *d = &h->h;
-    d->kind = REC_HALFOPEN;
-    d->link = s->link;
-    d->local = s->dst;
-    d->remote = s->src;
-    d->local_port = s->dst_port;
-    d->remote_port = s->src_port;
-    d->conn = ++t->w->next_conn;
-    d->opened_us = d->since_us = t->w->now;
-    d->tos = (uint8_t)(l->set.dscp << 2);
-    d->ttl = l->set.ttl;
-    h->listener = self(t, l);
+    if (tern_ip_is4(&s->src)) {
+        memcpy(h->ip, s->dst.b + 12, 4);
+        memcpy(h->ip + 4, s->src.b + 12, 4);
+    } else {
+        memcpy(h->ip, s->dst.b, 16);
+        memcpy(h->ip + 16, s->src.b, 16);
+    }
 }
 
 static void agree(struct tern *t, struct halfopen *h, struct listener *l, const struct segment *s)
 {
     const struct settings *set = settings(t);
-    options_agree(t, s, set->wscale ? options_wscale(l->set.recv_buffer) : WSCALE_NONE, &h->opt);
+    struct agreed opt;
+    options_agree(t, s, set->wscale ? options_wscale(l->set.recv_buffer) : WSCALE_NONE, &opt);
+    h->mss = opt.mss;
+    h->snd_wscale = (opt.wscale ? opt.snd_wscale : SHIFT_NONE) & 15;
+    h->rcv_wscale = (opt.wscale ? opt.rcv_wscale : SHIFT_NONE) & 15;
+    h->ts = opt.ts;
+    h->sack = opt.sack;
     /* SHLD-8, RFC 3168 6.1.1: a SYN with ECE and CWR asks */
-    h->opt.ecn = l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);
-    h->irs = s->seq;
+    h->ecn = l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);
     h->ts_recent = s->opt.ts_val;
-    h->ts_offset = stamp_offset(t, &h->h.local, &h->h.remote);
-    h->wnd = s->wnd;
-    h->rcv_wnd = min_u32(l->set.recv_buffer, 65535);
+    l->offer = max_u32(l->offer, min_u32(l->set.recv_buffer, 65535));
 }
 
 /* Above everything the predecessor sent (RFC 9293 MAY-2). */
-static seq_t isn_above(struct tern *t, const struct conn_head *h, ref_t old)
+static seq_t isn_above(struct tern *t, const struct halfopen *h, ref_t old)
 {
     seq_t iss = isn_make(t, h);
     if (old == 0)
@@ -89,15 +105,42 @@ static bool enter_table(struct tern *t, struct halfopen *h, ref_t old)
     if (!demux_insert(t, self(t, h)))
         return false;
     if (old != 0) {
+        h->follows = 1;
         time_wait_park(t, old);
         t->w->stats.time_wait_reused++;
     }
     return true;
 }
 
+static struct pool *pool_for(struct tern *t, bool v4) { return v4 ? &t->w->halfopens4 : &t->w->halfopens6; }
+
+/* A record for this SYN, in the table; NULL: no memory. */
+static struct halfopen *make(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
+{
+    struct pool *pool = pool_for(t, tern_ip_is4(&s->src));
+    ref_t me = pool_get(t->a, pool, MEM_DATA);
+    if (me == 0)
+        return NULL;
+    struct halfopen *h = half_at(t, me);
+    h->id = (uint32_t)conn_number(t);
+    h->listener = self(t, l);
+    h->link = s->link & 15;
+    h->local_port = s->dst_port;
+    h->remote_port = s->src_port;
+    h->irs = s->seq;
+    fill_ips(h, s);
+    agree(t, h, l, s);
+    h->iss = isn_above(t, h, old);
+    if (enter_table(t, h, old))
+        return h;
+    pool_put(t->a, pool, me);
+    return NULL;
+}
+
 /* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or 0. */
 enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
+    enum tern_cause cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN;
     if (l->half_count >= l->backlog) {
         l->refused_full++;
         return TERN_C_BACKLOG_FULL;
@@ -106,61 +149,59 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
         l->refused_full++;
         return TERN_C_ACCEPT_FULL;
     }
-    ref_t me = pool_get(t->a, &t->w->halfopens, MEM_DATA);
-    if (me == 0)
+    struct halfopen *h = make(t, l, s, old);
+    if (h == NULL)
         return TERN_C_NO_MEMORY;
-    struct halfopen *h = at(t->a, me);
-    fill_head(t, h, l, s);
-    agree(t, h, l, s);
-    h->iss = isn_above(t, &h->h, old);
-    if (!enter_table(t, h, old)) {
-        pool_put(t->a, &t->w->halfopens, me);
-        return TERN_C_NO_MEMORY;
-    }
-    list_append(t, l, h);
+    l->half_count++;
+    backlog_append(t, l, h, QUEUE_NOW);
     t->w->stats.opens_passive++;
-    trace_conn(t, &h->h, TERN_TRACE_OPENED, old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, 0,
-               0, 0);
-    state_change(t, &h->h, old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN, TERN_SYN_RCVD);
-    h->send = true;
-    conn_ready(t, &h->h);
+    trace_conn(t, h, TERN_TRACE_OPENED, cause, 0, 0, 0);
+    state_edge(t, h, cause, TERN_CLOSED, TERN_SYN_RCVD);
+    conn_ready(t, &l->h);
     return TERN_CAUSE_NONE;
 }
 
+/* --- end ----------------------------------------------------------------------------------------- */
+
 static void drop_record(struct tern *t, struct halfopen *h)
 {
-    conn_unready(t, &h->h);
-    conn_timer(t, &h->h, 0);
-    list_remove(t, listener_at(t, h->listener), h);
-    pool_put(t->a, &t->w->halfopens, self(t, h));
+    struct listener *l = listener_at(t, h->listener);
+    backlog_remove(t, l, h);
+    if (--l->half_count == 0)
+        conn_timer(t, &l->h, 0);
+    pool_put(t->a, pool_for(t, is4(t, h)), self(t, h));
 }
 
 /* The record goes. With a predecessor in TIME_WAIT that one is found again. */
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
 {
     ref_t old = parked(t, h);
-    state_change(t, &h->h, old != 0 && cause == TERN_C_HALFOPEN_RESET ? TERN_C_OLD_DUPLICATE_SYN : cause,
-                 TERN_CLOSED);
-    trace_conn(t, &h->h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
+    if (old != 0 && cause == TERN_C_HALFOPEN_RESET)
+        cause = TERN_C_OLD_DUPLICATE_SYN;
+    state_edge(t, h, cause, TERN_SYN_RCVD, TERN_CLOSED);
+    trace_conn(t, h, TERN_TRACE_RELEASED, cause, 0, 0, 0);
     demux_remove(t, self(t, h));
     if (old != 0)
         time_wait_unpark(t, old);
     drop_record(t, h);
 }
 
-void halfopen_timer(struct tern *t, struct halfopen *h)
+static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, struct opening *o)
 {
-    if (t->w->now < h->due_us) {
-        conn_timer(t, &h->h, h->due_us);
-        return;
-    }
-    if (h->tries > settings(t)->synack_retries) {
-        halfopen_end(t, h, TERN_C_HALFOPEN_TIMEOUT);
-        return;
-    }
-    h->send = true;
-    h->by_timer = true;
-    conn_ready(t, &h->h);
+    struct who who;
+    who_of(t, h, &who);
+    *o = (struct opening){
+        .conn = who.conn,
+        .cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
+        .opened_us = backlog_opened_us(t, h),
+        .iss = h->iss,
+        .irs = h->irs,
+        .ts_recent = h->ts_recent,
+        .rcv_wnd = listener_at(t, h->listener)->offer,
+        .sent = (uint8_t)(h->queue + h->repeated),
+        .sent_us = max_u64(backlog_sent_us(t, h), 4) - 3, /* not later than it was */
+    };
+    agreed_of(h, &o->opt);
 }
 
 /* Fifth: the handshake is complete. A control block takes over and goes on with the segment. */
@@ -171,12 +212,14 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
         l->refused_full++;
         return TERN_C_ACCEPT_FULL;
     }
-    tern_endpoint local = {h->h.local, h->h.local_port, 0}, remote = {h->h.remote, h->h.remote_port, 0};
-    struct tcb *c = tcb_new(t, &local, &remote, h->h.link, &l->set);
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    struct tcb *c = tcb_new(t, &local, &remote, h->link, &l->set);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
+    struct opening o;
     ref_t old = parked(t, h);
-    tcb_from_halfopen(t, h, c);
+    opening_of(t, h, old, &o);
+    tcb_from_opening(t, &o, c);
     demux_replace(t, self(t, h), self(t, c));
     if (old != 0)
         time_wait_gives_way(t, old);
@@ -188,34 +231,70 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
     return cause;
 }
 
-static enum tern_cause owe_ack(struct tern *t, struct halfopen *h, enum tern_cause why)
+/* --- segments ------------------------------------------------------------------------------------ */
+
+static enum tern_cause owe_ack(struct tern *t, const struct halfopen *h, enum tern_cause why)
 {
-    if (challenge_allowed(t, &h->challenges, &h->challenge_us)) {
-        h->challenge = true;
-        conn_ready(t, &h->h);
-    }
+    uint32_t wnd = listener_at(t, h->listener)->offer;
+    uint8_t shift = h->snd_wscale != SHIFT_NONE ? h->rcv_wscale : 0;
+    struct reply_ack a = {
+        .seq = seq_add(h->iss, 1),
+        .ack = seq_add(h->irs, 1),
+        .wnd = window_field_up(wnd, shift),
+        .ts = h->ts,
+        .ts_ecr = h->ts_recent,
+    };
+    struct who who;
+    who_of(t, h, &who);
+    if (challenge_allowed_small(t, &who))
+        reply_ack_for(t, h, &a, TERN_C_SEND_CHALLENGE);
     return why;
 }
 
 /* RFC 7323 3.2: timestamps were agreed and this segment has none. */
 static bool stamps_missing(const struct halfopen *h, const struct segment *s)
 {
-    return h->opt.ts && !s->opt.ts && !(s->flags & F_SYN);
+    return h->ts && !s->opt.ts && !(s->flags & F_SYN);
 }
 
 static bool stamps_old(const struct halfopen *h, const struct segment *s)
 {
-    return h->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_val - h->ts_recent) < 0;
+    return h->ts && s->opt.ts && (int32_t)(s->opt.ts_val - h->ts_recent) < 0;
+}
+
+/* An MSS on it always (MUST-14, SHLD-5, MAY-3). */
+void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, struct reply_synack *a)
+{
+    const struct listener *l = listener_at(t, h->listener);
+    who_of(t, h, who);
+    uint8_t way = ip_way(&t->w->ip, &who->local, &who->remote, h->link);
+    uint32_t mss = way != 0 ? ip_mss(&t->w->ip, way, &who->remote) : 0;
+    *a = (struct reply_synack){.iss = h->iss, .irs = h->irs, .wnd = (uint16_t)l->offer, .ecn = h->ecn};
+    a->opt.mss = (uint16_t)(l->set.max_seg != 0 ? min_u32(mss, l->set.max_seg) : mss);
+    a->opt.wscale = h->snd_wscale != SHIFT_NONE ? h->rcv_wscale : WSCALE_NONE;
+    a->opt.sack_ok = h->sack;
+    a->opt.ts = h->ts;
+    a->opt.ts_ecr = h->ts_recent;
+}
+
+/* The same SYN again: the SYN+ACK was lost (local policy). Our own timer and its count go on as they were. */
+static void answer_again(struct tern *t, struct halfopen *h)
+{
+    struct who who;
+    struct reply_synack a;
+    if (h->queue == QUEUE_NOW)
+        return; /* the first is still to be sent */
+    h->repeated = 1;
+    halfopen_synack(t, h, &who, &a);
+    reply_synack(t, &who, &a);
 }
 
 /* RFC 9293 3.10.7.4 for SYN_RECEIVED reached from LISTEN; the kind of record remembers that (MUST-11). */
 enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s)
 {
     seq_t nxt = seq_add(h->irs, 1);
-    /* the same SYN again: the SYN+ACK was lost (local policy) */
     if ((s->flags & (F_SYN | F_ACK | F_RST)) == F_SYN && seq_eq(s->seq, h->irs)) {
-        h->send = true;
-        conn_ready(t, &h->h);
+        answer_again(t, h);
         return TERN_CAUSE_NONE;
     }
     /* first: sequence number */
@@ -223,7 +302,7 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
         return TERN_C_TS_MISSING;
     if (!(s->flags & F_RST) && stamps_old(h, s))
         return owe_ack(t, h, TERN_C_PAWS);
-    if (!seq_acceptable(nxt, h->rcv_wnd, s)) {
+    if (!seq_acceptable(nxt, listener_at(t, h->listener)->offer, s)) {
         if (s->flags & F_RST)
             return TERN_C_SEQ_RST;
         return owe_ack(t, h, seq_lt(s->seq, nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND);
@@ -250,76 +329,21 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
     return complete(t, h, s);
 }
 
-/* An MSS on it always (MUST-14, SHLD-5, MAY-3). */
-static void synack(struct tern *t, struct halfopen *h, struct segment *s)
+void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *out)
 {
-    s->flags = F_SYN | F_ACK | (h->opt.ecn ? F_ECE : 0);
-    s->seq = h->iss;
-    s->wnd = (uint16_t)h->rcv_wnd; /* never scaled on a SYN */
-    uint32_t mss = s->link != 0 ? ip_mss(&t->w->ip, s->link, &h->h.remote) : 0;
-    uint32_t max_seg = listener_at(t, h->listener)->set.max_seg;
-    s->opt = (struct tcp_opts){
-        .mss = (uint16_t)(max_seg != 0 ? min_u32(mss, max_seg) : mss),
-        .wscale = h->opt.wscale ? h->opt.rcv_wscale : WSCALE_NONE,
-        .sack_ok = h->opt.sack,
-        .ts = h->opt.ts,
-        .ts_val = stamp_now(t, h->ts_offset),
-        .ts_ecr = h->ts_recent,
-    };
-    if (h->sent_us == 0)
-        h->sent_us = t->w->now;
-    if (h->sent < 255)
-        h->sent++;
-    if (h->sent > 1 && !h->by_timer)
-        return; /* the peer asked again: our own timer and its count go on as they were */
-    h->due_us = t->w->now + synack_timeout(t, h->tries);
-    h->tries++;
-    conn_timer(t, &h->h, h->due_us);
-}
-
-static void plain_ack(struct tern *t, struct halfopen *h, struct segment *s)
-{
-    s->flags = F_ACK;
-    s->seq = seq_add(h->iss, 1);
-    s->wnd = window_field_up(h->rcv_wnd, h->opt.rcv_wscale);
-    s->opt.wscale = WSCALE_NONE;
-    s->opt.ts = h->opt.ts;
-    s->opt.ts_val = stamp_now(t, h->ts_offset);
-    s->opt.ts_ecr = h->ts_recent;
-}
-
-/* There is no way to the peer: as if it had left and was lost. */
-static bool withheld(struct tern *t, struct halfopen *h)
-{
-    struct segment unsent = {.link = 0};
-    if (h->send)
-        synack(t, h, &unsent);
-    h->send = h->by_timer = h->challenge = false;
-    return false;
-}
-
-bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out)
-{
-    struct segment s;
-    enum tern_cause why;
-    if (!h->send && !h->challenge)
-        return false;
-    segment_from_head(&h->h, way_of(t, &h->h), &s);
-    if (s.link == 0)
-        return withheld(t, h);
-    s.ack = seq_add(h->irs, 1);
-    if (h->send) {
-        why = h->by_timer ? TERN_C_SEND_RETRANSMIT : TERN_C_SEND_SYNACK;
-        uint64_t again = h->sent > 0;
-        synack(t, h, &s);
-        h->send = false;
-        h->by_timer = false;
-        trace_segment(t, &h->h, TERN_TRACE_SEG_OUT, &s, why, again);
-    } else {
-        plain_ack(t, h, &s);
-        h->challenge = false;
-        trace_segment(t, &h->h, TERN_TRACE_SEG_OUT, &s, TERN_C_SEND_CHALLENGE, 0);
-    }
-    tcp_build(t, &s, 0, out);
-    return true;
+    struct agreed opt;
+    agreed_of(h, &opt);
+    out->reason = parked((struct tern *)t, h) != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN;
+    out->opened_us = out->state_since_us = backlog_opened_us(t, h);
+    out->timer = TERN_TIMER_RETRANSMIT;
+    out->timer_us = h->queue == QUEUE_NOW ? t->w->now : backlog_due_us(t, h);
+    out->retransmits = out->backoff = h->queue == QUEUE_NOW ? 0 : h->queue - QUEUE_SENT;
+    out->rcv_wnd = ((const struct listener *)at_const(t->a, h->listener))->offer;
+    out->mss = opt.mss;
+    out->timestamps = opt.ts;
+    out->sack = opt.sack;
+    out->wscale = opt.wscale;
+    out->snd_wscale = opt.snd_wscale;
+    out->rcv_wscale = opt.rcv_wscale;
+    out->ecn = opt.ecn;
 }

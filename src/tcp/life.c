@@ -53,49 +53,48 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
 }
 
 /* Our SYN+ACK is in flight. */
-static void inherit_sending(struct tern *t, const struct halfopen *h, struct tcb *c)
+static void inherit_sending(struct tern *t, const struct opening *o, struct tcb *c)
 {
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     cc_init(&c->cc, 0, c->snd.mss);
-    c->snd.iss = c->snd.una = h->iss;
-    c->snd.nxt = seq_add(h->iss, 1);
-    c->snd.small = h->iss;
-    c->snd.max_wnd = h->wnd;
+    c->snd.iss = c->snd.una = o->iss;
+    c->snd.nxt = seq_add(o->iss, 1);
+    c->snd.small = o->iss;
     chunkq_init(&c->snd.q, c->snd.nxt.v);
-    sendlist_init(&c->list, h->iss);
-    struct sendrec *syn = sendlist_add(t, &c->list, h->iss, 1, 0);
+    sendlist_init(&c->list, o->iss);
+    struct sendrec *syn = sendlist_add(t, &c->list, o->iss, 1, 0);
     if (syn != NULL) {
-        syn->sent_us = h->sent_us;
-        syn->times = h->sent;
+        syn->sent_us = o->sent_us;
+        syn->times = o->sent;
     }
-    if (h->sent > 2)
+    if (o->sent > 2)
         c->cc.cwnd = c->snd.mss; /* RFC 6928 2 */
-    if (h->sent > 1)
+    if (o->sent > 1)
         c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us); /* RFC 6298 5.7 */
     timer_sent(t, c);
 }
 
 /* The peer's SYN has been received. */
-static void inherit_receiving(struct tern *t, const struct halfopen *h, struct tcb *c)
+static void inherit_receiving(struct tern *t, const struct opening *o, struct tcb *c)
 {
-    c->rcv.irs = h->irs;
-    c->rcv.nxt = seq_add(h->irs, 1);
-    c->rcv.adv = seq_add(c->rcv.nxt, h->rcv_wnd);
+    c->rcv.irs = o->irs;
+    c->rcv.nxt = seq_add(o->irs, 1);
+    c->rcv.adv = seq_add(c->rcv.nxt, o->rcv_wnd);
     chunkq_init(&c->rcv.q, c->rcv.nxt.v);
-    c->ts.recent = h->ts_recent;
+    c->ts.recent = o->ts_recent;
     c->ts.recent_us = t->w->now;
     c->ts.last_ack_sent = c->rcv.nxt;
 }
 
 /* What the half-open record knows moves to the control block, which is then in SYN_RCVD too. */
-void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c)
+void tcb_from_opening(struct tern *t, const struct opening *o, struct tcb *c)
 {
-    state_inherit(&h->h, &c->h);
-    c->h.conn = h->h.conn;
-    c->h.opened_us = h->h.opened_us;
-    c->opt = h->opt;
-    inherit_sending(t, h, c);
-    inherit_receiving(t, h, c);
+    state_inherit(c, o->cause, TERN_SYN_RCVD, o->opened_us);
+    c->h.conn = o->conn;
+    c->h.opened_us = o->opened_us;
+    c->opt = o->opt;
+    inherit_sending(t, o, c);
+    inherit_receiving(t, o, c);
 }
 
 /* Neither the program has it nor an accept queue. */

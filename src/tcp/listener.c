@@ -43,11 +43,12 @@ void listener_left(struct tern *t, struct tcb *c)
 /* RFC 9293 3.10.4, 3.10.5 for LISTEN: nobody is left to own its children; they are reset. */
 void listener_end(struct tern *t, struct listener *l)
 {
-    while (l->half_head != 0) {
-        struct halfopen *h = at(t->a, l->half_head);
-        reply_rst_for(t, &h->h, seq_add(h->iss, 1));
-        halfopen_end(t, h, TERN_C_LISTENER_GONE);
-    }
+    for (int queue = 0; queue < QUEUES; queue++)
+        while (l->queue[queue].head != 0) {
+            struct halfopen *h = at(t->a, l->queue[queue].head);
+            reply_rst_for(t, h, seq_add(h->iss, 1));
+            halfopen_end(t, h, TERN_C_LISTENER_GONE);
+        }
     for (struct tcb *c; (c = listener_dequeue(t, l)) != NULL;) {
         if (c->h.state != TERN_CLOSED && c->h.state != TERN_TIME_WAIT) {
             c->rst_cause = TERN_C_SEND_RST_ABORT;
@@ -55,6 +56,8 @@ void listener_end(struct tern *t, struct listener *l)
         }
         tcb_release(t, c);
     }
+    conn_unready(t, &l->h);
+    conn_timer(t, &l->h, 0);
     state_change(t, &l->h, TERN_C_CLOSE_LISTEN, TERN_CLOSED);
     trace_conn(t, &l->h, TERN_TRACE_RELEASED, TERN_C_CLOSE_LISTEN, 0, 0, 0);
     face_unlist(t, &l->face);

@@ -305,5 +305,5 @@ bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out)
 {
     if (h->kind == REC_TCB)
         return tcb_output(t, (struct tcb *)h, out);
-    return halfopen_output(t, (struct halfopen *)h, out);
+    return backlog_output(t, (struct listener *)h, out);
 }

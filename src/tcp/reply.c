@@ -1,6 +1,7 @@
 /* reply.c - answers that are made without a record: RST by RFC 9293 3.5.2, and the ACKs of the small records,
- * which have no room for a place on the ready list. They wait in a small ring for tern_tx; when it is full
- * the answer is not given (and counted), since the peer will ask again.
+ * which have no room for a place on the ready list, and the SYN+ACKs that a peer asks for again. They wait in
+ * a small ring for tern_tx; when it is full the answer is not given (and counted), since the peer will ask
+ * again.
  */
 #include "tcp/tcp.h"
 
@@ -16,6 +17,7 @@ static struct reply *slot(struct tern *t)
 
 static void rst(struct reply *r, seq_t at_seq, seq_t ack, uint8_t flags, enum tern_cause cause)
 {
+    r->opt.wscale = WSCALE_NONE;
     r->seq = at_seq;
     r->ack = ack;
     r->flags = flags;
@@ -70,10 +72,29 @@ void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a
         .wnd = a->wnd,
         .cause = (uint16_t)why,
         .flags = F_ACK,
-        .ts = a->ts,
-        .ts_ecr = a->ts_ecr,
+        .opt = {.wscale = WSCALE_NONE, .ts = a->ts, .ts_ecr = a->ts_ecr},
     };
     who_of(t, record, &r->who);
+}
+
+static struct reply synack_as_reply(const struct who *who, const struct reply_synack *a, enum tern_cause why)
+{
+    return (struct reply){
+        .who = *who,
+        .seq = a->iss,
+        .ack = seq_add(a->irs, 1),
+        .wnd = a->wnd,
+        .cause = (uint16_t)why,
+        .flags = F_SYN | F_ACK | (a->ecn ? F_ECE : 0),
+        .opt = a->opt,
+    };
+}
+
+void reply_synack(struct tern *t, const struct who *who, const struct reply_synack *a)
+{
+    struct reply *r = slot(t);
+    if (r != NULL)
+        *r = synack_as_reply(who, a, TERN_C_SEND_SYNACK);
 }
 
 static void fill(struct tern *t, const struct reply *r, struct segment *s)
@@ -87,12 +108,28 @@ static void fill(struct tern *t, const struct reply *r, struct segment *s)
     s->seq = r->seq, s->ack = r->ack;
     s->wnd = r->wnd;
     s->flags = r->flags;
-    s->opt.wscale = WSCALE_NONE;
-    if (!r->ts)
-        return;
-    s->opt.ts = true;
-    s->opt.ts_val = stamp_now(t, stamp_offset(t, &s->src, &s->dst));
-    s->opt.ts_ecr = r->ts_ecr;
+    s->opt = r->opt;
+    if (s->opt.ts)
+        s->opt.ts_val = stamp_now(t, stamp_offset(t, &s->src, &s->dst));
+}
+
+static bool build(struct tern *t, const struct reply *r, bool again, tern_tx_packet *out)
+{
+    struct segment s;
+    fill(t, r, &s);
+    if (s.link == 0 || s.flags == 0)
+        return false; /* there is no way to it, or it was taken back */
+    t->w->stats.resets_out += (r->flags & F_RST) != 0;
+    trace_segment_of(t, &r->who, TERN_TRACE_SEG_OUT, &s, r->cause, again);
+    tcp_build(t, &s, 0, out);
+    return true;
+}
+
+bool synack_build(struct tern *t, const struct who *who, const struct reply_synack *a, enum tern_cause why,
+                  bool again, tern_tx_packet *out)
+{
+    struct reply r = synack_as_reply(who, a, why);
+    return build(t, &r, again, out);
 }
 
 /* The address is ours no more: what was to be said from it is not. */
@@ -110,16 +147,9 @@ static bool take(struct tern *t, tern_tx_packet *out)
 {
     struct world *w = t->w;
     const struct reply *r = &w->replies[w->reply_head];
-    struct segment s;
-    fill(t, r, &s);
     w->reply_head = (w->reply_head + 1) % REPLIES;
     w->reply_count--;
-    if (s.link == 0 || s.flags == 0)
-        return false; /* there is no way to it, or it was taken back */
-    w->stats.resets_out += (r->flags & F_RST) != 0;
-    trace_segment_of(t, &r->who, TERN_TRACE_SEG_OUT, &s, r->cause, 0);
-    tcp_build(t, &s, 0, out);
-    return true;
+    return build(t, r, (r->flags & F_SYN) != 0, out);
 }
 
 bool reply_output(struct tern *t, tern_tx_packet *out)

@@ -55,12 +55,11 @@ void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, en
     state_edge(t, h, cause, from, to);
 }
 
-/* One record takes over from another in the same state (half-open to control block): no edge is taken. */
-void state_inherit(const struct conn_head *from, struct conn_head *to)
+/* A control block takes over from another record in the same state: no edge is taken. */
+void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state, uint64_t since_us)
 {
-    to->state = from->state;
-    to->cause = from->cause;
-    to->since_us = from->since_us;
-    if (to->kind == REC_TCB)
-        remember((struct tcb *)to, from->cause, TERN_CLOSED, from->state, from->since_us);
+    c->h.state = (uint8_t)state;
+    c->h.cause = (uint16_t)cause;
+    c->h.since_us = since_us;
+    remember(c, cause, TERN_CLOSED, (uint8_t)state, since_us);
 }

@@ -74,26 +74,37 @@ struct agreed {
     bool wscale, ts, sack, ecn;
 };
 
-/* A connection between the peer's SYN and its ACK of our SYN+ACK, made by a listener. */
+/* A connection between the peer's SYN and its ACK of our SYN+ACK, made by a listener: 48 bytes, of IPv6 80.
+ * halfopen.c derives the rest: the window and the settings are the listener's, our timestamps begin at a
+ * function of the addresses, and the next repetition is due a fixed time after the last. */
 struct halfopen {
-    struct conn_head h;
-    ref_t listener;
-    ref_t next, prev;      /* all of the listener, oldest first */
+    uint32_t id;           /* low half of the connection number, never 0; the pool's generation */
     seq_t iss, irs;
     uint32_t ts_recent;    /* the peer's timestamp */
-    uint32_t ts_offset;    /* ours */
-    uint32_t rcv_wnd;      /* offered in the SYN+ACK, bytes */
-    uint16_t wnd;          /* of the SYN */
-    struct agreed opt;
-    uint8_t tries;         /* SYN+ACKs sent by the timer, the first included */
-    uint8_t sent;          /* all, those for repeated SYNs too */
-    uint16_t challenges;   /* RFC 5961 7, in the present interval */
-    uint64_t challenge_us;
-    bool send;             /* a SYN+ACK is due */
-    bool challenge;        /* an ACK is due */
-    bool by_timer;         /* it is due because no answer came */
-    uint64_t due_us;       /* next repetition */
-    uint64_t sent_us;      /* the first SYN+ACK; for the round trip */
+    ref_t listener;
+    ref_t next, prev;      /* in its queue */
+    uint16_t local_port, remote_port;
+    uint32_t mss : 16;     /* the peer's MSS option, or the default */
+    uint32_t snd_wscale : 4, rcv_wscale : 4; /* as agreed; SHIFT_NONE: no scaling */
+    uint32_t link : 4;     /* where the SYN came from */
+    uint32_t ts : 1, sack : 1, ecn : 1;
+    uint32_t repeated : 1; /* a SYN+ACK has answered a repeated SYN */
+    uint32_t sent : 27;    /* when the last SYN+ACK left by itself, units of 4 us, wraps after 9 min */
+    uint32_t follows : 1;  /* a record in TIME_WAIT may be parked behind it (RFC 9293 3.6.1) */
+    uint32_t queue : 4;    /* of the listener, below */
+    uint8_t ip[];          /* local and remote, 4 bytes each, of IPv6 16 */
+};
+#define HALFOPEN4_SIZE ((sizeof(struct halfopen) + 8 + 15) & ~(size_t)15)
+#define HALFOPEN6_SIZE ((sizeof(struct halfopen) + 32 + 15) & ~(size_t)15)
+_Static_assert(HALFOPEN4_SIZE <= 48 && HALFOPEN6_SIZE <= 80, "with 12.7 bytes of table below 64 and 96");
+#define SHIFT_NONE 15u
+
+/* Queues of a listener's half-open records. In each the first is the next to become due, because all of it
+ * waits equally long. */
+enum {
+    QUEUE_NOW,             /* its first SYN+ACK is to be sent */
+    QUEUE_SENT,            /* QUEUE_SENT + n: n repetitions were sent, by itself */
+    QUEUES = 14,
 };
 
 /* A connection in TIME_WAIT whose handle is released: what its answers need (waiting.c). The rest of what was
@@ -427,9 +438,12 @@ struct listener {
     struct conn_head h;    /* local address (zero: any) and port; state LISTEN or CLOSED */
     struct face face;
     struct options set;
-    ref_t half_head, half_tail;
+    struct {
+        ref_t head, tail;
+    } queue[QUEUES];       /* half-open records */
     ref_t aq_head, aq_tail;
     uint32_t backlog, half_count, aq_count;
+    uint32_t offer;        /* window of its SYN+ACKs: the largest so far, so that none is taken back */
     uint64_t refused_full, left_unaccepted;
 };
 

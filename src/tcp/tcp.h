@@ -29,6 +29,7 @@ void options_default(const struct tern *t, struct options *o);
 void conn_ready(struct tern *t, struct conn_head *h);
 void conn_unready(struct tern *t, struct conn_head *h);
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
+uint64_t conn_number(struct tern *t); /* of the next connection; its low half is never 0 */
 
 /* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
  * know. */
@@ -37,13 +38,26 @@ void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, en
 void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
                 enum tern_state to);
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
-void state_inherit(const struct conn_head *from, struct conn_head *to);
+void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state, uint64_t since_us);
 
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
                     const struct options *set);
 void tcb_discard(struct tern *t, struct tcb *c);  /* one that has been in no table yet */
-void tcb_from_halfopen(struct tern *t, const struct halfopen *h, struct tcb *c);
+
+/* What a handshake hands to the control block when it ends. */
+struct opening {
+    uint64_t conn;
+    enum tern_cause cause; /* why it came into SYN_RCVD, */
+    uint64_t opened_us;    /* and when */
+    seq_t iss, irs;
+    uint32_t ts_recent;
+    uint32_t rcv_wnd;      /* offered in the SYN+ACK, bytes */
+    struct agreed opt;
+    uint8_t sent;          /* SYN+ACKs */
+    uint64_t sent_us;      /* the first; valid while sent is 1 */
+};
+void tcb_from_opening(struct tern *t, const struct opening *o, struct tcb *c);
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
 void tcb_release(struct tern *t, struct tcb *c);  /* the program lets go: frees it once it is CLOSED */
 void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to TIME_WAIT; starts 2 MSL */
@@ -87,8 +101,21 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
 /* halfopen.c; `old`: the record in TIME_WAIT whose place the SYN may take, or 0 */
 enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old);
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
-void halfopen_timer(struct tern *t, struct halfopen *h);
-bool halfopen_output(struct tern *t, struct halfopen *h, tern_tx_packet *out);
+void halfopen_ips(const struct tern *t, const struct halfopen *h, tern_ip *local, tern_ip *remote);
+bool halfopen_is(const struct tern *t, const struct halfopen *h, const tern_endpoint *local,
+                 const tern_endpoint *remote, uint8_t link);
+void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *out);
+struct reply_synack;
+void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, struct reply_synack *a);
+
+/* backlog.c: the queues of half-open records. */
+void backlog_append(struct tern *t, struct listener *l, struct halfopen *h, uint32_t queue);
+void backlog_remove(struct tern *t, struct listener *l, struct halfopen *h);
+uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h); /* up to 3 us late */
+uint64_t backlog_due_us(const struct tern *t, const struct halfopen *h); /* not in QUEUE_NOW */
+uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h); /* when the SYN came */
+void backlog_timer(struct tern *t, struct listener *l);
+bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 
 /* listener.c */
 void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c);
@@ -116,7 +143,6 @@ void waiting_pair(const struct tern *t, ref_t r, struct who *out); /* the pair; 
 void waiting_who(const struct tern *t, ref_t r, struct who *out);
 bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                   uint8_t link);
-bool waiting_reusable(const struct tern *t, ref_t r); /* by our own connect (ports.c); r: any record */
 enum tern_cause waiting_cause(const struct timewait *w); /* what led to TIME_WAIT */
 /* the oldest are given up until so many pages can be had by MEM_DATA, or none is left, or enough is done for
  * one call */
@@ -267,21 +293,23 @@ struct reply_ack {
     uint32_t ts_ecr;
 };
 void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a, enum tern_cause why);
+/* a SYN+ACK with these options, but for its timestamp */
+struct reply_synack {
+    seq_t iss, irs;
+    uint16_t wnd;
+    bool ecn;
+    struct tcp_opts opt;
+};
+void reply_synack(struct tern *t, const struct who *who, const struct reply_synack *a);
+/* at once; false: there is no way to the peer */
+bool synack_build(struct tern *t, const struct who *who, const struct reply_synack *a, enum tern_cause why,
+                  bool again, tern_tx_packet *out);
 
 /* isn.c */
 seq_t isn_make(struct tern *t, const void *record);
-seq_t isn_make_above(struct tern *t, const void *record, seq_t used); /* of the same pair (RFC 9293 MAY-2) */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
-uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote);
-
-/* ports.c. Chosen is local->port: 0, or PORT_IN_TIME_WAIT (a small record has it and gives way), or
- * -TERN_ENOSR. */
-enum { PORT_IN_TIME_WAIT = 1 };
 int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
-uint32_t ports_total(const struct tern *t);
-void ports_count(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
-                 tern_port_use *out);
 
 /* options.c */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);

@@ -314,5 +314,5 @@ void timer_fire(struct tern *t, struct wnode *n)
     if (h->kind == REC_TCB)
         tcb_timer(t, (struct tcb *)h);
     else
-        halfopen_timer(t, (struct halfopen *)h);
+        backlog_timer(t, (struct listener *)h);
 }

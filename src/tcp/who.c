@@ -44,13 +44,31 @@ static void of_idle(const struct tern *t, const struct idle *i, struct who *out)
     out->rcv_wscale = i->wscales & 15;
 }
 
-static void of_halfopen(const struct halfopen *h, struct who *out)
+/* The newest number that ends so: no record is 2^32 connections old. */
+static uint64_t widened(const struct tern *t, uint32_t id)
 {
-    of_head(&h->h, out);
+    uint64_t next = t->w->next_conn;
+    uint64_t conn = (next & ~(uint64_t)UINT32_MAX) | id;
+    return conn <= next ? conn : conn - ((uint64_t)1 << 32);
+}
+
+static void of_halfopen(const struct tern *t, const struct halfopen *h, struct who *out)
+{
+    const struct listener *l = at_const(t->a, h->listener);
+    out->conn = widened(t, h->id);
+    halfopen_ips(t, h, &out->local, &out->remote);
+    out->local_port = h->local_port;
+    out->remote_port = h->remote_port;
+    out->state = TERN_SYN_RCVD;
+    out->link = h->link;
+    out->tos = (uint8_t)(l->set.dscp << 2);
+    out->ttl = l->set.ttl;
     out->iss = h->iss;
     out->irs = h->irs;
-    out->snd_wscale = h->opt.snd_wscale;
-    out->rcv_wscale = h->opt.rcv_wscale;
+    if (h->snd_wscale != SHIFT_NONE) {
+        out->snd_wscale = h->snd_wscale;
+        out->rcv_wscale = h->rcv_wscale;
+    }
 }
 
 void who_of(const struct tern *t, const void *record, struct who *out)
@@ -60,7 +78,7 @@ void who_of(const struct tern *t, const void *record, struct who *out)
     switch (rec_kind(t, r)) {
     case REC_TCB: of_tcb(record, out); break;
     case REC_IDLE: of_idle(t, record, out); break;
-    case REC_HALFOPEN: of_halfopen(record, out); break;
+    case REC_HALFOPEN: of_halfopen(t, record, out); break;
     case REC_TIMEWAIT: waiting_who(t, r, out); break;
     case REC_LISTENER: of_head(&((const struct listener *)record)->h, out); break;
     case REC_NONE: ASSERT(false);

@@ -28,7 +28,8 @@ enum {
     POOL_TCB,
     POOL_IDLE4,
     POOL_IDLE6,
-    POOL_HALFOPEN,
+    POOL_HALFOPEN4,
+    POOL_HALFOPEN6,
     POOL_TIMEWAIT4,
     POOL_TIMEWAIT6,
     POOL_LISTENER,
@@ -50,16 +51,15 @@ struct who {
     uint8_t snd_wscale, rcv_wscale;
 };
 
-/* A segment that needs no record to be made, waiting for tern_tx (reply.c): a RST, or the ACK of one of the
- * small records. */
+/* A segment that needs no record to be made, waiting for tern_tx (reply.c): a RST, the ACK of one of the
+ * small records, or one more SYN+ACK. */
 struct reply {
     struct who who;
     seq_t seq, ack;
     uint16_t wnd;          /* the field */
     uint16_t cause;
     uint8_t flags;
-    bool ts;
-    uint32_t ts_ecr;
+    struct tcp_opts opt;
 };
 
 /* Configuration after checking: every field has its value. */
@@ -111,7 +111,7 @@ struct world {
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
-    struct pool tcbs, idles4, idles6, halfopens, listener_pool, sendrecs, ranges;
+    struct pool tcbs, idles4, idles6, halfopens4, halfopens6, listener_pool, sendrecs, ranges;
     struct pool taken;        /* chunks that the program holds */
     struct waiting wait4, wait6;
     uint32_t wait_held;       /* control blocks in TIME_WAIT */
@@ -151,7 +151,8 @@ static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
     case POOL_TCB: return REC_TCB;
     case POOL_IDLE4:
     case POOL_IDLE6: return REC_IDLE;
-    case POOL_HALFOPEN: return REC_HALFOPEN;
+    case POOL_HALFOPEN4:
+    case POOL_HALFOPEN6: return REC_HALFOPEN;
     case POOL_TIMEWAIT4:
     case POOL_TIMEWAIT6: return REC_TIMEWAIT;
     case POOL_LISTENER: return REC_LISTENER;
@@ -161,13 +162,6 @@ static inline enum rec_kind rec_kind(const struct tern *t, ref_t r)
 
 static inline struct listener *listener_at(struct tern *t, ref_t r) { return at(t->a, r); }
 static inline ref_t self(struct tern *t, const void *record) { return ref_of(t->a, record); }
-/* The link that leads to the peer of a small record now; 0 = none does. A control block keeps it
- * (snd.link). */
-static inline uint8_t way_of(const struct tern *t, const struct conn_head *h)
-{
-    return ip_way(&t->w->ip, &h->local, &h->remote, h->link);
-}
-
 static inline struct idle *idle_at(struct tern *t, ref_t r) { return at(t->a, r); }
 
 /* A connection's handle names its idle record, a listener's the listener. */

@@ -233,7 +233,9 @@ static void op_stranger(void)
 static void op_third(void)
 {
     struct side *s = a_side();
-    struct halfopen *h = a_record(s, &s->t->w->halfopens, u8());
+    struct world *w = s->t->w;
+    uint32_t n = u8();
+    struct halfopen *h = a_record(s, n & 128 ? &w->halfopens6 : &w->halfopens4, n);
     if (h == NULL)
         return;
     uint32_t v = u8();
@@ -245,7 +247,7 @@ static void op_third(void)
     g.len = v & 8 ? pick_len() : 0;
     g.wnd = pick_wnd();
     g.opt.wscale = WSCALE_NONE;
-    g.opt.ts = h->opt.ts && (v & 0x70) != 0x70;
+    g.opt.ts = h->ts && (v & 0x70) != 0x70;
     g.opt.ts_val = h->ts_recent + (v & 2 ? delta() : 1);
     g.data = payload(0, g.len, false);
     send_forged(s, &g);

@@ -1,0 +1,157 @@
+/* backlog.c - a listener's half-open records in their queues: when each SYN+ACK is sent, repeated, given up.
+ *
+ * A record has neither a timer nor a place on the ready list: those are its listener's. All records to which
+ * n repetitions of the SYN+ACK were sent wait equally long for the next (RFC 6298 5.5), so they stand in one
+ * queue in order of time, and the listener's one timer looks at the heads of the queues.
+ *
+ *   SYN ──▶ QUEUE_NOW ──SYN+ACK──▶ QUEUE_SENT ──1 s──▶ QUEUE_SENT + 1 ──2 s──▶ ... ──▶ given up
+ *
+ * No call lasts long, however many they are: what is too much for one turn is left for the next.
+ */
+#include "tcp/tcp.h"
+
+#define SENT_MASK  0x7ffffffu
+#define STEP_MOST  300000000u /* us; the time of sending wraps after 9 min */
+#define TURN_MOST  1000       /* records that end in one turn */
+
+static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
+
+/* Rounded up, so that nothing is due too early. What is due then is so at a multiple of 4 us, and its next
+ * sending is not rounded. */
+static uint64_t now_4us(const struct tern *t) { return (t->w->now + 3) / 4; }
+
+static void stamp_sent(const struct tern *t, struct halfopen *h) { h->sent = now_4us(t) & SENT_MASK; }
+
+uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h)
+{
+    uint64_t now = now_4us(t);
+    return 4 * (now - ((now - h->sent) & SENT_MASK));
+}
+
+/* How long the records of a queue wait there (RFC 6298 2.1, 5.5). */
+static uint64_t patience(const struct tern *t, uint32_t queue)
+{
+    uint64_t us = 1000000ull << (queue - QUEUE_SENT);
+    return min_u64(us, min_u64(settings(t)->rto_max_us, STEP_MOST));
+}
+
+uint64_t backlog_due_us(const struct tern *t, const struct halfopen *h)
+{
+    return backlog_sent_us(t, h) + patience(t, h->queue);
+}
+
+/* When the SYN came: what it has waited for since then is known. */
+uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h)
+{
+    uint64_t us = backlog_sent_us(t, h), waited = 0;
+    for (uint32_t queue = QUEUE_SENT; queue < h->queue; queue++)
+        waited += patience(t, queue);
+    return us > waited ? us - waited : 0;
+}
+
+void backlog_append(struct tern *t, struct listener *l, struct halfopen *h, uint32_t queue)
+{
+    ref_t me = self(t, h), last = l->queue[queue].tail;
+    h->queue = queue & 15;
+    h->prev = last;
+    h->next = 0;
+    if (last != 0)
+        half_at(t, last)->next = me;
+    else
+        l->queue[queue].head = me;
+    l->queue[queue].tail = me;
+    stamp_sent(t, h);
+}
+
+void backlog_remove(struct tern *t, struct listener *l, struct halfopen *h)
+{
+    if (h->prev != 0)
+        half_at(t, h->prev)->next = h->next;
+    else
+        l->queue[h->queue].head = h->next;
+    if (h->next != 0)
+        half_at(t, h->next)->prev = h->prev;
+    else
+        l->queue[h->queue].tail = h->prev;
+}
+
+/* The head of a queue if it is due; NULL = none. */
+static struct halfopen *due_head(struct tern *t, const struct listener *l, uint32_t queue)
+{
+    ref_t r = l->queue[queue].head;
+    return r != 0 && backlog_due_us(t, half_at(t, r)) <= t->w->now ? half_at(t, r) : NULL;
+}
+
+static uint32_t last_queue(const struct tern *t) { return QUEUE_SENT + settings(t)->synack_retries; }
+
+/* When the next record of those that are not due yet becomes so; 0 = none. */
+static uint64_t next_due(struct tern *t, const struct listener *l)
+{
+    uint64_t next = 0;
+    for (uint32_t queue = QUEUE_SENT; queue < QUEUES; queue++) {
+        if (l->queue[queue].head == 0)
+            continue;
+        uint64_t due = backlog_due_us(t, half_at(t, l->queue[queue].head));
+        if (due > t->w->now && (next == 0 || due < next))
+            next = due;
+    }
+    return next;
+}
+
+/* SYN+ACK was repeated in vain. False: there are more. */
+static bool give_up(struct tern *t, struct listener *l)
+{
+    struct halfopen *h;
+    for (int i = 0; i < TURN_MOST; i++) {
+        if ((h = due_head(t, l, last_queue(t))) == NULL)
+            return true;
+        halfopen_end(t, h, TERN_C_HALFOPEN_TIMEOUT);
+    }
+    return false;
+}
+
+/* The next to be sent a SYN+ACK; NULL = none. */
+static struct halfopen *next_out(struct tern *t, const struct listener *l)
+{
+    struct halfopen *h = NULL;
+    if (l->queue[QUEUE_NOW].head != 0)
+        return half_at(t, l->queue[QUEUE_NOW].head);
+    for (uint32_t queue = QUEUE_SENT; queue < last_queue(t) && h == NULL; queue++)
+        h = due_head(t, l, queue);
+    return h;
+}
+
+void backlog_timer(struct tern *t, struct listener *l)
+{
+    bool all = give_up(t, l);
+    if (next_out(t, l) != NULL)
+        conn_ready(t, &l->h);
+    conn_timer(t, &l->h, all ? next_due(t, l) : t->w->now + 1);
+}
+
+/* False: there is no way to the peer; as if it had left and was lost. */
+static bool send_synack(struct tern *t, struct listener *l, struct halfopen *h, tern_tx_packet *out)
+{
+    struct who who;
+    struct reply_synack a;
+    bool first = h->queue == QUEUE_NOW;
+    halfopen_synack(t, h, &who, &a);
+    bool sent = synack_build(t, &who, &a, first ? TERN_C_SEND_SYNACK : TERN_C_SEND_RETRANSMIT,
+                             !first || h->repeated, out);
+    backlog_remove(t, l, h);
+    backlog_append(t, l, h, h->queue + 1u);
+    return sent;
+}
+
+bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out)
+{
+    int turns = 0;
+    for (struct halfopen *h; (h = next_out(t, l)) != NULL && turns < TURN_MOST; turns++) {
+        if (change_under_way(t) && !change_reaches(t, self(t, h)))
+            continue;
+        if (send_synack(t, l, h, out))
+            return true;
+    }
+    conn_timer(t, &l->h, turns < TURN_MOST ? next_due(t, l) : t->w->now + 1);
+    return false;
+}
