@@ -31,9 +31,10 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out);
 /* Open a connection (active OPEN). `local` NULL, or with address all zero or port 0: the stack chooses
  * (source address by route, RFC 9293 MUST-44; port by RFC 6056). The SYN leaves with the next tern_tx;
  * TERN_CONNECTED tells the end. Errors: -TERN_EINVAL (port 0; a broadcast, multicast or unspecified remote,
- * MUST-46), -TERN_EADDRINUSE (this 4-tuple exists or is in TIME_WAIT), -TERN_EADDRNOTAVAIL (not our address;
- * ephemeral ports run out), -TERN_ENETUNREACH, -TERN_ENOMEM. A source route cannot be given: a documented
- * deviation from MUST-51 and so from MUST-52 (docs/ARCHITECTURE.md). */
+ * MUST-46), -TERN_EADDRINUSE (this 4-tuple exists or is in TIME_WAIT), -TERN_ENOSR (the ephemeral ports
+ * towards this remote have run out, and of those in TIME_WAIT none can be opened anew safely: tern_ports,
+ * stats.h), -TERN_EADDRNOTAVAIL (not our address), -TERN_ENETUNREACH, -TERN_ENOMEM. A source route cannot be
+ * given: a documented deviation from MUST-51 and so from MUST-52 (docs/ARCHITECTURE.md). */
 int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out);
 
 enum {

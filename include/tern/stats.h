@@ -163,6 +163,19 @@ typedef struct tern_info {
 /* Info of one handle. Error: -TERN_EBADF. */
 int tern_get_info(const tern *t, tern_handle h, tern_info *out);
 
+/* What the ephemeral ports are used for towards one remote. */
+typedef struct tern_port_use {
+    uint32_t total;       /* port_low..port_high */
+    uint32_t used, free;  /* in all total; used: tern_connect would not choose it */
+    uint32_t by_state[TERN_STATES]; /* the used ones; those in TERN_TIME_WAIT become free by time */
+    uint32_t reusable;    /* of those in TIME_WAIT: with no port free tern_connect opens one of them anew */
+} tern_port_use;
+
+/* The ports of a local address towards a remote address and port. `local` NULL or with address all zero: the
+ * source address that tern_connect would choose; its port does not matter. Costs one look-up for each port of
+ * the range (28,232 by default: about 2 ms). Errors: as tern_connect for the same addresses. */
+int tern_ports(const tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_port_use *out);
+
 /* Walk over all listeners, connections, half-open and TIME_WAIT records, held or not. Start with *cursor = 0;
  * returns 1 and fills `out`, or 0 at the end. Changing the stack during a walk may repeat or miss a record,
  * nothing worse. */

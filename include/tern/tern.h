@@ -41,14 +41,14 @@ enum {
     TERN_EINVAL = 22,         /* an argument out of its range */
     TERN_EPIPE = 32,          /* this side has closed its sending direction */
     TERN_ENODATA = 61,        /* the image is cut off */
+    TERN_ENOSR = 63,          /* the ephemeral ports towards this remote have run out (tern_ports, stats.h) */
     TERN_EBADMSG = 74,        /* the image is damaged */
     TERN_EDESTADDRREQ = 89,   /* a link-local address without its zone, and several links could be meant */
     TERN_EMSGSIZE = 90,       /* larger than can ever fit */
     TERN_EPROTONOSUPPORT = 93, /* the image is of another version of its format */
     TERN_EOPNOTSUPP = 95,     /* the image is of another kind of machine, or another build */
     TERN_EADDRINUSE = 98,     /* port or 4-tuple taken */
-    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more), or the ephemeral ports have run
-                                 out */
+    TERN_EADDRNOTAVAIL = 99,  /* not an address of this stack (any more) */
     TERN_ENETDOWN = 100,      /* the only way there is a link that is down, or the link was removed */
     TERN_ENETUNREACH = 101,   /* no route */
     TERN_ECONNABORTED = 103,  /* ended by this program's abort */

@@ -89,6 +89,20 @@ int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remo
     return demux_find(t, &out->local, remote, zone) != 0 ? -TERN_EADDRINUSE : 0;
 }
 
+/* Every port of the range is looked up once. */
+int tern_ports(const tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_port_use *out)
+{
+    struct choice c = {0};
+    if (local != NULL)
+        c.local = *local;
+    int way = addresses(t, remote, &c);
+    if (way < 0)
+        return way;
+    ports_count((struct tern *)(uintptr_t)t, &c.local, remote, ip_zone(&c.local.ip, &remote->ip, c.home),
+                out);
+    return 0;
+}
+
 int tern_source(const tern *t, const tern_endpoint *remote, tern_ip *out, int *link)
 {
     struct choice c = {0};

@@ -86,11 +86,25 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
     return 0;
 }
 
-static void prepare(struct tern *t, struct tcb *c)
+/* The record in TIME_WAIT whose port this connection takes gives way (ports.c). The new ISS lies above its
+ * numbers. It may have been given up for memory since it was chosen. */
+static seq_t take_over(struct tern *t, const struct tcb *c)
+{
+    tern_endpoint local = {c->h.local, c->h.local_port, 0}, remote = {c->h.remote, c->h.remote_port, 0};
+    ref_t old = demux_find(t, &local, &remote, c->h.link);
+    if (old == 0)
+        return isn_make(t, &c->h);
+    seq_t iss = isn_make_above(t, &c->h, time_wait_snd_nxt(t, old));
+    waiting_end(t, old, TERN_C_TIME_WAIT_REOPENED);
+    t->w->stats.time_wait_reopened++;
+    return iss;
+}
+
+static void prepare(struct tern *t, struct tcb *c, bool in_time_wait)
 {
     struct snd *s = &c->snd;
     c->h.conn = conn_number(t);
-    s->iss = isn_make(t, &c->h);
+    s->iss = in_time_wait ? take_over(t, c) : isn_make(t, &c->h);
     s->una = s->nxt = s->small = s->iss;
     chunkq_init(&s->q, s->iss.v + 1);
     sendlist_init(&c->list, s->iss);
@@ -111,7 +125,7 @@ int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remot
     struct tcb *c = tcb_new(t, &from.local, remote, from.home, &set);
     if (c == NULL)
         return -TERN_ENOMEM;
-    prepare(t, c);
+    prepare(t, c, e == PORT_IN_TIME_WAIT);
     if (!demux_insert(t, self(t, c))) {
         tcb_discard(t, c);
         return -TERN_ENOMEM;

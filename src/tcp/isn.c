@@ -28,6 +28,12 @@ seq_t isn_make(struct tern *t, const void *record)
     return seq(m + (uint32_t)prf(t->w->key_isn, &w.local, &w.remote, w.local_port, w.remote_port, zone));
 }
 
+seq_t isn_make_above(struct tern *t, const void *record, seq_t used)
+{
+    seq_t iss = isn_make(t, record);
+    return seq_gt(iss, used) ? iss : seq_add(used, 65536);
+}
+
 /* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
  * connections of a pair of addresses, so that timestamps grow across incarnations (RFC 6191). */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote)
@@ -37,17 +43,8 @@ uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip 
 
 uint32_t stamp_now(const struct tern *t, uint32_t offset) { return (uint32_t)(t->w->now / 1000) + offset; }
 
-/* RFC 6056 3.3.3 (simple hash-based port selection): an offset for each remote, and a counter that spreads. A
- * port is free when the 4-tuple is; one in TIME_WAIT is not. */
-int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
+/* RFC 6056 3.3.3: where the search for a port towards this remote begins. */
+uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote)
 {
-    const struct settings *set = settings(t);
-    uint32_t n = (uint32_t)set->port_high - set->port_low + 1;
-    uint32_t offset = (uint32_t)prf(t->w->key_port, &local->ip, &remote->ip, 0, remote->port, 0);
-    for (uint32_t i = 0; i < n; i++) {
-        local->port = (uint16_t)(set->port_low + (offset + t->w->port_next++) % n);
-        if (demux_find(t, local, remote, link) == 0)
-            return 0;
-    }
-    return -TERN_EADDRNOTAVAIL;
+    return (uint32_t)prf(t->w->key_port, &local->ip, &remote->ip, 0, remote->port, 0);
 }

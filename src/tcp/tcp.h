@@ -143,6 +143,7 @@ void waiting_pair(const struct tern *t, ref_t r, struct who *out); /* the pair; 
 void waiting_who(const struct tern *t, ref_t r, struct who *out);
 bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                   uint8_t link);
+bool waiting_reusable(const struct tern *t, ref_t r); /* by our own connect (ports.c); r: any record */
 enum tern_cause waiting_cause(const struct timewait *w); /* what led to TIME_WAIT */
 /* the oldest are given up until so many pages can be had by MEM_DATA, or none is left, or enough is done for
  * one call */
@@ -307,9 +308,18 @@ bool synack_build(struct tern *t, const struct who *who, const struct reply_syna
 
 /* isn.c */
 seq_t isn_make(struct tern *t, const void *record);
+seq_t isn_make_above(struct tern *t, const void *record, seq_t used); /* of the same pair (RFC 9293 MAY-2) */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
+uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote);
+
+/* ports.c. Chosen is local->port: 0, or PORT_IN_TIME_WAIT (a small record has it and gives way), or
+ * -TERN_ENOSR. */
+enum { PORT_IN_TIME_WAIT = 1 };
 int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
+uint32_t ports_total(const struct tern *t);
+void ports_count(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                 tern_port_use *out);
 
 /* options.c */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);

@@ -73,7 +73,7 @@ static void small_ack(struct tern *t, ref_t r, enum tern_cause why, bool always)
     const struct timewait *w = at(t->a, r);
     who_of(t, w, &who);
     if (!always && !challenge_allowed_small(t, &who))
-        return; /* the route is gone, or the ration is used up */
+        return; /* the ration is used up */
     struct reply_ack ack = {
         .seq = w->snd_nxt,
         .ack = w->rcv_nxt,

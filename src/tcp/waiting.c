@@ -22,6 +22,7 @@
 #define TICKS       1024u /* in 2 MSL */
 #define LATE_MAX    511u  /* what `late` can hold */
 #define EXPIRE_MAX  256u  /* ends in one call of tern_tick */
+#define REUSE_US    1000000u /* before our own connect may take its place */
 #define RECYCLE_MAX 2100u /* given up in one call: more than any page holds */
 
 static const enum tern_cause led_here[] = {
@@ -106,6 +107,15 @@ bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, con
 uint64_t waiting_due(const struct tern *t, ref_t r)
 {
     return *fifo_note(t->a, r) + ((const struct timewait *)at_const(t->a, r))->late * tick_us(t);
+}
+
+bool waiting_reusable(const struct tern *t, ref_t r)
+{
+    if (rec_kind(t, r) != REC_TIMEWAIT)
+        return false;
+    const struct timewait *w = at_const(t->a, r);
+    uint64_t began = waiting_due(t, r) - two_msl(t); /* or a little earlier */
+    return w->ts && settings(t)->timestamps && !w->again && t->w->now >= began + REUSE_US;
 }
 
 /* A record behind all others, due at due_us or a little later; exactly then on a page of its own. */

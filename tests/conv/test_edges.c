@@ -57,6 +57,20 @@ static void new_incarnation(struct lab *l, bool whole)
         TALK(l, "< A 1 ack 1\naccept");
 }
 
+/* The only port is in TIME_WAIT, and old enough to be opened anew. */
+static void only_port(struct lab *l)
+{
+    tern_handle h;
+    lab_connect(l, "mss 1460,ts");
+    TALK(l, "close\n"
+            "> FA 1 ack 1\n"
+            "< FA 1 ack 2\n"
+            "> A 2 ack 2\n"
+            "+2s = TIME_WAIT");
+    assert_int_equal(tern_connect(l->t, NULL, &l->flow[0].peer, &h), 0);
+    assert_int_equal(tern_abort(l->t, h), 0);
+}
+
 /* A second connection in TIME_WAIT, where one is the limit. */
 static void one_too_many(struct lab *l)
 {
@@ -77,6 +91,7 @@ static void open_edges(struct lab *l, const struct edge *e)
         new_incarnation(l, e->from == TERN_TIME_WAIT);
         break;
     case TERN_C_CLOSE_LISTEN: TALK(l, "listen\nunlisten"); break;
+    case TERN_C_TIME_WAIT_REOPENED: only_port(l); break;
     case TERN_C_SYNACK_RCVD: lab_connect(l, "mss 1460"); break;
     case TERN_C_SYN_RCVD_SIMULTANEOUS: lab_reach(l, LAB_SYN_RCVD_ACTIVE, true); break;
     case TERN_C_REFUSED: TALK(l, "connect\n> S 0\n< RA 0 ack 1"); break;
@@ -225,7 +240,8 @@ static void take(struct lab *l, const struct edge *e)
     } else if (e->from == TERN_SYN_RCVD && e->cause != TERN_C_SYN_ACKED) {
         syn_rcvd_edges(l, e);
         ends(l, e);
-    } else if (e->from >= TERN_ESTABLISHED && e->cause != TERN_C_SYN_RCVD_TIME_WAIT) {
+    } else if (e->from >= TERN_ESTABLISHED && e->cause != TERN_C_SYN_RCVD_TIME_WAIT &&
+               e->cause != TERN_C_TIME_WAIT_REOPENED) {
         reach(l, e->from);
         closing_edges(l, e);
         ends(l, e);
@@ -255,6 +271,8 @@ static void every_edge(void **state)
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
         struct lab_config cfg = {.stack = {.time_wait_max = 1},
                                  .link_local = edges[i].cause == TERN_C_LINK_REMOVED};
+        if (edges[i].cause == TERN_C_TIME_WAIT_REOPENED)
+            cfg.stack.port_low = cfg.stack.port_high = 50000;
         struct lab *l = lab_new(state, &cfg);
         take(l, &edges[i]);
         if (!taken(l, &edges[i])) {
