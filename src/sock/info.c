@@ -165,7 +165,7 @@ static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
 {
     from_face(&c->face, out);
     out->unaccepted = c->listener != 0;
-    out->link = c->snd.link;
+    out->link = ip_way(&t->w->ip, &c->h.local, &c->h.remote, c->h.link);
     out->eof_read = c->rcv.eof_read;
     out->eof_us = c->rcv.fin_us;
     out->fin_rcvd = c->rcv.fin_rcvd;

@@ -2,12 +2,31 @@
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
+#define JUMP_US 1000000u
+
+/* The caller promised to come by the next deadline. When it comes more than a second later, the machine slept
+ * or the process stood still: the time between was nobody's, and what began before says nothing of the
+ * network (round trips), nor have peers been given the time that passed (timer.c). */
+static bool jumped(const struct tern *t, uint64_t now)
+{
+    if (now - t->w->now <= JUMP_US)
+        return false;
+    uint64_t promised = wheel_next(&t->w->wheel);
+    return promised < now && now - promised > JUMP_US;
+}
+
 void stack_clock(struct tern *t, uint64_t now)
 {
-    if (now < t->w->now)
-        t->w->stats.clock_went_back++;
-    else
-        t->w->now = now;
+    struct world *w = t->w;
+    if (now < w->now) {
+        w->stats.clock_went_back++;
+        return;
+    }
+    if (UNLIKELY(jumped(t, now))) {
+        w->jump_us = now;
+        w->stats.clock_jumped++;
+    }
+    w->now = now;
 }
 
 void tern_tick(tern *t, uint64_t now)

@@ -27,10 +27,15 @@ static void update_window(struct tern *t, struct tcb *c, const struct segment *s
 }
 
 /* Karn's rule (MUST-18, RFC 6298 3): only segments sent once; timestamps tell repeated ones apart too
- * (RFC 7323 4). */
+ * (RFC 7323 4). And none of what was sent before the clock jumped: the first ACK after it, and every one of a
+ * segment from before, would count the machine's sleep as the network's. */
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;
+    if (a->rtt_sent_us != 0 && across_jump(t, a->rtt_sent_us))
+        return;
+    if (c->tm.stuck_us != 0 && across_jump(t, c->tm.stuck_us))
+        return;
     if (a->rtt_sent_us != 0 && !a->any_retx)
         us = now - a->rtt_sent_us;
     else if (c->opt.ts && s->opt.ts && s->opt.ts_ecr != 0 && a->bytes > 0)

@@ -27,9 +27,10 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
 static void note_rtt(struct tern *t, struct tcb *c)
 {
     struct sendrec *syn = c->list.head != 0 ? at(t->a, c->list.head) : NULL;
-    if (syn != NULL && syn->times == 1 && syn->sent_us != 0)
+    bool slept = syn != NULL && across_jump(t, syn->sent_us);
+    if (syn != NULL && syn->times == 1 && syn->sent_us != 0 && !slept)
         rtt_sample(&c->rtt, (uint32_t)min_u64(t->w->now - syn->sent_us, 1u << 29), settings(t));
-    else if (syn != NULL) /* RFC 6298 5.7: the SYN was repeated; start with 3 s */
+    else if (syn != NULL && !slept) /* RFC 6298 5.7: the SYN was repeated; start with 3 s */
         c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us);
     c->rtt.backoff = 0;
 }

@@ -249,22 +249,25 @@ static enum tern_cause in_idle(struct tern *t, struct idle *i, const struct segm
     return c != NULL ? in_tcb(t, c, s) : TERN_C_NO_MEMORY;
 }
 
+static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
+{
+    struct listener *l = demux_listener(t, &s->dst, s->dst_port, s->link);
+    return l != NULL ? in_listen(t, l, s) : in_closed(t, s);
+}
+
 static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *s)
 {
     switch (rec_kind(t, r)) {
     case REC_TCB: return in_tcb(t, tcb_at(t, r), s);
     case REC_IDLE: return in_idle(t, at(t->a, r), s);
     case REC_HALFOPEN: return in_halfopen(t, at(t->a, r), s);
-    case REC_TIMEWAIT: return in_timewait(t, r, s);
+    case REC_TIMEWAIT:
+        if (waiting_over(t, r)) /* packets come before timers */
+            return in_no_record(t, s);
+        return in_timewait(t, r, s);
     default: ASSERT(false);
     }
     return TERN_CAUSE_NONE;
-}
-
-static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
-{
-    struct listener *l = demux_listener(t, &s->dst, s->dst_port, s->link);
-    return l != NULL ? in_listen(t, l, s) : in_closed(t, s);
 }
 
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)

@@ -11,7 +11,7 @@
  * carries (MUST-15). */
 static uint32_t by_mtu(const struct tern *t, const struct tcb *c)
 {
-    if (c->snd.link == 0)
+    if (!ip_link_known(&t->w->ip, c->snd.link))
         return tern_ip_is4(&c->h.remote) ? 536 : 1220;
     uint32_t link = ip_mss(&t->w->ip, c->snd.link, &c->h.remote);
     return c->snd.path_mss != 0 ? min_u32(link, c->snd.path_mss) : link;

@@ -23,13 +23,14 @@ static bool ambiguous(const struct tcb *c, const struct segment *s, uint64_t sen
     return now - sent_us < c->rtt.min_us;
 }
 
-static void advance(struct rack *r, const struct delivery *d, uint64_t now)
+static void advance(const struct tern *t, struct rack *r, const struct delivery *d)
 {
     if (d->sent_us < r->xmit_us || (d->sent_us == r->xmit_us && seq_le(d->end, r->end)))
         return;
     r->xmit_us = d->sent_us;
     r->end = d->end;
-    r->rtt_us = (uint32_t)min_u64(now - d->sent_us, UINT32_MAX);
+    if (!across_jump(t, d->sent_us))
+        r->rtt_us = (uint32_t)min_u64(t->w->now - d->sent_us, UINT32_MAX);
 }
 
 /* Step 4: a DSACK widens the reordering window, once in a round trip. */
@@ -62,10 +63,10 @@ void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const s
     if (a->dsacked > 0)
         widen(c);
     if (a->once.sent_us != 0)
-        advance(r, &a->once, now);
+        advance(t, r, &a->once);
     uint32_t stamp = (uint32_t)(a->again.sent_us / 1000) + c->ts.offset;
     if (a->again.sent_us != 0 && !ambiguous(c, s, a->again.sent_us, stamp, now))
-        advance(r, &a->again, now);
+        advance(t, r, &a->again);
     if (a->reordered)
         r->reordering = true;
 }

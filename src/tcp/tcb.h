@@ -312,6 +312,8 @@ struct timers {
     bool probe;            /* a window probe is due */
     bool keep_probe;       /* a keepalive probe is due */
     bool judged;           /* the user timeout has come once; one more retransmission before the verdict */
+    bool overslept;        /* the clock jumped over that one: one more, and no more */
+    bool keep_overslept;   /* the same of the last keepalive probe */
     uint8_t probes;        /* unanswered window probes: back-off */
     uint8_t keep_probes;   /* unanswered keepalive probes */
     uint8_t retries;       /* retransmission timeouts in a row */

@@ -23,6 +23,9 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
 bool demux_listener_insert(struct tern *t, struct listener *l);
 void demux_listener_remove(struct tern *t, struct listener *l);
 
+/* Whether the clock has jumped since: then the time from there to now is no measure of anything. */
+static inline bool across_jump(const struct tern *t, uint64_t since_us) { return since_us < t->w->jump_us; }
+
 /* conn.c: what every record needs. */
 const struct settings *settings(const struct tern *t);
 void options_default(const struct tern *t, struct options *o);
@@ -135,6 +138,7 @@ void time_wait_gives_way(struct tern *t, ref_t r); /* its successor is ESTABLISH
 bool waiting_add(struct tern *t, const struct tcb *c); /* takes c's place in the table; false: no memory */
 void waiting_restart(struct tern *t, ref_t r);         /* 2 MSL begin anew; the record may move */
 void waiting_end(struct tern *t, ref_t r, enum tern_cause cause);
+bool waiting_over(struct tern *t, ref_t r);            /* its time has come, and it is gone */
 void waiting_expire(struct tern *t);                   /* what is due ends, a bounded number at a time */
 uint64_t waiting_due(const struct tern *t, ref_t r);
 uint64_t waiting_next_deadline(const struct tern *t);  /* UINT64_MAX = none */

@@ -3,7 +3,7 @@
  * deadline on the record; the wheel holds the earliest.
  *
  * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most
- * once, and the user timeout and keepalive have asked the peer before they judge it.
+ * once, and the user timeout and keepalive have asked the peer, and waited awake, before they judge it.
  */
 #include "tcp/tcp.h"
 
@@ -104,7 +104,7 @@ void timer_answered(struct tern *t, struct tcb *c)
     if (c->tm.rexmit != TERN_TIMER_PERSIST || c->face.orphan)
         return; /* an orphan's patience is bounded (RFC 6429 3) */
     c->tm.stuck_us = t->w->now;
-    c->tm.judged = false;
+    c->tm.judged = c->tm.overslept = false;
 }
 
 /* RFC 6298 5.1 */
@@ -127,7 +127,7 @@ void timer_restart(struct tern *t, struct tcb *c)
 void timer_progress(struct tern *t, struct tcb *c)
 {
     c->tm.retries = 0;
-    c->tm.judged = false;
+    c->tm.judged = c->tm.overslept = false;
     c->tm.stuck_us = in_flight(c) ? t->w->now : 0;
     if (c->tm.rexmit == TERN_TIMER_PERSIST)
         return; /* timer_window decides */
@@ -144,7 +144,7 @@ void timer_progress(struct tern *t, struct tcb *c)
 void timer_keepalive(struct tern *t, struct tcb *c)
 {
     c->tm.keep_probes = 0;
-    c->tm.keep_probe = false;
+    c->tm.keep_probe = c->tm.keep_overslept = false;
     bool on = c->set.keepalive && synchronized(c) && c->h.state != TERN_TIME_WAIT;
     c->tm.keep_us = on ? t->w->now + c->set.keep_idle_ms * 1000ull : 0;
 }
@@ -157,14 +157,24 @@ static void give_up(struct tern *t, struct tcb *c, enum tern_cause cause)
     tcb_end(t, c, cause, error);
 }
 
-/* Has it lasted too long (R2: MUST-20, for a SYN MUST-22)? No verdict without an unanswered retransmission,
- * also after a clock's jump. */
+/* The clock jumped over what was waited for, so the last attempt had no time to be answered: one more. Only
+ * once, so that a caller who always comes too late does not keep the dead alive. */
+static bool slept_over(const struct tern *t, uint64_t deadline, bool *before)
+{
+    bool excused = across_jump(t, deadline) && !*before;
+    *before |= excused;
+    return excused;
+}
+
+/* Has it lasted too long (R2: MUST-20, for a SYN MUST-22)? No verdict without a retransmission that had its
+ * time and was not answered. */
 static bool exhausted(struct tern *t, struct tcb *c)
 {
     uint64_t now = t->w->now;
     bool opening = !synchronized(c), by_default = c->set.user_timeout_ms == 0;
     uint64_t limit = opening && by_default ? settings(t)->syn_retries_us : user_limit_us(t, c);
-    if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged)
+    if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged ||
+        slept_over(t, c->tm.rexmit_us, &c->tm.overslept))
         return false;
     if (!by_default)
         give_up(t, c, TERN_C_USER_TIMEOUT);
@@ -223,12 +233,13 @@ static void keepalive_fired(struct tern *t, struct tcb *c)
         m->keep_us = t->w->now + c->set.keep_idle_ms * 1000ull;
         return;
     }
-    if (m->keep_probes >= c->set.keep_cnt) { /* MUST-29 */
+    bool last = m->keep_probes >= c->set.keep_cnt;
+    if (last && !slept_over(t, m->keep_us, &m->keep_overslept)) { /* MUST-29 */
         give_up(t, c, TERN_C_KEEPALIVE_FAILED);
         return;
     }
     trace_conn(t, &c->h, TERN_TRACE_TIMER_FIRED, TERN_CAUSE_NONE, TERN_TIMER_KEEPALIVE, m->keep_probes, 0);
-    m->keep_probes++;
+    m->keep_probes += !last;
     m->keep_probe = true;
     m->keep_us = t->w->now + c->set.keep_intvl_ms * 1000ull;
     conn_ready(t, &c->h);
@@ -269,7 +280,7 @@ static void tcb_timer(struct tern *t, struct tcb *c)
     }
     if (c->tm.rexmit != TERN_TIMER_NONE && due(c->tm.rexmit_us, now))
         rexmit_fired(t, c);
-    else if (due(user_deadline(t, c), now) && !exhausted(t, c))
+    else if (due(user_deadline(t, c), now))
         rexmit_fired(t, c);
     if (c->h.state == TERN_CLOSED)
         return;

@@ -250,6 +250,14 @@ void waiting_restart(struct tern *t, ref_t r)
         waiting_at(t, r)->again = true;
 }
 
+bool waiting_over(struct tern *t, ref_t r)
+{
+    if (waiting_due(t, r) > t->w->now || waiting_at(t, r)->again)
+        return false;
+    waiting_end(t, r, TERN_C_TIME_WAIT_OVER);
+    return true;
+}
+
 static void over(struct tern *t, ref_t r)
 {
     if (!waiting_at(t, r)->again)

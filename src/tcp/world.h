@@ -105,6 +105,7 @@ struct world {
     struct sipkey key_isn, key_port, key_table, key_stamp;
     struct rng rng;
     uint64_t now;
+    uint64_t jump_us;         /* now, when the clock had last jumped (stack/tick.c); 0 = never */
     uint64_t next_conn;
     struct ip_state ip;
     struct sweep sweep;

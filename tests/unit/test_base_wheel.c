@@ -196,6 +196,23 @@ static void test_sleeping_until_next_wakes_in_time(void **state)
     free(b.a);
 }
 
+/* A clock that jumps as far as it can: every node fires, once and in order, and the wheel goes on. */
+static void test_two_hundred_years(void **state)
+{
+    (void)state;
+    static struct bench b;
+    struct dice d = {7};
+    bench_init(&b, 1000000);
+    for (int round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < NODES; i++)
+            set(&b, i, b.now + span(&d, 46));
+        assert_int_equal(advance(&b, b.now + 200ull * 365 * 86400 * 1000000, NULL), NODES);
+        check(&b);
+        assert_true(wheel_next(b.w) == UINT64_MAX);
+    }
+    free(b.a);
+}
+
 static void test_equal_deadlines_fire_in_order_of_arming(void **state)
 {
     (void)state;
@@ -237,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_histories),
         cmocka_unit_test(test_nine_years_and_on),
+        cmocka_unit_test(test_two_hundred_years),
         cmocka_unit_test(test_sleeping_until_next_wakes_in_time),
         cmocka_unit_test(test_equal_deadlines_fire_in_order_of_arming),
         cmocka_unit_test(test_extremes),
