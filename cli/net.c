@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -151,22 +150,6 @@ static void hint(const net_options *o, const char *tun, const net_addr *addrs, i
         fprintf(stderr, "    ip link set %s up\n", tun);
 }
 
-/* A device that is up takes a moment until the kernel sends on it, after a program has opened it: a SYN sent
- * before that would have its answer lost, and its repetition comes after a second. */
-static void await_running(const char *tun)
-{
-    struct ifreq r = {0};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    snprintf(r.ifr_name, sizeof r.ifr_name, "%s", tun);
-    for (int i = 0; i < 100 && fd >= 0; i++) {
-        if (ioctl(fd, SIOCGIFFLAGS, &r) != 0 || !(r.ifr_flags & IFF_UP) || (r.ifr_flags & IFF_RUNNING))
-            break;
-        poll(NULL, 0, 2);
-    }
-    if (fd >= 0)
-        close(fd);
-}
-
 /* --- the stack -------------------------------------------------------------------------------- */
 
 static int open_signals(void)
@@ -252,7 +235,6 @@ int net_open(net *n, const net_options *options)
         net_close(n);
         return r;
     }
-    await_running(tun_name(&o));
     hint(&o, tun_name(&o), o.addrs, o.n_addrs);
     return 0;
 }
@@ -286,7 +268,7 @@ int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms)
         for (int i = 0; i < n_fds; i++)
             result |= (fds[i].revents = all[2 + i].revents) != 0 ? NET_FD : 0;
     }
-    result |= tern_host_turn(n->host) < 0 ? NET_LOST : 0;
+    result |= tern_host_receive(n->host) < 0 ? NET_LOST : 0; /* the next call flushes */
     net_pcap_look(n);
     return result;
 }

@@ -278,13 +278,19 @@ static int look(tern_host *h, uint32_t *ready)
     return n > 0 ? n : 0;
 }
 
-int tern_host_turn(tern_host *h)
+int tern_host_receive(tern_host *h)
 {
     uint32_t ready;
     int did = look(h, &ready);
     did += receive_all(h, ready);
     tern_tick(h->stack, tern_host_now());
-    did += send_all(h);
+    return h->gone < 0 ? h->gone : did;
+}
+
+int tern_host_turn(tern_host *h)
+{
+    int did = tern_host_receive(h);
+    did = (did > 0 ? did : 0) + send_all(h);
     arm(h);
     return h->gone < 0 ? h->gone : did;
 }

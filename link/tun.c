@@ -23,6 +23,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -365,6 +366,23 @@ static int read_mtu(const char *name, uint32_t *mtu)
     return -err;
 }
 
+/* A device that was up before we came takes a moment until the kernel sends on it again (linkwatch): a SYN
+ * sent before that would have its answer lost, and its repetition comes after a second. So the device is not
+ * ours before it runs, or 200 ms have passed. */
+static void await_running(const char *name)
+{
+    struct ifreq ifr = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(ifr.ifr_name, name, strlen(name) + 1);
+    for (int i = 0; i < 100 && fd >= 0; i++) {
+        if (ioctl(fd, SIOCGIFFLAGS, &ifr) != 0 || !(ifr.ifr_flags & IFF_UP) || (ifr.ifr_flags & IFF_RUNNING))
+            break;
+        poll(NULL, 0, 2);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
 /* Make fd the device's queue and find out what it can do. */
 static int set_up(struct tun *t, const char *name, bool plain, struct problem *pr)
 {
@@ -394,6 +412,7 @@ static int set_up(struct tun *t, const char *name, bool plain, struct problem *p
     }
     t->link.memory = t->memory;
     t->link.memory_len = LENDABLE;
+    await_running(name);
     return 0;
 }
 

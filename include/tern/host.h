@@ -65,7 +65,8 @@ struct tern_link {
 
 /* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum
  * offload both ways where the kernel offers it, plain otherwise (also with `plain`, for tests). Does not
- * configure addresses on the kernel's side. On failure returns a negative errno and a sentence that says what
+ * configure addresses on the kernel's side. A device that is up already is waited for until the kernel sends
+ * on it, some milliseconds, at most 200. On failure returns a negative errno and a sentence that says what
  * to do in `err`. */
 int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len);
 
@@ -128,6 +129,13 @@ int tern_host_fd(const tern_host *h);
 /* Do all that is due: receive (bounded), timers, control socket, send. Never blocks. Returns > 0 when
  * something was done, 0 when not, negative when a link is gone. */
 int tern_host_turn(tern_host *h);
+
+/* The two halves of a turn. tern_host_receive does all but sending: then the program does its work
+ * (tern_events, tern_recv, tern_send), and tern_host_flush sends what came of it, at the latest before it
+ * waits. So an answer and the acknowledgment of its question are one segment, where tern_host_turn sends two
+ * (a server of short connections sends a quarter fewer segments). tern_host_fd stays quiet about output that
+ * waits for tern_host_flush. */
+int tern_host_receive(tern_host *h);
 
 /* Only send what the stack has to send. */
 int tern_host_flush(tern_host *h);

@@ -197,6 +197,33 @@ static void a_delayed_packet_wakes(void **state)
     close_world(w);
 }
 
+/* Between the halves of a turn the program answers: its answer and the acknowledgment are one segment. */
+static void an_answer_carries_the_acknowledgment(void **state)
+{
+    struct world w = open_world(NULL);
+    tern_handle client, server;
+    tern_stats before, after;
+    char buf[10] = "question";
+    (void)state;
+    open_connection(w, &client, &server);
+    turn(w);
+    assert_int_equal(tern_send(tern_host_stack(w.b), client, buf, 8, 0), 8);
+    assert_true(tern_host_flush(w.b) > 0);
+    tern_get_stats(tern_host_stack(w.a), &before);
+    assert_true(tern_host_receive(w.a) > 0);
+    tern_get_stats(tern_host_stack(w.a), &after);
+    assert_int_equal(after.tx_packets, before.tx_packets);
+    assert_int_equal(tern_recv(tern_host_stack(w.a), server, buf, sizeof buf), 8);
+    assert_int_equal(tern_send(tern_host_stack(w.a), server, "answer", 6, 0), 6);
+    assert_int_equal(tern_host_flush(w.a), 1);
+    assert_int_equal(tern_host_receive(w.b), 1);
+    tern_info info;
+    assert_int_equal(tern_get_info(tern_host_stack(w.b), client, &info), 0);
+    assert_int_equal(info.send_unacked, 0);
+    assert_int_equal(info.recv_queue, 6);
+    close_world(w);
+}
+
 struct count {
     uint32_t n;
     uint64_t last_us;
@@ -365,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_get_through),
         cmocka_unit_test(bytes_get_through_a_bad_path),
+        cmocka_unit_test(an_answer_carries_the_acknowledgment),
         cmocka_unit_test(an_idle_host_sleeps),
         cmocka_unit_test(a_call_wakes),
         cmocka_unit_test(a_timer_wakes),

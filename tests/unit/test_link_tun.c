@@ -350,6 +350,32 @@ static int down_and_gone(void)
     return 0;
 }
 
+/* A device that was made and set up beforehand: what the kernel answers to our first packet reaches us. */
+static int made_beforehand(void)
+{
+    struct ifreq ifr = {.ifr_name = "tern0", .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+    tern_link *l;
+    char err[200];
+    int maker = open("/dev/net/tun", O_RDWR);
+    if (maker < 0 || ioctl(maker, TUNSETIFF, &ifr) < 0 || ioctl(maker, TUNSETPERSIST, 1) < 0 ||
+        configure("tern0", 1500) < 0)
+        return CANNOT;
+    close(maker);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < 2; i++) {
+        for (int ms = 0; ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_RUNNING); ms += 20)
+            if (poll(NULL, 0, 20) != 0 || ms > 5000) /* until the kernel has noticed that nobody is there */
+                return 1;
+        if (tern_link_tun(&l, "tern0", false, err, sizeof err) < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+            return 2;
+        if (!(ifr.ifr_flags & IFF_RUNNING))
+            return 3;
+        tern_link_close(l);
+    }
+    close(fd);
+    return 0;
+}
+
 #define IN_NAMESPACE(body)               \
     static void run_##body(void **state) \
     {                                    \
@@ -364,6 +390,7 @@ IN_NAMESPACE(super_segments_out)
 IN_NAMESPACE(plain_packets)
 IN_NAMESPACE(kept_packets_stay)
 IN_NAMESPACE(down_and_gone)
+IN_NAMESPACE(made_beforehand)
 
 int main(void)
 {
@@ -373,6 +400,7 @@ int main(void)
         cmocka_unit_test(run_super_segments_in), cmocka_unit_test(run_super_segments_out),
         cmocka_unit_test(run_plain_packets),     cmocka_unit_test(run_kept_packets_stay),
         cmocka_unit_test(run_down_and_gone),
+        cmocka_unit_test(run_made_beforehand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
