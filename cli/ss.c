@@ -20,19 +20,21 @@ static const char usage[] =
     "  -a, --all            also each connection in TIME_WAIT that no program holds any more (else a count)\n"
     "  -b, --brief          the table only, without the sentences\n"
     "  -p, --pid PID        only this process\n"
+    "      --prometheus     counters and gauges in the text format of Prometheus\n"
     "      --json           a JSON array, one object per process (fields as tern_info; why, verdict, owes)\n"
     "  -h, --help           this text\n\n"
     "Exit status: 0 something was listed; 1 nothing was; 2 it cannot be done.\n";
 
-enum { OPT_JSON = 256, PROCESSES = 256 };
+enum { OPT_JSON = 256, OPT_PROMETHEUS, PROCESSES = 256 };
 
 typedef struct ss {
-    bool all, brief, json;
+    bool all, brief, json, prometheus;
     int pid;                  /* 0 = all */
     bool wanted[TERN_STATES]; /* all false = every state */
     bool any_wanted;
     int listed;
-    json_t *array; /* --json: the processes */
+    json_t *array;      /* --json: the processes */
+    ss_metrics metrics; /* --prometheus */
 } ss;
 
 const char *ss_text(const json_t *o, const char *key)
@@ -145,16 +147,35 @@ static void add_json(ss *o, const ss_process *p)
     json_array_append_new(o->array, process);
 }
 
+/* A question that one process did not answer. */
+static void unanswered(const struct tern_control_peer *peer, int error)
+{
+    if (error != -ENOENT && error != -ECONNREFUSED) /* these two: it ended while we asked */
+        fprintf(stderr, "tern ss: process %d (%s) does not answer: %s\n", peer->pid, peer->name,
+                strerror(-error));
+}
+
+static int add_metrics(ss *o, const struct tern_control_peer *peer)
+{
+    char *text = NULL;
+    int r = tern_control_text(peer, "metrics", &text);
+    if (r != 0) {
+        unanswered(peer, r);
+        return 0;
+    }
+    bool good = ss_metrics_add(&o->metrics, text, peer->name, peer->pid);
+    free(text);
+    o->listed++;
+    return good ? 0 : cmd_cannot("ss", "not enough memory");
+}
+
 static int show(ss *o, const struct tern_control_peer *peer)
 {
     json_t *answer = NULL;
     ss_process p;
     int r = tern_control_ask(peer, "ss", &answer);
-    if (r == -ENOENT || r == -ECONNREFUSED)
-        return 0; /* it ended while we asked */
     if (r != 0) {
-        fprintf(stderr, "tern ss: process %d (%s) does not answer: %s\n", peer->pid, peer->name,
-                strerror(-r));
+        unanswered(peer, r);
         return 0;
     }
     json_object_set_new(answer, "pid",
@@ -191,13 +212,15 @@ static int run(ss *o)
         if (o->pid != 0 && peers[i].pid != o->pid)
             continue;
         asked++;
-        r = show(o, &peers[i]);
+        r = o->prometheus ? add_metrics(o, &peers[i]) : show(o, &peers[i]);
     }
     free(peers);
     if (o->json) {
         json_dumpf(o->array, stdout, JSON_INDENT(1));
         printf("\n");
         json_decref(o->array);
+    } else if (o->prometheus) {
+        ss_metrics_print(&o->metrics);
     } else if (asked == 0) {
         fprintf(stderr, "tern ss: no %s is running (root sees those of all users, others their own)\n",
                 o->pid != 0 ? "such tern process" : "tern process");
@@ -237,7 +260,8 @@ int cmd_ss(int argc, char **argv)
     static const struct option long_options[] = {
         {"all", no_argument, NULL, 'a'},       {"brief", no_argument, NULL, 'b'},
         {"pid", required_argument, NULL, 'p'}, {"json", no_argument, NULL, OPT_JSON},
-        {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0}};
+        {"help", no_argument, NULL, 'h'},      {"prometheus", no_argument, NULL, OPT_PROMETHEUS},
+        {NULL, 0, NULL, 0}};
     ss o = {0};
     int c, r = 0;
     while (r == 0 && (c = getopt_long(argc, argv, "abp:h", long_options, NULL)) != -1) {
@@ -250,6 +274,7 @@ int cmd_ss(int argc, char **argv)
         o.all |= c == 'a';
         o.brief |= c == 'b';
         o.json |= c == OPT_JSON;
+        o.prometheus |= c == OPT_PROMETHEUS;
         if (c == 'p')
             r = set_pid(&o, optarg);
     }

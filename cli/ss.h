@@ -27,6 +27,18 @@ void ss_print(const ss_process *p, bool brief);
 /* What stands out over all connections of a process: how many wait for a close, to whom, since when. */
 void ss_summary(const ss_process *p);
 
+/* ss_prometheus.c: metrics of several processes, merged. */
+typedef struct ss_metric ss_metric;
+typedef struct ss_metrics {
+    ss_metric *first;
+} ss_metrics;
+
+/* Add the text of one process. False: no memory, or it is no such text. */
+bool ss_metrics_add(ss_metrics *all, const char *text, const char *process, int pid);
+
+/* Print all, and free them. */
+void ss_metrics_print(ss_metrics *all);
+
 const char *ss_text(const json_t *o, const char *key);
 uint64_t ss_number(const json_t *o, const char *key);
 

@@ -6,11 +6,16 @@
  *
  *     READING ──line──▶ SENDING ──all sent, or the client is gone──▶ closed
  *
+ * A question may also be the head of an HTTP request (GET /metrics), as monitoring systems and curl send it:
+ * then the line is its first one, and all of the head is read, since a socket that is closed with bytes
+ * unread tells its peer of an error.
+ *
  * When all places are taken the client that has been there longest gives way.
  */
 #include "host/control.h"
 #include "host/host_internal.h"
 #include "host/info_json.h"
+#include "host/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +33,12 @@ enum {
     LINE = 64,        /* longest question */
     PIECE = 64 << 10, /* bytes that are enough to go on sending */
     NAMES = 100,      /* hosts of one name in one process */
+    HEAD = 16 << 10,  /* longest head of an HTTP request */
+    TALLY = 4096,     /* records looked at in one go, when nothing is written about each */
 };
+
+/* What is still to be done for an answer. */
+enum walk { WALK_OVER, WALK_LIST, WALK_TALLY };
 
 /* Bytes waiting to be sent. */
 struct outbox {
@@ -42,10 +52,15 @@ struct client {
     uint64_t since;
     char line[LINE];
     size_t line_len;
+    bool has_line;
+    bool http;           /* the line is the first one of an HTTP request */
+    uint32_t head_len;   /* bytes of its head */
+    uint32_t line_feeds; /* in a row at its end: two end it */
     bool sending;
-    bool walking;    /* records are still to come */
-    uint64_t cursor; /* of tern_walk */
-    bool first;      /* no record has been written yet */
+    enum walk walk;
+    uint64_t cursor;     /* of tern_walk */
+    bool first;          /* no record has been written yet */
+    struct metrics_tally tally;
     struct outbox out;
 };
 
@@ -131,17 +146,36 @@ static void answer_ss(const tern_host *h, struct client *c)
     put_text(&c->out, "{");
     put_json(&c->out, head(h), JSON_EMBED);
     put_text(&c->out, ",\"connections\":[");
-    c->walking = true;
+    c->walk = WALK_LIST;
     c->first = true;
 }
 
-static void walk_on(const tern_host *h, struct client *c)
+/* Count some more records; write the text when all are counted. */
+static void tally_on(const tern_host *h, struct client *c)
 {
     tern_info info;
-    while (c->walking && c->out.len < PIECE) {
+    for (int i = 0; i < TALLY; i++) {
+        if (tern_walk(h->stack, &c->cursor, &info)) {
+            metrics_count(&c->tally, &info);
+            continue;
+        }
+        size_t len = 0;
+        char *text = metrics_text(h, &c->tally, &len);
+        c->walk = WALK_OVER;
+        c->out.failed |= !text;
+        put(text, text ? len : 0, &c->out);
+        free(text);
+        return;
+    }
+}
+
+static void list_on(const tern_host *h, struct client *c)
+{
+    tern_info info;
+    while (c->walk == WALK_LIST && c->out.len < PIECE) {
         if (!tern_walk(h->stack, &c->cursor, &info)) {
-            c->walking = false;
-            put_text(&c->out, "]}");
+            c->walk = WALK_OVER;
+            put_text(&c->out, "]}\n");
             return;
         }
         if (!c->first)
@@ -151,14 +185,58 @@ static void walk_on(const tern_host *h, struct client *c)
     }
 }
 
+static void walk_on(const tern_host *h, struct client *c)
+{
+    if (c->walk == WALK_LIST)
+        list_on(h, c);
+    else if (c->walk == WALK_TALLY)
+        tally_on(h, c);
+}
+
+/* False: no such question. */
+static bool answer_to(const tern_host *h, struct client *c, const char *question)
+{
+    if (strcmp(question, "ss") == 0)
+        answer_ss(h, c);
+    else if (strcmp(question, "stats") == 0)
+        answer_stats(h, c);
+    else if (strcmp(question, "metrics") == 0)
+        c->walk = WALK_TALLY;
+    else
+        return false;
+    return true;
+}
+
+/* RFC 9112: without a length the answer ends where the connection does. */
+static void http_head(struct client *c, const char *status, const char *type)
+{
+    char text[200];
+    snprintf(text, sizeof text, "HTTP/1.1 %s\r\nContent-Type: %s\r\nConnection: close\r\n\r\n", status, type);
+    put_text(&c->out, text);
+}
+
+/* "GET /metrics HTTP/1.1" and the like; a query behind the path is not looked at. */
+static void answer_http(const tern_host *h, struct client *c)
+{
+    char *path = c->line + strlen("GET /");
+    path[strcspn(path, "? \r")] = '\0';
+    bool metrics = strcmp(path, "metrics") == 0;
+    if (metrics || strcmp(path, "ss") == 0 || strcmp(path, "stats") == 0) {
+        http_head(c, "200 OK", metrics ? "text/plain; version=0.0.4" : "application/json");
+        answer_to(h, c, path);
+    } else {
+        http_head(c, "404 Not Found", "text/plain");
+        put_text(&c->out, "There are /metrics, /stats and /ss.\n");
+    }
+}
+
 static void answer(const tern_host *h, struct client *c)
 {
-    if (strcmp(c->line, "ss") == 0)
-        answer_ss(h, c);
-    else if (strcmp(c->line, "stats") == 0)
-        answer_stats(h, c);
-    else
-        put_json(&c->out, json_pack("{s:s}", "error", "the questions are \"ss\" and \"stats\""), 0);
+    if (c->http)
+        answer_http(h, c);
+    else if (!answer_to(h, c, c->line))
+        put_json(&c->out, json_pack("{s:s}", "error", "the questions are \"ss\", \"stats\" and \"metrics\""),
+                 0);
 }
 
 /* --- clients ------------------------------------------------------------------------------------ */
@@ -167,6 +245,7 @@ static void drop_client(struct client *c)
 {
     close(c->fd);
     free(c->out.text);
+    metrics_free(&c->tally);
     *c = (struct client){.fd = -1};
 }
 
@@ -184,10 +263,12 @@ static void send_on(tern_host *h, struct client *c)
             o->at = o->len = 0;
             walk_on(h, c);
         }
-        if (o->failed || o->len == 0) {
+        if (o->failed || (o->len == 0 && c->walk == WALK_OVER)) {
             drop_client(c);
             return;
         }
+        if (o->len == 0)
+            return; /* counting goes on in the next turn: the socket can be written to, so there is one */
         ssize_t n = send(c->fd, o->text + o->at, o->len - o->at, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             drop_client(c);
@@ -197,19 +278,39 @@ static void send_on(tern_host *h, struct client *c)
     }
 }
 
+/* Take one byte of the question. False: it is too long. */
+static bool take_byte(struct client *c, char byte)
+{
+    if (!c->has_line) {
+        if (c->line_len == LINE)
+            return false;
+        c->has_line = byte == '\n';
+        c->line[c->line_len++] = byte == '\n' ? '\0' : byte;
+        c->http = c->has_line && strncmp(c->line, "GET /", 5) == 0;
+    }
+    if (byte != '\r')
+        c->line_feeds = byte == '\n' ? c->line_feeds + 1 : 0;
+    return ++c->head_len < HEAD;
+}
+
+/* A line, or the empty line behind the head of an HTTP request. */
+static bool is_whole(const struct client *c) { return c->has_line && (!c->http || c->line_feeds >= 2); }
+
 static void read_question(tern_host *h, struct client *c)
 {
-    ssize_t n = recv(c->fd, c->line + c->line_len, LINE - c->line_len, 0);
+    char bytes[512];
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    char *end = n > 0 ? memchr(c->line + c->line_len, '\n', (size_t)n) : NULL;
-    c->line_len += n > 0 ? (size_t)n : 0;
-    if (!end) {
-        if (n <= 0 || c->line_len == LINE)
-            drop_client(c);
+    bool good = n > 0;
+    for (ssize_t i = 0; i < n && good && !is_whole(c); i++)
+        good = take_byte(c, bytes[i]);
+    if (!good) {
+        drop_client(c);
         return;
     }
-    *end = '\0';
+    if (!is_whole(c))
+        return;
     c->sending = true;
     host_watch_write(h, c->fd, tag_of(h->control, c), true);
     answer(h, c);

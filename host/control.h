@@ -20,7 +20,10 @@
  * ...},
  *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost"},
  *          "links":[{"id", "name", "mtu", "gso_max", "tx_csum", "gone"}]}
+ * "metrics" the counters and gauges as text for Prometheus (metrics.h), not JSON
  * other    {"error":"..."}
+ *
+ * The same over HTTP, for monitoring systems and curl --unix-socket: GET /metrics, GET /stats, GET /ss.
  */
 #ifndef HOST_CONTROL_H
 #define HOST_CONTROL_H
@@ -36,6 +39,9 @@ struct tern_control_peer {
 /* The tern processes that run now, sorted by pid and name, at most `max`. Sockets that dead processes left
  * are removed. Returns the count. */
 int tern_control_list(struct tern_control_peer *out, int max);
+
+/* Ask one for text ("metrics"). 0 and the answer (to be freed), or as tern_control_ask. */
+int tern_control_text(const struct tern_control_peer *peer, const char *cmd, char **out);
 
 /* Ask one ("ss", "stats"). 0 and the answer (to be released with json_decref), or -errno: -ECONNREFUSED,
  * -ENOENT (gone),

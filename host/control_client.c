@@ -128,18 +128,48 @@ static size_t read_answer(void *buf, size_t len, void *ctx)
     return (size_t)-1;
 }
 
-int tern_control_ask(const struct tern_control_peer *peer, const char *cmd, json_t **out)
+/* Connect and ask. 0, or -errno. */
+static int put_question(const struct tern_control_peer *peer, const char *cmd, struct answer *a)
 {
     char line[64];
-    struct answer a = {.fd = connect_to(peer->path, 0)};
     int len = snprintf(line, sizeof line, "%s\n", cmd);
-    if (a.fd < 0)
-        return a.fd == -EAGAIN ? -ETIMEDOUT : a.fd;
-    if (len >= (int)sizeof line || send(a.fd, line, (size_t)len, MSG_NOSIGNAL) != len)
-        a.err = len >= (int)sizeof line ? EINVAL : errno;
+    *a = (struct answer){.fd = connect_to(peer->path, 0)};
+    if (a->fd < 0)
+        return a->fd == -EAGAIN ? -ETIMEDOUT : a->fd;
+    if (len >= (int)sizeof line || send(a->fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+        a->err = len >= (int)sizeof line ? EINVAL : errno;
+    return 0;
+}
+
+int tern_control_ask(const struct tern_control_peer *peer, const char *cmd, json_t **out)
+{
+    struct answer a;
+    int rc = put_question(peer, cmd, &a);
+    if (rc < 0)
+        return rc;
     *out = a.err == 0 ? json_load_callback(read_answer, &a, 0, NULL) : NULL;
     close(a.fd);
     if (*out)
         return 0;
+    return a.err ? -a.err : -EPROTO;
+}
+
+int tern_control_text(const struct tern_control_peer *peer, const char *cmd, char **out)
+{
+    struct answer a;
+    char buf[4096];
+    size_t len = 0, n;
+    int rc = put_question(peer, cmd, &a);
+    if (rc < 0)
+        return rc;
+    FILE *text = open_memstream(out, &len);
+    while (text && a.err == 0 && (n = read_answer(buf, sizeof buf, &a)) > 0 && a.err == 0)
+        fwrite(buf, 1, n, text);
+    close(a.fd);
+    if (!text || fclose(text) != 0)
+        return -ENOMEM;
+    if (a.err == 0 && len > 0)
+        return 0;
+    free(*out);
     return a.err ? -a.err : -EPROTO;
 }

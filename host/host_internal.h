@@ -26,6 +26,7 @@ struct tern_host {
     tern *stack;
     void *memory; /* of the stack */
     size_t memory_len;
+    uint64_t budget; /* bytes of it that may be used */
     tern_trace_record *ring;            /* NULL: no trace */
     size_t ring_len;                    /* bytes */
     int epoll, timer;                   /* descriptors */

@@ -90,10 +90,12 @@ static const struct field stats_fields[] = {
 };
 
 static const struct field live_fields[] = {
-    NUMBER(tern_live, listeners),     NUMBER(tern_live, halfopen), NUMBER(tern_live, tcbs),
-    NUMBER(tern_live, timewait),      NUMBER(tern_live, chunks),   NUMBER(tern_live, sendrecs),
-    NUMBER(tern_live, ranges),        NUMBER(tern_live, timers),   NUMBER(tern_live, fragments),
-    NUMBER(tern_live, timewait_held), NUMBER(tern_live, replies),  NUMBER(tern_live, arena_used),
+    NUMBER(tern_live, listeners),  NUMBER(tern_live, halfopen), NUMBER(tern_live, tcbs),
+    NUMBER(tern_live, asleep),     NUMBER(tern_live, timewait), NUMBER(tern_live, timewait_held),
+    NUMBER(tern_live, chunks),     NUMBER(tern_live, sendrecs), NUMBER(tern_live, ranges),
+    NUMBER(tern_live, timers),     NUMBER(tern_live, pieces),   NUMBER(tern_live, lent),
+    NUMBER(tern_live, returned),   NUMBER(tern_live, kept),     NUMBER(tern_live, taken),
+    NUMBER(tern_live, fragments),  NUMBER(tern_live, replies),  NUMBER(tern_live, arena_used),
     NUMBER(tern_live, arena_free),
 };
 

@@ -157,11 +157,11 @@ static bool take_batch(tern_host *h, int id, uint64_t now, int n)
         bytes += h->rx[i].len;
     }
     tern_rx(h->stack, now, h->rx, n);
-    if (hl->region != 0)
-        hl->link->ops->seen(hl->link, h->rx, n);
     drain_trace(h);
     if (h->capture)
         capture_received(h->capture, now, h->rx, n);
+    if (hl->region != 0)
+        hl->link->ops->seen(hl->link, h->rx, n);
     return n == HOST_BATCH || bytes >= LARGE_BATCH;
 }
 
@@ -357,6 +357,7 @@ static int make_stack(tern_host *h, const tern_host_config *cfg)
         stack.trace = h->ring;
         stack.trace_records = cfg->trace_records;
     }
+    h->budget = stack.budget ? stack.budget : h->memory_len;
     rc = tern_create(&h->stack, &stack, h->memory, h->memory_len);
     if (rc == 0)
         tern_tick(h->stack, tern_host_now());
