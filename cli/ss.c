@@ -12,6 +12,7 @@
 
 #include "cmd.h"
 #include "host/control.h"
+#include "ss_watch.h"
 
 static const char usage[] =
     "usage: tern ss [OPTION...] [STATE...]\n\n"
@@ -20,6 +21,7 @@ static const char usage[] =
     "  -a, --all            also each connection in TIME_WAIT that no program holds any more (else a count)\n"
     "  -b, --brief          the table only, without the sentences\n"
     "  -p, --pid PID        only this process\n"
+    "  -w, --watch[=S]      a live view, renewed every S seconds (1); on a terminal keys sort and filter\n"
     "      --prometheus     counters and gauges in the text format of Prometheus\n"
     "      --json           a JSON array, one object per process (fields as tern_info; why, verdict, owes)\n"
     "  -h, --help           this text\n\n"
@@ -28,7 +30,8 @@ static const char usage[] =
 enum { OPT_JSON = 256, OPT_PROMETHEUS, PROCESSES = 256 };
 
 typedef struct ss {
-    bool all, brief, json, prometheus;
+    bool all, brief, json, prometheus, watch;
+    uint64_t every_us; /* --watch */
     int pid;                  /* 0 = all */
     bool wanted[TERN_STATES]; /* all false = every state */
     bool any_wanted;
@@ -241,6 +244,17 @@ static int set_pid(ss *o, const char *text)
     return 0;
 }
 
+/* "2", "0.5"; NULL = 1 */
+static int set_interval(ss *o, const char *text)
+{
+    char *end = NULL;
+    double v = text != NULL ? strtod(text, &end) : 1;
+    if (text != NULL && (*end != '\0' || end == text || !(v >= 0.1 && v <= 86400)))
+        return cmd_cannot("ss", "'%s' is no interval; give seconds from 0.1 to 86400", text);
+    o->every_us = (uint64_t)(v * 1e6);
+    return 0;
+}
+
 static int set_states(ss *o, int n, char **names)
 {
     for (int i = 0; i < n; i++) {
@@ -261,10 +275,11 @@ int cmd_ss(int argc, char **argv)
         {"all", no_argument, NULL, 'a'},       {"brief", no_argument, NULL, 'b'},
         {"pid", required_argument, NULL, 'p'}, {"json", no_argument, NULL, OPT_JSON},
         {"help", no_argument, NULL, 'h'},      {"prometheus", no_argument, NULL, OPT_PROMETHEUS},
+        {"watch", optional_argument, NULL, 'w'},
         {NULL, 0, NULL, 0}};
     ss o = {0};
     int c, r = 0;
-    while (r == 0 && (c = getopt_long(argc, argv, "abp:h", long_options, NULL)) != -1) {
+    while (r == 0 && (c = getopt_long(argc, argv, "abp:w::h", long_options, NULL)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return CMD_OK;
@@ -275,11 +290,16 @@ int cmd_ss(int argc, char **argv)
         o.brief |= c == 'b';
         o.json |= c == OPT_JSON;
         o.prometheus |= c == OPT_PROMETHEUS;
+        o.watch |= c == 'w';
         if (c == 'p')
             r = set_pid(&o, optarg);
+        if (c == 'w')
+            r = set_interval(&o, optarg);
     }
     if (r == 0)
         r = set_states(&o, argc - optind, argv + optind);
+    if (r == 0 && o.watch)
+        return ss_watch(o.pid, o.every_us, o.any_wanted ? o.wanted : NULL);
     if (r == 0 && o.json)
         o.array = json_array();
     return r != 0 ? r : run(&o);

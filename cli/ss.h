@@ -39,6 +39,9 @@ bool ss_metrics_add(ss_metrics *all, const char *text, const char *process, int 
 /* Print all, and free them. */
 void ss_metrics_print(ss_metrics *all);
 
+/* "192.0.2.1:80", "[2001:db8::1]:80", "*:80" for any address. */
+const char *ss_place(const json_t *info, const char *ip_key, const char *port_key, char buf[64]);
+
 const char *ss_text(const json_t *o, const char *key);
 uint64_t ss_number(const json_t *o, const char *key);
 

@@ -34,8 +34,7 @@ static void print_wrapped(const char *text, int width)
     printf("\n");
 }
 
-/* "192.0.2.1:80", "[2001:db8::1]:80", "*:80" for any address. */
-static const char *place(const json_t *info, const char *ip_key, const char *port_key, char buf[64])
+const char *ss_place(const json_t *info, const char *ip_key, const char *port_key, char buf[64])
 {
     const char *ip = ss_text(info, ip_key);
     unsigned port = (unsigned)ss_number(info, port_key);
@@ -67,7 +66,7 @@ static void print_row(const ss_process *p, const ss_row *r)
     uint64_t out =
         listener ? ss_number(i, "backlog") : ss_number(i, "send_queue") + ss_number(i, "send_unacked");
     printf("%-11s  %-22s  %-22s  %7llu  %7llu  %-10s  %s\n", ss_text(i, "state"),
-           place(i, "local", "local_port", local), place(i, "remote", "remote_port", remote),
+           ss_place(i, "local", "local_port", local), ss_place(i, "remote", "remote_port", remote),
            (unsigned long long)in, (unsigned long long)out, tern_why_span(p->now_us - since, span),
            timer(p, i, due));
 }

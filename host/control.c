@@ -60,6 +60,8 @@ struct client {
     enum walk walk;
     uint64_t cursor;     /* of tern_walk */
     bool first;          /* no record has been written yet */
+    bool brief;          /* TIME_WAIT records that nobody holds are left out, and counted: */
+    uint64_t left_out;
     struct metrics_tally tally;
     struct outbox out;
 };
@@ -134,8 +136,8 @@ static void answer_stats(const tern_host *h, struct client *c)
     json_object_set_new(o, "dropped", tern_dropped_json(&stats));
     json_object_set_new(o, "live", tern_live_json(&live));
     json_object_set_new(o, "host",
-                        json_pack("{s:I, s:I}", "tx_refused", (json_int_t)h->tx_refused, "trace_lost",
-                                  (json_int_t)h->trace_lost));
+                        json_pack("{s:I, s:I, s:I}", "tx_refused", (json_int_t)h->tx_refused, "trace_lost",
+                                  (json_int_t)h->trace_lost, "memory_budget", (json_int_t)h->budget));
     json_object_set_new(o, "links", links_json(h));
     put_json(&c->out, o, 0);
 }
@@ -169,14 +171,29 @@ static void tally_on(const tern_host *h, struct client *c)
     }
 }
 
+static void list_ends(struct client *c)
+{
+    c->walk = WALK_OVER;
+    put_text(&c->out, "]");
+    if (c->brief) {
+        put_text(&c->out, ",");
+        put_json(&c->out, json_pack("{s:I}", "time_wait", (json_int_t)c->left_out), JSON_EMBED);
+    }
+    put_text(&c->out, "}\n");
+}
+
+/* Write some more records. */
 static void list_on(const tern_host *h, struct client *c)
 {
     tern_info info;
-    while (c->walk == WALK_LIST && c->out.len < PIECE) {
+    for (int i = 0; i < TALLY && c->out.len < PIECE; i++) {
         if (!tern_walk(h->stack, &c->cursor, &info)) {
-            c->walk = WALK_OVER;
-            put_text(&c->out, "]}\n");
+            list_ends(c);
             return;
+        }
+        if (c->brief && info.state == TERN_TIME_WAIT && !info.held) {
+            c->left_out++;
+            continue;
         }
         if (!c->first)
             put_text(&c->out, ",\n");
@@ -196,7 +213,8 @@ static void walk_on(const tern_host *h, struct client *c)
 /* False: no such question. */
 static bool answer_to(const tern_host *h, struct client *c, const char *question)
 {
-    if (strcmp(question, "ss") == 0)
+    c->brief = strcmp(question, "live") == 0;
+    if (c->brief || strcmp(question, "ss") == 0)
         answer_ss(h, c);
     else if (strcmp(question, "stats") == 0)
         answer_stats(h, c);
@@ -235,7 +253,8 @@ static void answer(const tern_host *h, struct client *c)
     if (c->http)
         answer_http(h, c);
     else if (!answer_to(h, c, c->line))
-        put_json(&c->out, json_pack("{s:s}", "error", "the questions are \"ss\", \"stats\" and \"metrics\""),
+        put_json(&c->out,
+                 json_pack("{s:s}", "error", "the questions are \"ss\", \"live\", \"stats\" and \"metrics\""),
                  0);
 }
 

@@ -16,9 +16,11 @@
  *              ..." "error":-104, "error_text":"Connection reset by peer" (0 and "" when none); likewise
  *              "soft_error" "history":[{"from":"SYN_RCVD", "to":"ESTABLISHED", "t_us":..., "cause", "rule",
  *              "text"}, ...] newest first
+ * "live"   the same without those TIME_WAIT records that no program holds, however many, and behind the list
+ *          "time_wait":N, how many they are
  * "stats"  {"pid", "name", "version", "now_us", "stats":{counters of counters.def}, "dropped":{CAUSE: n,
  * ...},
- *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost"},
+ *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost", "memory_budget"},
  *          "links":[{"id", "name", "mtu", "gso_max", "tx_csum", "gone"}]}
  * "metrics" the counters and gauges as text for Prometheus (metrics.h), not JSON
  * other    {"error":"..."}

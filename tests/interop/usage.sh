@@ -43,6 +43,10 @@ check "serve: a bad impairment" wrong "loss=2%" serve . --impair loss=lots
 check "serve: an unknown impairment" wrong 'there are delay' serve . --impair fog=1
 check "serve: a trace that cannot be written" \
     wrong 'cannot be written' serve . --tun tern0 --trace /nonexistent/x
+check "serve: a capture that cannot be written" \
+    wrong '/nonexistent/x cannot be written' serve . "${tern_0[@]}" --pcap /nonexistent/x
+check "serve: a size for no capture" wrong 'Add --pcap FILE' serve . "${tern_0[@]}" --pcap-size 10M
+check "serve: a size that is none" wrong 'is no size' serve . --pcap-size huge
 check "cat: where to" wrong 'which host and port' cat
 check "cat: which port" wrong 'which port' cat -l
 check "cat: a bad port" wrong 'no port' cat 192.0.2.2 nonsense
@@ -52,6 +56,7 @@ check "cat: a bad time" wrong 'no time' cat -w soon 192.0.2.2 80
 check "iperf: -s or -c" wrong 'either -s' iperf
 check "iperf: a bad size" wrong 'give a size' iperf -c 192.0.2.2 -n many
 check "ss: no such state" wrong "no state is called 'waiting'" ss waiting
+check "ss: a bad interval" wrong 'no interval' ss --watch=soon
 check "ss: a bad pid" wrong 'no process number' ss -p x
 
 busy() {

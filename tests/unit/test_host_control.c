@@ -314,6 +314,19 @@ static void live_json_names_every_field(void **state)
     assert_true(invisible <= 1);
 }
 
+static void answers_live(void **state)
+{
+    tern_link *other;
+    (void)state;
+    tern_host *h = open_listening("live", 3, &other);
+    json_t *o = ask_host(h, "live", "live");
+    assert_int_equal(json_array_size(json_object_get(o, "connections")), 3);
+    assert_int_equal(number_of(o, "time_wait"), 0);
+    json_decref(o);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
 static void says_what_can_be_asked(void **state)
 {
     (void)state;
@@ -440,6 +453,7 @@ int main(void)
         cmocka_unit_test(lists_every_host),
         cmocka_unit_test(answers_ss),
         cmocka_unit_test(answers_stats),
+        cmocka_unit_test(answers_live),
         cmocka_unit_test(answers_metrics),
         cmocka_unit_test(metrics_of_very_many),
         cmocka_unit_test(answers_http),
