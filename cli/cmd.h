@@ -17,6 +17,9 @@ enum {
 int cmd_demo(int argc, char **argv);  /* scenarios between two stacks in memory */
 int cmd_serve(int argc, char **argv); /* files over HTTP from tern's own TCP */
 int cmd_cat(int argc, char **argv);   /* netcat */
+int cmd_addr(int argc, char **argv);  /* addresses of a running tern, changed while it runs; */
+int cmd_route(int argc, char **argv); /* its routes; */
+int cmd_link(int argc, char **argv);  /* its links */
 int cmd_ss(int argc, char **argv);    /* connections of running tern processes */
 int cmd_iperf(int argc, char **argv); /* throughput against iperf3 */
 

@@ -18,6 +18,9 @@ static const struct command commands[] = {
     {"demo", cmd_demo, "watch the life of a connection: scenarios between two stacks in memory"},
     {"serve", cmd_serve, "serve files over HTTP from tern's own TCP, on a TUN device"},
     {"cat", cmd_cat, "netcat over tern: connect or listen, and copy both ways"},
+    {"addr", cmd_addr, "the addresses of a running tern: list, add, remove"},
+    {"route", cmd_route, "its routes"},
+    {"link", cmd_link, "its links: up, down, MTU"},
     {"ss", cmd_ss, "the connections of running tern processes, with their reasons"},
     {"iperf", cmd_iperf, "measure throughput against an iperf3 on the other side"},
 };

@@ -306,6 +306,21 @@ uint16_t net_port(const char *text)
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && v <= 65535 ? (uint16_t)v : 0;
 }
 
+/* "fe80::2%tern0" to "fe80::2" and the link's id; the zone is tern's own, by number or by the device's name.
+ * Without '%' `plain` stays empty and the zone is 0. */
+static int split_zone(const net_options *o, const char *name, char plain[64])
+{
+    const char *percent = strchr(name, '%');
+    plain[0] = '\0';
+    if (percent == NULL)
+        return 0;
+    snprintf(plain, 64, "%.*s", (int)(percent - name), name);
+    if (strcmp(percent + 1, tun_name(o)) == 0 || strcmp(percent + 1, "1") == 0)
+        return 1; /* the only link there is */
+    return -cmd_cannot(o->command, "tern has no link %s here; leave out the zone, or say %%%s", percent + 1,
+                       tun_name(o));
+}
+
 int net_resolve(const net_options *options, const char *name, const char *port, tern_endpoint *out, int max)
 {
     net_options o = *options;
@@ -313,7 +328,11 @@ int net_resolve(const net_options *options, const char *name, const char *port, 
     int n = 0;
     if (chosen_addrs(&o) != 0)
         return -CMD_CANNOT;
-    int r = getaddrinfo(name, port, &hints, &list);
+    char plain[64];
+    int zone = split_zone(&o, name, plain);
+    if (zone < 0)
+        return zone;
+    int r = getaddrinfo(plain[0] != '\0' ? plain : name, port, &hints, &list);
     if (r == EAI_SERVICE)
         return -cmd_cannot(o.command,
                            "'%s' is no port; give a number from 1 to 65535, or a name such as http", port);
@@ -321,6 +340,7 @@ int net_resolve(const net_options *options, const char *name, const char *port, 
         return -cmd_cannot(o.command, "the name %s cannot be resolved (%s)", name, gai_strerror(r));
     for (struct addrinfo *a = list; a != NULL && n < max; a = a->ai_next) {
         tern_endpoint e = {.port = ntohs(((const struct sockaddr_in *)(const void *)a->ai_addr)->sin_port)};
+        e.zone = (uint16_t)zone;
         if (ip_of(a->ai_addr, &e.ip) && net_has_family(&o, &e.ip))
             out[n++] = e;
     }
@@ -333,8 +353,7 @@ int net_resolve(const net_options *options, const char *name, const char *port, 
 
 const char *net_endpoint_text(const tern_endpoint *e, char buf[64])
 {
-    char ip[46];
-    tern_ip_text(&e->ip, ip);
-    snprintf(buf, 64, tern_ip_is4(&e->ip) ? "%s:%u" : "[%s]:%u", ip, e->port);
+    char text[96];
+    snprintf(buf, 64, "%s", tern_endpoint_text(e, NULL, text));
     return buf;
 }

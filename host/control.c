@@ -30,7 +30,6 @@
 
 enum {
     CLIENTS = 8,
-    LINE = 64,        /* longest question */
     PIECE = 64 << 10, /* bytes that are enough to go on sending */
     NAMES = 100,      /* hosts of one name in one process */
     HEAD = 16 << 10,  /* longest head of an HTTP request */
@@ -50,7 +49,7 @@ struct outbox {
 struct client {
     int fd; /* -1 = a free place */
     uint64_t since;
-    char line[LINE];
+    char line[CONTROL_LINE];
     size_t line_len;
     bool has_line;
     bool http;           /* the line is the first one of an HTTP request */
@@ -248,14 +247,21 @@ static void answer_http(const tern_host *h, struct client *c)
     }
 }
 
-static void answer(const tern_host *h, struct client *c)
+/* Changes are made by lines alone, never over HTTP, where a browser could be made to ask. */
+static void answer(tern_host *h, struct client *c)
 {
+    json_t *net = c->http ? NULL : control_net(h, c->line);
     if (c->http)
         answer_http(h, c);
+    else if (net)
+        put_json(&c->out, net, 0);
     else if (!answer_to(h, c, c->line))
-        put_json(&c->out,
-                 json_pack("{s:s}", "error", "the questions are \"ss\", \"live\", \"stats\" and \"metrics\""),
-                 0);
+        put_json(
+            &c->out,
+            json_pack("{s:s}", "error",
+                      "the questions are \"ss\", \"live\", \"stats\", \"metrics\" and \"net\", the changes "
+                      "those of `tern addr`, `tern route` and `tern link`"),
+            0);
 }
 
 /* --- clients ------------------------------------------------------------------------------------ */
@@ -301,7 +307,7 @@ static void send_on(tern_host *h, struct client *c)
 static bool take_byte(struct client *c, char byte)
 {
     if (!c->has_line) {
-        if (c->line_len == LINE)
+        if (c->line_len == CONTROL_LINE)
             return false;
         c->has_line = byte == '\n';
         c->line[c->line_len++] = byte == '\n' ? '\0' : byte;

@@ -23,6 +23,12 @@
  *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost", "memory_budget"},
  *          "links":[{"id", "name", "mtu", "gso_max", "tx_csum", "gone"}]}
  * "metrics" the counters and gauges as text for Prometheus (metrics.h), not JSON
+ * "net"    {"links":[{"id", "name", "up", "mtu", "gso_max", "tx_csum", "gone"}], "addresses":[{"address",
+ *          "prefix_len", "link", "link_name", "deprecated"}], "routes":[{"dst", "prefix_len", "link",
+ *          "link_name", "by_address"}]}
+ * "addr add CIDR [LINK]", "addr remove|deprecate|prefer IP [LINK]", "route add|remove|replace CIDR [LINK]",
+ * "link up|down LINK", "link mtu LINK BYTES"
+ *          {"ok":true} or {"error":"..."}; LINK is an id or a device's name
  * other    {"error":"..."}
  *
  * The same over HTTP, for monitoring systems and curl --unix-socket: GET /metrics, GET /stats, GET /ss.
@@ -45,9 +51,8 @@ int tern_control_list(struct tern_control_peer *out, int max);
 /* Ask one for text ("metrics"). 0 and the answer (to be freed), or as tern_control_ask. */
 int tern_control_text(const struct tern_control_peer *peer, const char *cmd, char **out);
 
-/* Ask one ("ss", "stats"). 0 and the answer (to be released with json_decref), or -errno: -ECONNREFUSED,
- * -ENOENT (gone),
- * -ETIMEDOUT (it does not answer within 3 s: stopped?), -EPROTO (not JSON). */
+/* Ask one ("ss", "stats", "net", ...). 0 and the answer (to be released with json_decref), or -errno:
+ * -ECONNREFUSED, -ENOENT (gone), -ETIMEDOUT (it does not answer within 3 s: stopped?), -EPROTO (not JSON). */
 int tern_control_ask(const struct tern_control_peer *peer, const char *cmd, json_t **out);
 
 #endif

@@ -131,7 +131,7 @@ static size_t read_answer(void *buf, size_t len, void *ctx)
 /* Connect and ask. 0, or -errno. */
 static int put_question(const struct tern_control_peer *peer, const char *cmd, struct answer *a)
 {
-    char line[64];
+    char line[CONTROL_LINE];
     int len = snprintf(line, sizeof line, "%s\n", cmd);
     *a = (struct answer){.fd = connect_to(peer->path, 0)};
     if (a->fd < 0)

@@ -6,6 +6,7 @@
 #include <tern/host.h>
 
 enum {
+    CONTROL_LINE = 160, /* longest question */
     HOST_LINKS = 16, /* ids 1..15 */
     HOST_BATCH = 64, /* packets handed to or taken from the stack at once */
     /* What an event of the epoll set is about: a link's id, or one of these. */
@@ -15,6 +16,7 @@ enum {
 
 struct capture;
 struct control;
+struct json_t;
 
 struct host_link {
     tern_link *link; /* NULL: none */
@@ -56,6 +58,9 @@ int control_open(tern_host *h, const char *name, char *err, size_t err_len);
 /* Something happened at HOST_TAG_CONTROL + i. */
 void control_event(tern_host *h, uint32_t i);
 void control_close(tern_host *h);
+/* control_net.c: the answer to a line about addresses, routes and links, a new object; NULL: it is about
+ * something else. */
+struct json_t *control_net(tern_host *h, const char *line);
 
 /* control_dir.c: where the sockets lie. The n-th place to try for our own (0, 1, ...), NULL: no more. */
 const char *control_place(int n, char *buf, size_t len);

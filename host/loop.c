@@ -258,6 +258,44 @@ int tern_host_attach(tern_host *h, tern_link *l)
     return rc < 0 ? rc : id;
 }
 
+int tern_host_detach(tern_host *h, int id)
+{
+    struct host_link *hl = id > 0 && id < HOST_LINKS ? &h->links[id] : NULL;
+    if (!hl || !hl->link)
+        return -TERN_ENODEV;
+    int e = hl->region > 0 ? tern_region_remove(h->stack, hl->region) : 0;
+    if (e < 0)
+        return e; /* the stack still needs its memory */
+    int fd = hl->link->ops->fd(hl->link);
+    if (fd >= 0 && hl->gone == 0)
+        epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, NULL);
+    tern_link_remove(h->stack, id);
+    tern_link_close(hl->link);
+    *hl = (struct host_link){0};
+    return 0;
+}
+
+const char *tern_host_link_name(const tern_host *h, int id)
+{
+    const tern_link *l = id > 0 && id < HOST_LINKS ? h->links[id].link : NULL;
+    if (!l)
+        return "";
+    return l->device ? l->device : l->ops->name;
+}
+
+int tern_host_link_id(const tern_host *h, const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    bool digits = *text >= '0' && *text <= '9' && *end == '\0';
+    for (int id = 1; id < HOST_LINKS; id++) {
+        const tern_link *l = h->links[id].link;
+        if (l && (digits ? number == id : l->device && strcmp(l->device, text) == 0))
+            return id;
+    }
+    return -TERN_ENODEV;
+}
+
 /* --- turns -------------------------------------------------------------------------------------- */
 
 /* Look what is ready: a bit per link; timer and control socket are served at once. Returns how many were. */

@@ -122,6 +122,17 @@ tern *tern_host_stack(tern_host *h);
 /* Give the host a link (it owns it from now on). Returns the stack's link id, or negative. */
 int tern_host_attach(tern_host *h, tern_link *l);
 
+/* Take a link away while running: it is closed, and the stack forgets it (tern_link_remove). Errors:
+ * -TERN_ENODEV (not a link of this host), -TERN_ENOMEM (no room for what it received and was not read yet;
+ * the link stays). */
+int tern_host_detach(tern_host *h, int id);
+
+/* A link by its id in digits, or by the name of its device ("tern0"). -TERN_ENODEV: there is none. */
+int tern_host_link_id(const tern_host *h, const char *text);
+
+/* The name of a link's device; without one, what kind of link it is ("pair"). "" for no link. */
+const char *tern_host_link_name(const tern_host *h, int id);
+
 /* Readable whenever tern_host_turn has something to do (epoll of links, a timer, the control socket). Never
  * changes. */
 int tern_host_fd(const tern_host *h);
@@ -173,6 +184,12 @@ const char *tern_host_trouble(tern_host *h);
  * included). */
 int tern_ip_parse(const char *text, tern_ip *out);
 const char *tern_ip_text(const tern_ip *ip, char buf[46]);
+/* "192.0.2.1:80", "[2001:db8::1]:80", "[fe80::1%tern0]:80", "[fe80::1%1]:80", and the same without port (0)
+ * and brackets. A zone is a link's id, or with a host (else NULL) its device's name. 0, -EINVAL, or
+ * -TERN_ENODEV: no link is called so. And back, the zone as a name when there is a host; 96 bytes are
+ * enough. */
+int tern_endpoint_parse(const char *text, const tern_host *h, tern_endpoint *out);
+const char *tern_endpoint_text(const tern_endpoint *e, const tern_host *h, char buf[96]);
 /* "192.0.2.1/24": prefix_len defaults to 32 or 128. */
 int tern_cidr_parse(const char *text, tern_ip *out, int *prefix_len);
 

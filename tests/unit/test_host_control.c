@@ -337,6 +337,56 @@ static void says_what_can_be_asked(void **state)
     tern_host_destroy(h);
 }
 
+static bool accepts(tern_host *h, const char *line)
+{
+    json_t *o = ask_host(h, "change", line);
+    bool ok = json_is_true(json_object_get(o, "ok"));
+    if (!ok)
+        assert_true(text_of(o, "error")[0] != '\0');
+    json_decref(o);
+    return ok;
+}
+
+/* Each kind of change, and its refusals; what there is then can be read. */
+static void changes_addresses_routes_and_links(void **state)
+{
+    (void)state;
+    tern_link *other;
+    tern_host *h = open_listening("change", 0, &other);
+    assert_true(accepts(h, "addr add 192.0.2.9/24"));
+    assert_false(accepts(h, "addr add 192.0.2.9/24 1"));
+    assert_false(accepts(h, "addr add 192.0.2.10/24 2"));
+    assert_false(accepts(h, "addr add nonsense"));
+    assert_false(accepts(h, "addr add"));
+    assert_true(accepts(h, "addr deprecate 192.0.2.9"));
+    assert_true(accepts(h, "route add 198.51.100.0/24 1"));
+    assert_true(accepts(h, "route replace 198.51.100.0/24 1"));
+    assert_true(accepts(h, "route remove 198.51.100.0/24"));
+    assert_false(accepts(h, "route remove 198.51.100.0/24"));
+    assert_true(accepts(h, "link mtu 1 1400"));
+    assert_false(accepts(h, "link mtu 1 14x"));
+    assert_false(accepts(h, "link mtu 1"));
+    assert_false(accepts(h, "link sideways 1"));
+    assert_true(accepts(h, "link down 1"));
+    json_t *net = ask_host(h, "change", "net");
+    const json_t *link = json_array_get(json_object_get(net, "links"), 0);
+    const json_t *addr = json_array_get(json_object_get(net, "addresses"), 1);
+    assert_true(json_is_false(json_object_get(link, "up")));
+    assert_int_equal(number_of(link, "mtu"), 1400);
+    assert_string_equal(text_of(link, "name"), "pair");
+    assert_string_equal(text_of(addr, "address"), "192.0.2.9");
+    assert_true(json_is_true(json_object_get(addr, "deprecated")));
+    json_decref(net);
+    assert_true(accepts(h, "addr prefer 192.0.2.9"));
+    assert_true(accepts(h, "addr remove 192.0.2.9"));
+    assert_true(accepts(h, "link up 1"));
+    assert_int_equal(tern_host_detach(h, 2), -TERN_ENODEV);
+    assert_int_equal(tern_host_detach(h, 1), 0);
+    assert_false(accepts(h, "link up 1"));
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
 /* An answer far larger than what is made at once, and than a socket holds. */
 static void a_long_answer_comes_in_pieces(void **state)
 {
@@ -459,6 +509,7 @@ int main(void)
         cmocka_unit_test(answers_http),
         cmocka_unit_test(live_json_names_every_field),
         cmocka_unit_test(says_what_can_be_asked),
+        cmocka_unit_test(changes_addresses_routes_and_links),
         cmocka_unit_test(a_long_answer_comes_in_pieces),
         cmocka_unit_test(bad_clients_are_in_nobodys_way),
         cmocka_unit_test(sweeps_away_the_dead),
