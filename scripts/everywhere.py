@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The places where tern must fit, built and tried: other machines, WebAssembly, one file, small tables.
+"""The places where tern must fit, built and tried: other machines, WebAssembly, one file, a small chip.
 
     scripts/everywhere.py test PLACE           TAP: builds into a temporary folder and tries it
     scripts/everywhere.py build PLACE FOLDER   builds it there and says what was made
@@ -7,88 +7,33 @@
 
 On every place the scenarios of `tern demo` are played by the same core, on a virtual clock, and what they
 print must be what build/tern prints here, byte for byte."""
-import concurrent.futures
-import glob
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from csource import ROOT  # noqa: E402
+import chip_size
+from building import BARE_FLAGS, CORE_FLAGS, WARNINGS, Failed, Missing, compile_all, core_files, files, need
+from building import run, tap
+from csource import ROOT
 
 TERN = os.environ.get('TERN_COMMAND', os.path.join(ROOT, 'build', 'tern'))
 SEEDS = range(1, 6)
 FEW = ['handshake', 'close', 'transfer']  # with every seed; all others with the first
-SECONDS = 120  # what one program may take
-WARNINGS = ['-Wall', '-Wextra', '-Werror']
 CALLED = {'memcpy', 'memmove', 'memset', 'memcmp'}  # what the core needs from outside
 
 
-class Failed(Exception):
-    """A step that did not work; the text says why."""
-
-
-class Missing(Exception):
-    """A tool that is not here."""
-
-
-def run(argv, text=True):
-    """What a program prints on standard output; Failed when it does not succeed."""
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, timeout=SECONDS, check=False, cwd=ROOT, stdin=subprocess.DEVNULL
-        )
-    except OSError as why:
-        raise Failed(f'{argv[0]} cannot be started: {why.strerror}') from why
-    except subprocess.TimeoutExpired as late:
-        raise Failed(f'{argv[0]} took more than {SECONDS} s') from late
-    if done.returncode != 0:
-        raise Failed(f'{" ".join(argv)[:200]}: exit code {done.returncode}\n' + done.stderr.decode()[-2000:])
-    return done.stdout.decode() if text else done.stdout
-
-
-def need(*tools):
-    for tool in tools:
-        if shutil.which(tool) is None:
-            raise Missing(tool)
-
-
-# --- sources ------------------------------------------------------------------------------------------
-
-
-def files(*patterns):
-    return sorted(path for p in patterns for path in glob.glob(os.path.join(ROOT, p), recursive=True))
-
-
-def core_files():
-    return files('src/*/*.c')
+NOT_BARE = {'scene_close_wait.c', 'explain.c'}
 
 
 def scene_files():
-    """The simulation and its printer; all but the scenario that needs a JSON library."""
-    sim = [path for path in files('sim/*.c') if not path.endswith('scene_close_wait.c')]
+    """The simulation and its printer; all but what needs a JSON library, and what writes captures."""
+    sim = [path for path in files('sim/*.c') if os.path.basename(path) not in NOT_BARE]
     return sim + files('host/story.c', 'host/json_line.c', 'host/trace_json.c')
 
 
-CORE_FLAGS = ['-std=c17', '-ffreestanding', '-fbuiltin', '-Iinclude', '-Isrc']
 SCENE_FLAGS = ['-std=gnu17', '-D_GNU_SOURCE', '-DWITHOUT_JANSSON', '-I.', '-Iinclude']
-
-
-def compile_all(compiler, flags, sources, folder):
-    """Object files, one for each source."""
-
-    def compile_one(source):
-        name = os.path.relpath(source, ROOT).replace(os.sep, '-')
-        made = os.path.join(folder, f'{name}.o')
-        run(compiler + flags + WARNINGS + ['-c', source, '-o', made])
-        return made
-
-    os.makedirs(folder, exist_ok=True)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_one, sources))
 
 
 # --- what is compared -----------------------------------------------------------------------------------
@@ -138,8 +83,7 @@ class Machine:
 
     def alone(self, core, folder):
         """The core links with the compiler's own arithmetic and ports/bare/mem.c, without a C library."""
-        flags = ['-std=c17', '-O2', '-ffreestanding', '-fno-builtin']
-        memory = compile_all([self.compiler], flags, files('ports/bare/mem.c'), folder)
+        memory = compile_all([self.compiler], [*BARE_FLAGS, '-O2'], files('ports/bare/mem.c'), folder)
         # raise: what libgcc for ARM calls when something is divided by zero
         linked = ['-nostdlib', '-static', '-Wl,-e,tern_rx', '-Wl,--defsym=raise=0']
         run([self.compiler, *linked, *core, *memory, '-lgcc', '-o', os.path.join(folder, 'alone')])
@@ -347,27 +291,14 @@ MACHINES = {
     's390x': Machine('big-endian, 64 bits, s390x', 's390x-linux-gnu-gcc', 'qemu-s390x'),
 }
 TESTS = {**{name: m.test for name, m in MACHINES.items()}}
-TESTS.update({'wasm': test_wasm, 'single': test_single, 'small': test_small})
+TESTS.update({'wasm': test_wasm, 'single': test_single, 'small': test_small, 'chip': chip_size.test})
 BUILDS = {**{name: m.build for name, m in MACHINES.items()}}
 BUILDS.update({'wasm': build_wasm, 'single': build_single, 'small': build_small})
 
 
 def test(place):
-    count = bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            for what, good in TESTS[place](folder):
-                count, bad = count + 1, bad + (not good)
-                print(f'{"ok" if good else "not ok"} {count} - {what}', flush=True)
-        except Missing as tool:
-            count += 1
-            print(f'ok {count} - the rest # SKIP {tool} is not here')
-        except Failed as why:
-            count, bad = count + 1, bad + 1
-            print(f'not ok {count} - {place}')
-            print('\n'.join(f'# {line}' for line in str(why).splitlines()))
-    print(f'1..{count}')
-    return bad
+        return tap(place, TESTS[place](folder))
 
 
 def main():

@@ -100,7 +100,7 @@ static inline bool tern_ip_is4(const tern_ip *ip)
 typedef struct tern_config {
     uint8_t seed[32];             /* all randomness: keys of ISNs, ports, hashes. Unpredictable in production.
                                      All zero is taken as it is (tests) */
-    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 2048..65536; default
+    uint32_t page_size;           /* arena page and payload chunk, bytes, a power of two 1024..65536; default
                                      4096 */
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
     uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2

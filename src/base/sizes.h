@@ -22,6 +22,7 @@ enum {
     IP_ECHOES = SIZE(16, 2),      /* echo replies waiting for tern_tx; more: dropped, counted */
     FRAG_DATAGRAMS = SIZE(16, 2), /* in reassembly at a time; more: the oldest gives way */
     FRAG_PIECES = SIZE(64, 8),    /* of one datagram; more: it is given up */
+    PAGES_LEAST = SIZE(48, 24),   /* of a block, beside the fixed part: fewer and tern_create refuses it */
     WHEEL_BITS = SIZE(6, 4),      /* in each level of the timing wheel; fewer: more steps for a timer */
 };
 

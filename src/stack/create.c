@@ -5,6 +5,9 @@
 
 #define ROUND16(n) (((n) + 15u) & ~15u)
 
+#define PAGE_LEAST 1024u
+_Static_assert(ROUND16(sizeof(struct tcb)) + GRAIN <= PAGE_LEAST, "the largest record fits into a page");
+
 static const tern_config defaults;
 
 static uint32_t page_size(const tern_config *cfg) { return cfg->page_size != 0 ? cfg->page_size : 4096; }
@@ -16,7 +19,7 @@ static uint16_t port_high(const tern_config *c) { return (uint16_t)or_default(c-
 static bool config_valid(const tern_config *c)
 {
     uint32_t page = page_size(c);
-    if (page < 2048 || page > 65536 || (page & (page - 1)) != 0)
+    if (page < PAGE_LEAST || page > 65536 || (page & (page - 1)) != 0)
         return false;
     if (c->msl_ms > 600000 || c->delack_us >= 500000 || c->ecn > TERN_ECN_OFF ||
         c->unclaimed_rst > TERN_RST_NO)
@@ -89,7 +92,7 @@ size_t tern_min_size(const tern_config *cfg)
 {
     uint32_t page = page_size(cfg != NULL ? cfg : &defaults);
     size_t fixed = arena_fixed_size(64ull * page, page, ROUND16(sizeof(struct world)));
-    return stack_handle_size() + fixed + 48ull * page;
+    return stack_handle_size() + fixed + (uint64_t)PAGES_LEAST * page;
 }
 
 int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)

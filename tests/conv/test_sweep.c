@@ -21,7 +21,7 @@ static uint32_t pick(struct draws *d, const uint32_t *list, uint32_t n)
 static void mix_stack(struct draws *d, tern_config *c)
 {
     static const uint32_t buffers[] = {2048, 4096, 16384, 65536, 262144, 1 << 20};
-    static const uint32_t pages[] = {2048, 4096, 4096, 16384, 65536};
+    static const uint32_t pages[] = {1024, 2048, 4096, 16384, 65536};
     c->no_sack = draw(d, 3) == 0;
     c->no_timestamps = draw(d, 3) == 0;
     c->no_wscale = draw(d, 3) == 0;
