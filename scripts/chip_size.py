@@ -23,7 +23,7 @@ BOARD = ['-M', 'mps2-an386', '-display', 'none', '-monitor', 'none', '-serial', 
 SPEAKS = ['-chardev', 'stdio,id=said', '-semihosting-config', 'enable=on,target=native,chardev=said']
 PARTS = ['base', 'wire', 'ip', 'tcp', 'stack', 'sock']
 # What the figures must not exceed, bytes: a growth is a decision, made here.
-FLASH_MOST, SHARED_MOST, FULL_MOST, STACK_MOST = 60 << 10, 44 << 10, 88 << 10, 2 << 10
+FLASH_MOST, SHARED_MOST, FULL_MOST, STACK_MOST = 64 << 10, 44 << 10, 88 << 10, 2 << 10
 
 
 def build(folder):

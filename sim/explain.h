@@ -10,6 +10,8 @@
 #include "world.h"
 #include <tern/link.h>
 
+#ifndef WITHOUT_JANSSON
+
 /* From now on the world's packets are explained. */
 void explain_begin(struct world *w);
 void explain_free(struct world *w);
@@ -27,4 +29,17 @@ void explain_between(struct world *w, int host);
 void explain_write(const struct world *w, const char *name, const char *title, uint64_t shift_us,
                    uint32_t interface, struct pcapng *out);
 
+#else
+
+/* The words of a capture are host/'s, which needs a JSON library: builds without one (ports/) explain
+ * nothing. */
+#define explain_begin(w)                                     ((void)0)
+#define explain_free(w)                                      ((void)0)
+#define explain_record(w, r)                                 ((void)0)
+#define explain_sent(w, host, index)                         ((void)0)
+#define explain_received(w, index, rx)                       ((void)0)
+#define explain_between(w, host)                             ((void)0)
+#define explain_write(w, name, title, shift, interface, out) ((void)0)
+
+#endif
 #endif

@@ -68,11 +68,10 @@ static uint64_t layout(void)
         TERN_CAUSES,
         TERN_STATES,
     };
-    const char *version = tern_version();
-    uint64_t n = 0;
-    while (version[n] != '\0')
-        n++;
-    return image_sum(sizes, sizeof sizes) ^ image_sum(version, n);
+    uint64_t sum = image_sum(sizes, sizeof sizes);
+    for (const char *version = tern_version(); *version != '\0'; version++)
+        sum = sum * 31 + (uint8_t)*version; /* gcc would make a loop that counts a call of strlen */
+    return sum;
 }
 
 static struct arena *arena_behind(void *block)
