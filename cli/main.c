@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"link", cmd_link, "its links: up, down, MTU"},
     {"ss", cmd_ss, "the connections of running tern processes, with their reasons"},
     {"iperf", cmd_iperf, "measure throughput against an iperf3 on the other side"},
+    {"bench", cmd_bench, "what a connection costs: measured in memory"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

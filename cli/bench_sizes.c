@@ -1,0 +1,320 @@
+/* bench_sizes.c - what one connection costs at each stage of its life, and the longest call on the way.
+ *
+ * One stack with a listener on every port it needs; the peers are forged: segments are built and parsed by
+ * the simulation's codec, so that nothing but the stack's own records takes memory. The clock is virtual.
+ * Time is processor time of the thread, since the machine may have other work.
+ */
+#include "bench.h"
+#include "cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <tern/event.h>
+#include <tern/link.h>
+#include <tern/socket.h>
+#include <tern/stats.h>
+
+#include "sim/packet.h"
+
+#define DEFAULT_N 1000000u
+#define PORT 80
+#define PEER_PORTS 50000u     /* of each peer's address */
+#define REST_EVERY 1024u      /* idle: after so many new ones the clock goes on */
+#define REST_US 4000000u      /* by this: longer than the first timeout */
+
+struct rig {
+    tern *t;
+    void *memory;
+    size_t size;
+    uint64_t now;
+    int link;
+    bool v6;
+    tern_endpoint local;
+    tern_handle listener;
+    double longest;           /* seconds */
+    const char *longest_in;
+    bool failed;
+};
+
+/* --- the stack and the clock ----------------------------------------------------------------------- */
+
+static double cpu(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void note(struct rig *g, const char *what, double since)
+{
+    double took = cpu() - since;
+    if (took <= g->longest)
+        return;
+    g->longest = took;
+    g->longest_in = what;
+}
+
+/* Bytes of the arena that are in use. */
+static uint64_t used(const struct rig *g)
+{
+    tern_live live;
+    tern_get_live(g->t, &live);
+    return live.arena_used - live.arena_free;
+}
+
+static bool rig_open(struct rig *g, bool v6, uint32_t n)
+{
+    tern_config cfg = {.msl_ms = 600000};
+    tern_link_info info = {.mtu = 1500};
+    tern_ip any = {{0}};
+    memset(g, 0, sizeof *g);
+    g->v6 = v6;
+    g->now = 1000000;
+    g->size = (size_t)n * 400 + (64u << 20);
+    g->memory =
+        mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (g->memory == MAP_FAILED || tern_create(&g->t, &cfg, g->memory, g->size) < 0)
+        return false;
+    g->link = tern_link_add(g->t, &info);
+    g->local.ip = v6 ? (tern_ip){{0x20, 0x01, 0x0d, 0xb8, [15] = 1}} : tern_ip4(192, 0, 2, 1);
+    g->local.port = PORT;
+    if (!v6)
+        any = tern_ip4(0, 0, 0, 0);
+    return tern_addr_add(g->t, g->link, &g->local.ip, v6 ? 64 : 24) == 0 &&
+           tern_route_add(g->t, g->link, &any, 0) == 0 &&
+           tern_listen(g->t, &g->local, 65535, &g->listener) == 0;
+}
+
+static void rig_close(struct rig *g)
+{
+    if (g->t != NULL)
+        tern_destroy(g->t);
+    if (g->memory != NULL && g->memory != MAP_FAILED)
+        munmap(g->memory, g->size);
+}
+
+/* --- the forged peers ------------------------------------------------------------------------------ */
+
+static tern_endpoint peer(const struct rig *g, uint32_t i)
+{
+    uint32_t host = i / PEER_PORTS + 1;
+    tern_endpoint e = {.port = (uint16_t)(10000 + i % PEER_PORTS)};
+    e.ip = tern_ip4(198, 18, (uint8_t)(host >> 8), (uint8_t)host);
+    if (g->v6)
+        e.ip = (tern_ip){{0x20, 0x01, 0x0d, 0xb8, 1, [13] = (uint8_t)(host >> 16), (uint8_t)(host >> 8),
+                          (uint8_t)host}};
+    return e;
+}
+
+static void send(struct rig *g, const struct segment *s)
+{
+    uint8_t bytes[PACKET_MAX];
+    tern_rx_packet p = {.data = bytes, .len = segment_build(s, bytes), .link = (uint8_t)g->link};
+    double since = cpu();
+    tern_rx(g->t, g->now, &p, 1);
+    note(g, "tern_rx", since);
+}
+
+/* Whether the stack has sent something; its last segment. */
+static bool receive(struct rig *g, struct segment *out)
+{
+    static tern_tx_packet pkt;
+    static uint8_t bytes[PACKET_MAX];
+    bool any = false;
+    for (;;) {
+        double since = cpu();
+        int n = tern_tx(g->t, g->now, &pkt, 1);
+        note(g, "tern_tx", since);
+        if (n != 1)
+            return any;
+        uint32_t len = tern_tx_flatten(&pkt, bytes);
+        any = segment_parse(out, bytes, len) == NULL;
+    }
+}
+
+static void tick(struct rig *g)
+{
+    double since = cpu();
+    tern_tick(g->t, g->now);
+    note(g, "tern_tick", since);
+}
+
+static struct segment from_peer(const struct rig *g, uint32_t i, uint8_t flags)
+{
+    return (struct segment){.src = peer(g, i),
+                            .dst = g->local,
+                            .seq = 1000,
+                            .flags = flags,
+                            .window = 65535,
+                            .ts = true,
+                            .ts_val = 1};
+}
+
+/* --- the three kinds ------------------------------------------------------------------------------- */
+
+static bool make_halfopen(struct rig *g, uint32_t i)
+{
+    struct segment syn = from_peer(g, i, SYN), answer;
+    syn.mss = 1460;
+    syn.wscale = 8;
+    syn.sack_ok = true;
+    send(g, &syn);
+    return receive(g, &answer) && answer.flags == (SYN | ACK);
+}
+
+static bool establish(struct rig *g, uint32_t i, tern_handle *h, uint32_t *seq, uint32_t *stamp)
+{
+    struct segment syn = from_peer(g, i, SYN), answer, ack = from_peer(g, i, ACK);
+    syn.mss = 1460;
+    syn.wscale = 8;
+    syn.sack_ok = true;
+    send(g, &syn);
+    if (!receive(g, &answer))
+        return false;
+    ack.seq = 1001;
+    ack.ack = *seq = answer.seq + 1;
+    ack.ts_ecr = *stamp = answer.ts_val;
+    send(g, &ack);
+    double since = cpu();
+    int e = tern_accept(g->t, g->listener, h);
+    note(g, "tern_accept", since);
+    tern_event events[8];
+    while (tern_events(g->t, events, 8) > 0)
+        continue;
+    return e == 0;
+}
+
+static bool make_idle(struct rig *g, uint32_t i)
+{
+    tern_handle h;
+    uint32_t seq, stamp;
+    if (!establish(g, i, &h, &seq, &stamp))
+        return false;
+    if (i % REST_EVERY == REST_EVERY - 1) {
+        g->now += REST_US;
+        tick(g);
+    }
+    return true;
+}
+
+/* This side closes first. */
+static bool make_timewait(struct rig *g, uint32_t i)
+{
+    tern_handle h;
+    uint32_t seq, stamp;
+    struct segment fin = from_peer(g, i, FIN | ACK), answer;
+    if (!establish(g, i, &h, &seq, &stamp))
+        return false;
+    double since = cpu();
+    tern_close(g->t, h);
+    note(g, "tern_close", since);
+    if (!receive(g, &answer) || !(answer.flags & FIN))
+        return false;
+    fin.seq = 1001;
+    fin.ack = seq + 1;
+    fin.ts_ecr = stamp;
+    send(g, &fin);
+    return receive(g, &answer) && answer.flags == ACK;
+}
+
+/* --- measuring ------------------------------------------------------------------------------------- */
+
+struct kind {
+    const char *name;
+    bool (*make)(struct rig *g, uint32_t i);
+};
+
+static const struct kind kinds[] = {
+    {"halfopen", make_halfopen},
+    {"idle", make_idle},
+    {"timewait", make_timewait},
+};
+
+/* How many the stack says there are. */
+static uint32_t count(const struct rig *g, const struct kind *k)
+{
+    tern_live live;
+    tern_get_live(g->t, &live);
+    if (k->make == make_halfopen)
+        return live.halfopen;
+    return k->make == make_idle ? live.tcbs : live.timewait;
+}
+
+static void report(const struct rig *g, const struct kind *k, uint32_t n, double bytes, double worst,
+                   double seconds, bool json)
+{
+    const char *form = json ? "{\"record\":\"%s\",\"ip\":%d,\"n\":%u,\"bytes\":%.2f,\"worst_bytes\":%.2f,"
+                              "\"longest_call_us\":%.0f,\"longest_call\":\"%s\",\"made_per_s\":%.0f}\n"
+                            : "%-9s IPv%d %9u %9.2f %9.2f %12.0f  %-12s %10.0f\n";
+    printf(form, k->name, g->v6 ? 6 : 4, n, bytes, worst, g->longest * 1e6, g->longest_in,
+           n / (seconds > 0 ? seconds : 1));
+    fflush(stdout);
+}
+
+static bool due_for_report(uint32_t made, uint32_t n, bool growth)
+{
+    if (made == n)
+        return true;
+    if (!growth)
+        return false;
+    for (uint32_t p = 1000; p < n; p *= 10)
+        if (made == p)
+            return true;
+    return false;
+}
+
+/* The memory is looked at often, but not at each: it changes by whole pages. */
+static bool measure(struct rig *g, const struct kind *k, uint32_t n, const struct bench_options *o)
+{
+    double before = (double)used(g), worst[2] = {0}, since = cpu();
+    uint32_t half = 1; /* the worst since each power of two, so that N/2 to N is known at any N */
+    for (uint32_t i = 0; i < n; i++) {
+        if (!k->make(g, i)) {
+            fprintf(stderr, "tern bench: %s number %u could not be made\n", k->name, i);
+            return false;
+        }
+        uint32_t made = i + 1;
+        double each = ((double)used(g) - before) / made;
+        if (made >= 2 * half) {
+            half *= 2;
+            worst[1] = worst[0];
+            worst[0] = 0;
+        }
+        worst[0] = each > worst[0] ? each : worst[0];
+        if (!due_for_report(made, n, o->growth))
+            continue;
+        if (k->make == make_idle) { /* the last of them as well */
+            g->now += REST_US;
+            tick(g);
+            each = ((double)used(g) - before) / made;
+        }
+        report(g, k, made, each, worst[0] > worst[1] ? worst[0] : worst[1], cpu() - since, o->json);
+    }
+    if (count(g, k) == n)
+        return true;
+    fprintf(stderr, "tern bench: of %u %s records %u are there\n", n, k->name, count(g, k));
+    return false;
+}
+
+int bench_sizes(const struct bench_options *o)
+{
+    uint32_t n = o->n != 0 ? o->n : DEFAULT_N;
+    bool good = true;
+    if (!o->json)
+        printf("record          number     bytes     worst   longest us  in            made per s\n");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        for (int v6 = 0; v6 < 2; v6++) {
+            struct rig g;
+            if (o->only != NULL && strcmp(o->only, kinds[i].name) != 0)
+                continue;
+            if (!rig_open(&g, v6 != 0, n)) {
+                rig_close(&g);
+                return cmd_cannot("bench", "no memory for %u connections", n);
+            }
+            good = measure(&g, &kinds[i], n, o) && good;
+            rig_close(&g);
+        }
+    return good ? CMD_OK : CMD_NO;
+}
