@@ -21,7 +21,7 @@
 #define DEFAULT_N 1000000u
 #define PORT 80
 #define PEER_PORTS 50000u     /* of each peer's address */
-#define REST_EVERY 1024u      /* idle: after so many new ones the clock goes on */
+#define REST_EVERY 128u       /* idle: after so many new ones the clock goes on */
 #define REST_US 4000000u      /* by this: longer than the first timeout */
 
 struct rig {
@@ -183,6 +183,7 @@ static bool establish(struct rig *g, uint32_t i, tern_handle *h, uint32_t *seq, 
     tern_event events[8];
     while (tern_events(g->t, events, 8) > 0)
         continue;
+    receive(g, &answer);
     return e == 0;
 }
 

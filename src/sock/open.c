@@ -83,6 +83,7 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
     t->w->stats.accepted++;
     *out = handle_of(t, &c->h);
     sock_trace(t, &c->h, TERN_CALL_ACCEPT, 0, 0);
+    sock_done(t, c);
     return 0;
 }
 

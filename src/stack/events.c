@@ -10,6 +10,8 @@ static void take(struct tern *t, tern_event *out)
     out->bits = f->bits;
     f->bits = 0;
     face_unlist(t, f);
+    if (h->kind == REC_TCB)
+        timer_rearm(t, (struct tcb *)h); /* it may rest now */
 }
 
 int tern_events(tern *t, tern_event *out, int max)

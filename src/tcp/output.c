@@ -296,6 +296,7 @@ static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
         later(t, c, t->w->now + MEMORY_RETRY_US);
     }
     timer_window(t, c); /* nothing could go: is it the window? */
+    conn_unready(t, &c->h);
     timer_rearm(t, c);
     tcb_said_all(t, c);
     return false;
