@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <tern/event.h>
 #include <tern/link.h>
 #include <tern/socket.h>
 #include <tern/stats.h>
 
+#include "host/wall.h"
 #include "sim/packet.h"
 
 #define DEFAULT_N 1000000u
@@ -40,12 +40,7 @@ struct rig {
 
 /* --- the stack and the clock ----------------------------------------------------------------------- */
 
-static double cpu(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
+static double cpu(void) { return (double)tern_cpu_ns() / 1e9; }
 
 static void note(struct rig *g, const char *what, double since)
 {

@@ -129,7 +129,8 @@ static void any_origin(void **state)
  * need are harmless. */
 static void deadlines(void **state)
 {
-    struct lab *l = lab_new(state, NULL);
+    struct lab_config cfg = {.stack.rest_ms = UINT32_MAX};
+    struct lab *l = lab_new(state, &cfg);
     lab_connect(l, "mss 1000");
     assert_int_equal(tern_next_deadline(l->t), LAB_NEVER);
     TALK(l, "send 1000\n"
