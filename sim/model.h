@@ -32,6 +32,7 @@ struct side {
     bool released;          /* the program has closed or aborted it */
     bool told_end;          /* the program was told of its end */
     bool keepalive, linger0;
+    bool cookies;           /* of a listener: it answers every SYN with a cookie */
     bool from_time_wait;    /* this SYN_RCVD pushed a TIME_WAIT aside: `parked` */
     uint32_t parked;        /* its side */
     uint64_t since_us;      /* when `state` was entered (or 2 MSL started anew) */
@@ -95,7 +96,12 @@ struct pending_syn {
     bool there;
 };
 
-enum { COMPLAINTS = 12, COMPLAINT_LEN = 240 };
+/* A SYN cookie that a listener has sent: no side, until the ACK brings it back. */
+struct cookie {
+    struct segment syn, synack;
+};
+
+enum { COOKIES = 4096, COMPLAINTS = 12, COMPLAINT_LEN = 240 };
 
 struct model {
     const struct world *w;
@@ -105,6 +111,8 @@ struct model {
     LIST(struct debt) debts;
     uint32_t bucket[BUCKETS];
     struct pending_syn pending[HOSTS];
+    struct cookie cookies[COOKIES]; /* a ring of the last */
+    uint32_t n_cookies;
     uint64_t timer_us;           /* no side ends by its timer before this; 0 = look */
     uint32_t n_complaints;
     char complaint[COMPLAINTS][COMPLAINT_LEN];
@@ -121,6 +129,9 @@ struct side *model_find(struct model *m, int host, const tern_endpoint *local, c
 struct side *model_listener(struct model *m, int host, const tern_endpoint *local);
 struct side *model_new(struct model *m, int host, const tern_endpoint *local, const tern_endpoint *remote);
 void model_state(struct model *m, struct side *s, enum tern_state to);
+
+/* The passive side that a SYN and the SYN+ACK to it make, in LISTEN. */
+struct side *model_passive(struct model *m, int host, const struct segment *syn, const struct segment *synack);
 
 /* A half-open connection of a listener ends: by the standard it returns to LISTEN; here its side is over. */
 void model_back_to_listen(struct model *m, struct side *s);

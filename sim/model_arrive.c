@@ -43,10 +43,28 @@ static void in_closed(struct model *m, int host, const struct segment *seg)
     model_owe_answer(m, host, seg); /* 3.10.7.1 */
 }
 
+/* The side that this ACK opens, because it brings a SYN cookie back (RFC 4987 3.6); NULL. */
+static struct side *by_cookie(struct model *m, int host, const struct segment *seg)
+{
+    for (uint32_t i = 0; i < m->n_cookies && i < COOKIES; i++) {
+        const struct cookie *k = &m->cookies[i];
+        if (k->syn.seq + 1 != seg->seq || k->synack.seq + 1 != seg->ack ||
+            !endpoint_equal(&k->syn.src, &seg->src) || !endpoint_equal(&k->syn.dst, &seg->dst))
+            continue;
+        struct side *s = model_passive(m, host, &k->syn, &k->synack);
+        model_state(m, s, TERN_ESTABLISHED);
+        return s;
+    }
+    return NULL;
+}
+
 static void in_listen(struct model *m, int host, const struct segment *seg)
 {
+    const struct side *l = model_listener(m, host, &seg->dst);
     if (seg->flags & RST)
         return; /* first */
+    if ((seg->flags & ACK) && l->cookies)
+        return; /* it may belong to a cookie whose first segment was lost: silence */
     if (seg->flags & ACK)
         model_owe_answer(m, host, seg); /* second */
     else if (seg->flags & SYN)
@@ -298,6 +316,10 @@ static void in_others(struct model *m, struct side *s, const struct arrival *a)
 void model_arrive(struct model *m, int host, const struct segment *seg)
 {
     struct side *s = model_find(m, host, &seg->dst, &seg->src);
+    if ((s == NULL || s->state == TERN_CLOSED) && (seg->flags & (SYN | ACK | RST)) == ACK) {
+        struct side *opened = by_cookie(m, host, seg);
+        s = opened != NULL ? opened : s;
+    }
     if (s == NULL || s->state == TERN_CLOSED) {
         if (model_listener(m, host, &seg->dst) != NULL)
             in_listen(m, host, seg);

@@ -139,6 +139,8 @@ static void set_option(struct side *s, const struct call *c)
         s->keepalive = c->len;
     if (c->result == 0 && c->arg == TERN_OPT_LINGER0)
         s->linger0 = c->len;
+    if (c->result == 0 && c->arg == TERN_OPT_COOKIES)
+        s->cookies = c->len == TERN_COOKIES_ALWAYS;
 }
 
 /* The end by a timer that only the stack has: it must at least be possible. */
@@ -202,6 +204,6 @@ void model_call(struct model *m, const struct call *c)
     else if (s == NULL)
         model_complain(m, "%s's program called about a connection that the wire does not know",
                        model_host(m, c->host));
-    else if (!s->listener || c->what == CALL_CLOSE)
+    else if (!s->listener || c->what == CALL_CLOSE || c->what == CALL_SETOPT)
         one_call(m, c, s);
 }

@@ -62,16 +62,50 @@ static void first_syn(struct side *s, const struct segment *seg)
     s->rcv.edge = 1 + seg->window;
 }
 
+struct side *model_passive(struct model *m, int host, const struct segment *syn, const struct segment *synack)
+{
+    struct side *s = model_new(m, host, &synack->src, &synack->dst);
+    s->passive = true;
+    s->state = TERN_LISTEN;
+    first_syn(s, synack);
+    s->rcv.irs = syn->seq;
+    s->rcv.nxt = 1;
+    s->snd.mss = syn->mss;
+    s->snd.edge = 1 + syn->window;
+    s->ts = syn->ts && synack->ts;
+    s->ts_recent = syn->ts_val;
+    if (syn->wscale && synack->wscale) {
+        s->snd.shift = syn->wscale - 1;
+        s->rcv.shift = synack->wscale - 1;
+    }
+    return s;
+}
+
+static bool answers(const struct pending_syn *p, const struct segment *seg)
+{
+    return p->there && endpoint_equal(&p->syn.src, &seg->dst) && endpoint_equal(&p->syn.dst, &seg->src);
+}
+
+/* A SYN+ACK of a listener that keeps nothing. */
+static bool is_cookie(struct model *m, int host, const struct segment *seg)
+{
+    const struct side *l = model_listener(m, host, &seg->src);
+    struct pending_syn *p = &m->pending[host];
+    if (l == NULL || !l->cookies || !answers(p, seg))
+        return false;
+    m->cookies[m->n_cookies++ % COOKIES] = (struct cookie){p->syn, *seg};
+    p->there = false;
+    return true;
+}
+
 /* The SYN that waits for this SYN+ACK becomes a half-open connection. */
 static struct side *promote(struct model *m, int host, const struct segment *seg, struct side *old)
 {
     struct pending_syn *p = &m->pending[host];
-    if (!p->there || !endpoint_equal(&p->syn.src, &seg->dst) || !endpoint_equal(&p->syn.dst, &seg->src))
+    if (!answers(p, seg))
         return NULL;
     uint32_t parked = old != NULL && old->state == TERN_TIME_WAIT ? (uint32_t)(old - m->sides.v) : NOBODY;
-    struct side *s = model_new(m, host, &seg->src, &seg->dst);
-    s->passive = true;
-    s->state = TERN_LISTEN;
+    struct side *s = model_passive(m, host, &p->syn, seg);
     if (parked != NOBODY) {
         s->parked = parked;
         s->from_time_wait = true;
@@ -79,17 +113,6 @@ static struct side *promote(struct model *m, int host, const struct segment *seg
         m->sides.v[parked].state = TERN_CLOSED;
     }
     model_state(m, s, TERN_SYN_RCVD);
-    first_syn(s, seg);
-    s->rcv.irs = p->syn.seq;
-    s->rcv.nxt = 1;
-    s->snd.mss = p->syn.mss;
-    s->snd.edge = 1 + p->syn.window;
-    s->ts = p->syn.ts && seg->ts;
-    s->ts_recent = p->syn.ts_val;
-    if (p->syn.wscale && seg->wscale) {
-        s->snd.shift = p->syn.wscale - 1;
-        s->rcv.shift = seg->wscale - 1;
-    }
     p->there = false;
     return s;
 }
@@ -196,6 +219,8 @@ void model_sent(struct model *m, int host, const struct segment *seg)
     }
     struct side *s = model_find(m, host, &seg->src, &seg->dst);
     bool live = s != NULL && s->state != TERN_CLOSED;
+    if ((seg->flags & (SYN | ACK)) == (SYN | ACK) && !live && is_cookie(m, host, seg))
+        return;
     if ((seg->flags & (SYN | ACK)) == (SYN | ACK) && (!live || s->state == TERN_TIME_WAIT)) {
         s = promote(m, host, seg, s);
         live = s != NULL;

@@ -98,9 +98,20 @@ enum tern_option {
     TERN_OPT_ECN,             /* TERN_ECN_... for a connection whose SYN has not left, or a listener */
     TERN_OPT_REPORTS,         /* 0/1; 1 = soft errors raise TERN_SOFT_ERROR. Default 1 (SHLD-20) */
     TERN_OPT_MAX_SEG,         /* 88..65495: upper bound of the MSS used and offered; 0 = by MTU */
+    TERN_OPT_COOKIES,         /* TERN_COOKIES_...; of a listener only */
 };
 
-/* Set an option. Errors: -TERN_EBADF, -TERN_EINVAL (value out of range, or unknown). */
+/* SYN cookies (RFC 4987 3.6): when a listener answers a SYN without keeping anything. The peer notices nothing
+ * but this: its MSS is rounded down to one of eight values, and without timestamps window scaling, SACK and
+ * ECN are not agreed. A SYN+ACK that is lost is not repeated by itself. */
+enum {
+    TERN_COOKIES_AUTO = 0,   /* when the backlog is full, memory is short, or the source has its share */
+    TERN_COOKIES_ALWAYS = 1,
+    TERN_COOKIES_NEVER = 2,  /* instead: the oldest record whose SYN+ACK was repeated makes room, or silence */
+};
+
+/* Set an option. Errors: -TERN_EBADF, -TERN_EINVAL (value out of range, unknown, or a listener's option for a
+ * connection). */
 int tern_setopt(tern *t, tern_handle h, enum tern_option opt, uint32_t value);
 
 /* Read an option. Errors: -TERN_EBADF, -TERN_EINVAL. */

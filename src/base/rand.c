@@ -83,6 +83,8 @@ uint64_t siphash24(struct sipkey key, const void *data, size_t n) { return sipha
 
 uint64_t siphash13(struct sipkey key, const void *data, size_t n) { return siphash(key, data, n, 1, 3); }
 
+struct sipkey sipkey_of(const uint8_t key[16]) { return (struct sipkey){load64(key), load64(key + 8)}; }
+
 struct sipkey sipkey_derive(const uint8_t seed[32], uint32_t purpose)
 {
     struct sipkey root = {load64(seed), load64(seed + 8)};

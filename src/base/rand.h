@@ -19,6 +19,9 @@ struct rng {
     uint64_t counter;
 };
 
+/* A key as 16 bytes. */
+struct sipkey sipkey_of(const uint8_t key[16]);
+
 /* Derive from a 32-byte seed and a purpose, so that no two purposes share a key. */
 struct sipkey sipkey_derive(const uint8_t seed[32], uint32_t purpose);
 void rng_init(struct rng *r, const uint8_t seed[32], uint32_t purpose);

@@ -21,6 +21,7 @@ static const struct limits limits[] = {
     [TERN_OPT_ECN] = {TERN_ECN_PASSIVE, TERN_ECN_OFF},
     [TERN_OPT_REPORTS] = {0, 1},
     [TERN_OPT_MAX_SEG] = {0, 65495},
+    [TERN_OPT_COOKIES] = {TERN_COOKIES_AUTO, TERN_COOKIES_NEVER},
 };
 
 static bool in_range(enum tern_option opt, uint32_t value)
@@ -53,6 +54,7 @@ static void store(struct options *o, enum tern_option opt, uint32_t v)
     case TERN_OPT_ECN: o->ecn = (uint8_t)v; break;
     case TERN_OPT_REPORTS: o->reports = v != 0; break;
     case TERN_OPT_MAX_SEG: o->max_seg = (uint16_t)v; break;
+    case TERN_OPT_COOKIES: break; /* not inherited: the listener has it */
     }
 }
 
@@ -74,6 +76,7 @@ static uint32_t load(const struct options *o, enum tern_option opt)
     case TERN_OPT_ECN: return o->ecn;
     case TERN_OPT_REPORTS: return o->reports;
     case TERN_OPT_MAX_SEG: return o->max_seg;
+    case TERN_OPT_COOKIES: break;
     }
     return 0;
 }
@@ -104,6 +107,10 @@ int tern_setopt(tern *t, tern_handle h, enum tern_option opt, uint32_t value)
         return e;
     if (!in_range(opt, value))
         return -TERN_EINVAL;
+    if (opt == TERN_OPT_COOKIES && head->kind != REC_LISTENER)
+        return -TERN_EINVAL;
+    if (opt == TERN_OPT_COOKIES)
+        ((struct listener *)head)->cookies = (uint8_t)value;
     store(options_of(head), opt, value);
     if (head->kind == REC_TCB)
         apply(t, (struct tcb *)head, opt);
@@ -118,6 +125,8 @@ int tern_getopt(tern *t, tern_handle h, enum tern_option opt, uint32_t *value)
         return e;
     if ((unsigned)opt >= ARRAY_LEN(limits))
         return -TERN_EINVAL;
-    *value = load(options_of(head), opt);
+    if (opt == TERN_OPT_COOKIES && head->kind != REC_LISTENER)
+        return -TERN_EINVAL;
+    *value = opt == TERN_OPT_COOKIES ? ((struct listener *)head)->cookies : load(options_of(head), opt);
     return 0;
 }

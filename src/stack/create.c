@@ -81,6 +81,8 @@ static void fill_keys(struct world *w, const uint8_t seed[32])
     w->key_port = sipkey_derive(seed, KEY_PORT);
     w->key_table = sipkey_derive(seed, KEY_TABLE);
     w->key_stamp = sipkey_derive(seed, KEY_STAMP);
+    w->key_sketch = sipkey_derive(seed, KEY_SKETCH);
+    w->cookie_keys[0].key = w->cookie_keys[1].key = sipkey_derive(seed, KEY_COOKIE);
     rng_init(&w->rng, seed, KEY_RNG);
     w->ip.id = (uint16_t)rng_u64(&w->rng);
     w->port_next = (uint32_t)rng_u64(&w->rng);
@@ -129,6 +131,11 @@ void tern_destroy(tern *t)
         return;
     t->a = NULL; /* all state lies in the block; a later use of this handle faults at once */
     t->w = NULL;
+}
+
+void tern_set_cookie_key(tern *t, const uint8_t key[16], uint64_t shared_us)
+{
+    cookie_set_key(t, sipkey_of(key), shared_us);
 }
 
 const char *tern_version(void) { return "0.1.0"; }

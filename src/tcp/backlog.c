@@ -98,6 +98,15 @@ static uint64_t next_due(struct tern *t, const struct listener *l)
     return next;
 }
 
+/* Among those that were repeated most often; NULL = none was. */
+struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l)
+{
+    for (uint32_t queue = QUEUES - 1; queue > QUEUE_SENT; queue--)
+        if (l->queue[queue].head != 0)
+            return half_at(t, l->queue[queue].head);
+    return NULL;
+}
+
 /* SYN+ACK was repeated in vain. False: there are more. */
 static bool give_up(struct tern *t, struct listener *l)
 {

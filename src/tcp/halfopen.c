@@ -8,6 +8,8 @@
  */
 #include "tcp/tcp.h"
 
+#define SHARE_LEAST 8u /* half-open records that each source may have, however short the backlog */
+
 /* --- what is kept small -------------------------------------------------------------------------- */
 
 static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
@@ -84,10 +86,9 @@ static void agree(struct tern *t, struct halfopen *h, struct listener *l, const 
     h->rcv_wscale = (opt.wscale ? opt.rcv_wscale : SHIFT_NONE) & 15;
     h->ts = opt.ts;
     h->sack = opt.sack;
-    /* SHLD-8, RFC 3168 6.1.1: a SYN with ECE and CWR asks */
-    h->ecn = l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);
+    h->ecn = options_ecn(l, s);
     h->ts_recent = s->opt.ts_val;
-    l->offer = max_u32(l->offer, min_u32(l->set.recv_buffer, 65535));
+    listener_offer(l);
 }
 
 /* Above everything the predecessor sent (RFC 9293 MAY-2). */
@@ -137,22 +138,36 @@ static struct halfopen *make(struct tern *t, struct listener *l, const struct se
     return NULL;
 }
 
-/* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or 0. */
-enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
+/* May one source hold this many? An eighth of the table, once half of it is taken. */
+static bool source_has_its_share(struct tern *t, const struct listener *l, const struct segment *s)
+{
+    if (l->half_count < l->backlog / 2)
+        return false;
+    return sketch_count(&t->w->sources, sketch_source(t, &s->src)) >= max_u32(l->backlog / 8, SHARE_LEAST);
+}
+
+/* Room for one more, if need be in the place of the oldest to which a SYN+ACK was repeated: an honest peer
+ * would have answered. */
+static bool room_for_one(struct tern *t, struct listener *l)
+{
+    struct halfopen *h;
+    if (l->half_count < l->backlog)
+        return true;
+    if ((h = backlog_oldest_repeated(t, l)) == NULL)
+        return false;
+    t->w->stats.halfopen_evicted++;
+    halfopen_end(t, h, TERN_C_HALFOPEN_EVICTED);
+    return true;
+}
+
+static enum tern_cause open_record(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
     enum tern_cause cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN;
-    if (l->half_count >= l->backlog) {
-        l->refused_full++;
-        return TERN_C_BACKLOG_FULL;
-    }
-    if (l->aq_count >= l->backlog) {
-        l->refused_full++;
-        return TERN_C_ACCEPT_FULL;
-    }
     struct halfopen *h = make(t, l, s, old);
     if (h == NULL)
         return TERN_C_NO_MEMORY;
     l->half_count++;
+    sketch_add(&t->w->sources, sketch_source(t, &s->src));
     backlog_append(t, l, h, QUEUE_NOW);
     t->w->stats.opens_passive++;
     trace_conn(t, h, TERN_TRACE_OPENED, cause, 0, 0, 0);
@@ -161,11 +176,47 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
     return TERN_CAUSE_NONE;
 }
 
+/* Where no cookie may be sent: silence instead. */
+static enum tern_cause open_or_silence(struct tern *t, struct listener *l, const struct segment *s, ref_t old,
+                                       bool greedy)
+{
+    if (greedy)
+        return TERN_C_SOURCE_LIMIT;
+    if (!room_for_one(t, l)) {
+        l->refused_full++;
+        return TERN_C_BACKLOG_FULL;
+    }
+    return open_record(t, l, s, old);
+}
+
+/* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or 0; its successor needs a record of
+ * its own, in whose place no cookie can stand. */
+enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
+{
+    if (l->aq_count >= l->backlog) {
+        l->refused_full++;
+        return TERN_C_ACCEPT_FULL;
+    }
+    bool greedy = source_has_its_share(t, l, s);
+    t->w->stats.syn_source_limited += greedy;
+    if (l->cookies == TERN_COOKIES_NEVER || old != 0)
+        return open_or_silence(t, l, s, old, greedy);
+    if (!greedy && l->half_count < l->backlog && l->cookies != TERN_COOKIES_ALWAYS) {
+        enum tern_cause cause = open_record(t, l, s, 0);
+        if (cause != TERN_C_NO_MEMORY)
+            return cause;
+    }
+    return cookie_answer(t, l, s) ? TERN_CAUSE_NONE : TERN_C_BACKLOG_FULL;
+}
+
 /* --- end ----------------------------------------------------------------------------------------- */
 
 static void drop_record(struct tern *t, struct halfopen *h)
 {
     struct listener *l = listener_at(t, h->listener);
+    tern_ip local, remote;
+    halfopen_ips(t, h, &local, &remote);
+    sketch_take(&t->w->sources, sketch_source(t, &remote));
     backlog_remove(t, l, h);
     if (--l->half_count == 0)
         conn_timer(t, &l->h, 0);
@@ -192,8 +243,10 @@ static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, stru
     who_of(t, h, &who);
     *o = (struct opening){
         .conn = who.conn,
-        .cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
         .opened_us = backlog_opened_us(t, h),
+        .state = TERN_SYN_RCVD,
+        .cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
+        .since_us = backlog_opened_us(t, h),
         .iss = h->iss,
         .irs = h->irs,
         .ts_recent = h->ts_recent,
@@ -267,10 +320,8 @@ void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, 
 {
     const struct listener *l = listener_at(t, h->listener);
     who_of(t, h, who);
-    uint8_t way = ip_way(&t->w->ip, &who->local, &who->remote, h->link);
-    uint32_t mss = way != 0 ? ip_mss(&t->w->ip, way, &who->remote) : 0;
     *a = (struct reply_synack){.iss = h->iss, .irs = h->irs, .wnd = (uint16_t)l->offer, .ecn = h->ecn};
-    a->opt.mss = (uint16_t)(l->set.max_seg != 0 ? min_u32(mss, l->set.max_seg) : mss);
+    a->opt.mss = listener_mss(t, l, who);
     a->opt.wscale = h->snd_wscale != SHIFT_NONE ? h->rcv_wscale : WSCALE_NONE;
     a->opt.sack_ok = h->sack;
     a->opt.ts = h->ts;

@@ -7,6 +7,8 @@ enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segme
     if (s->flags & F_RST)
         return TERN_C_LISTEN_RST;
     /* second: ACK */
+    if ((s->flags & (F_ACK | F_SYN)) == F_ACK && cookie_awaited(t, l))
+        return cookie_ack(t, l, s);
     if (s->flags & F_ACK) {
         reply_rst(t, s, TERN_C_LISTEN_ACK);
         return TERN_C_LISTEN_ACK;

@@ -86,10 +86,10 @@ static void inherit_receiving(struct tern *t, const struct opening *o, struct tc
     c->ts.last_ack_sent = c->rcv.nxt;
 }
 
-/* What the half-open record knows moves to the control block, which is then in SYN_RCVD too. */
+/* What was known before the control block moves to it, which is then in that state too. */
 void tcb_from_opening(struct tern *t, const struct opening *o, struct tcb *c)
 {
-    state_inherit(c, o->cause, TERN_SYN_RCVD, o->opened_us);
+    state_inherit(c, o->cause, o->state, o->since_us);
     c->h.conn = o->conn;
     c->h.opened_us = o->opened_us;
     c->opt = o->opt;
@@ -208,7 +208,7 @@ static void tcb_free(struct tern *t, struct tcb *c)
  * small record it stays what it is: larger, but right. */
 static void to_small_record(struct tern *t, struct tcb *c)
 {
-    if (!c->h.ready && waiting_add(t, c))
+    if (!c->h.ready && !c->ts.foreign && waiting_add(t, c))
         tcb_free(t, c);
 }
 

@@ -1,6 +1,19 @@
 /* listener.c - a listener's accept queue, and its end. */
 #include "tcp/tcp.h"
 
+uint32_t listener_offer(struct listener *l)
+{
+    return l->offer = max_u32(l->offer, min_u32(l->set.recv_buffer, 65535));
+}
+
+/* For its SYN+ACKs (MUST-14). */
+uint16_t listener_mss(struct tern *t, const struct listener *l, const struct who *who)
+{
+    uint8_t way = ip_way(&t->w->ip, &who->local, &who->remote, who->link);
+    uint32_t mss = way != 0 ? ip_mss(&t->w->ip, way, &who->remote) : 0;
+    return (uint16_t)(l->set.max_seg != 0 ? min_u32(mss, l->set.max_seg) : mss);
+}
+
 void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c)
 {
     ref_t me = self(t, c);

@@ -30,6 +30,12 @@ void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, 
     out->sack = s->opt.sack_ok && set->sack;
 }
 
+/* SHLD-8, RFC 3168 6.1.1: a SYN with ECE and CWR asks. */
+bool options_ecn(const struct listener *l, const struct segment *s)
+{
+    return l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);
+}
+
 /* Eff.snd.MSS (RFC 9293 MUST-16): the smaller of the peer's MSS and the path, less the options every segment
  * carries. */
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg)

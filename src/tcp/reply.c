@@ -86,6 +86,7 @@ static struct reply synack_as_reply(const struct who *who, const struct reply_sy
         .wnd = a->wnd,
         .cause = (uint16_t)why,
         .flags = F_SYN | F_ACK | (a->ecn ? F_ECE : 0),
+        .cookie = a->cookie,
         .opt = a->opt,
     };
 }
@@ -94,7 +95,7 @@ void reply_synack(struct tern *t, const struct who *who, const struct reply_syna
 {
     struct reply *r = slot(t);
     if (r != NULL)
-        *r = synack_as_reply(who, a, TERN_C_SEND_SYNACK);
+        *r = synack_as_reply(who, a, a->cookie ? TERN_C_SEND_COOKIE : TERN_C_SEND_SYNACK);
 }
 
 static void fill(struct tern *t, const struct reply *r, struct segment *s)
@@ -109,7 +110,7 @@ static void fill(struct tern *t, const struct reply *r, struct segment *s)
     s->wnd = r->wnd;
     s->flags = r->flags;
     s->opt = r->opt;
-    if (s->opt.ts)
+    if (s->opt.ts && !r->cookie)
         s->opt.ts_val = stamp_now(t, stamp_offset(t, &s->src, &s->dst));
 }
 
@@ -149,7 +150,7 @@ static bool take(struct tern *t, tern_tx_packet *out)
     const struct reply *r = &w->replies[w->reply_head];
     w->reply_head = (w->reply_head + 1) % REPLIES;
     w->reply_count--;
-    return build(t, r, (r->flags & F_SYN) != 0, out);
+    return build(t, r, (r->flags & F_SYN) != 0 && !r->cookie, out);
 }
 
 bool reply_output(struct tern *t, tern_tx_packet *out)

@@ -181,7 +181,8 @@ struct acker {
 /* Timestamps (RFC 7323). */
 struct stamps {
     uint32_t recent;       /* TS.Recent */
-    uint32_t offset;       /* ours: keyed by addresses */
+    uint32_t offset;       /* ours: keyed by addresses, */
+    bool foreign;          /* or another machine's, which sent the cookie: the small records do not know it */
     uint64_t recent_us;    /* when it was set (24 days limit) */
     seq_t last_ack_sent;   /* Last.ACK.sent */
 };
@@ -445,6 +446,8 @@ struct listener {
     } queue[QUEUES];       /* half-open records */
     ref_t aq_head, aq_tail;
     uint32_t backlog, half_count, aq_count;
+    uint8_t cookies;       /* TERN_COOKIES_... */
+    uint64_t cookie_us;    /* when the last cookie was sent; 0 = never */
     uint32_t offer;        /* window of its SYN+ACKs: the largest so far, so that none is taken back */
     uint64_t refused_full, left_unaccepted;
 };

@@ -51,14 +51,16 @@ void tcb_discard(struct tern *t, struct tcb *c);  /* one that has been in no tab
 /* What a handshake hands to the control block when it ends. */
 struct opening {
     uint64_t conn;
-    enum tern_cause cause; /* why it came into SYN_RCVD, */
-    uint64_t opened_us;    /* and when */
+    uint64_t opened_us;
+    enum tern_state state; /* SYN_RCVD, or LISTEN: the listener's, with a cookie */
+    enum tern_cause cause; /* why it is in it, */
+    uint64_t since_us;     /* since when */
     seq_t iss, irs;
     uint32_t ts_recent;
     uint32_t rcv_wnd;      /* offered in the SYN+ACK, bytes */
     struct agreed opt;
     uint8_t sent;          /* SYN+ACKs */
-    uint64_t sent_us;      /* the first; valid while sent is 1 */
+    uint64_t sent_us;      /* the first; 0 = not known; valid while sent is 1 */
 };
 void tcb_from_opening(struct tern *t, const struct opening *o, struct tcb *c);
 void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error); /* to CLOSED; buffers go */
@@ -117,10 +119,25 @@ void backlog_remove(struct tern *t, struct listener *l, struct halfopen *h);
 uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h); /* up to 3 us late */
 uint64_t backlog_due_us(const struct tern *t, const struct halfopen *h); /* not in QUEUE_NOW */
 uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h); /* when the SYN came */
+struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l);
 void backlog_timer(struct tern *t, struct listener *l);
 bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 
+/* cookie.c */
+bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s);
+bool cookie_awaited(const struct tern *t, const struct listener *l); /* an ACK may be one of ours */
+enum tern_cause cookie_ack(struct tern *t, struct listener *l, const struct segment *s);
+void cookie_set_key(struct tern *t, struct sipkey key, uint64_t shared_us);
+
+/* sketch.c: how often a key was added, less what was taken back: never too low, seldom too high. */
+uint64_t sketch_source(const struct tern *t, const tern_ip *ip);
+uint32_t sketch_count(const struct sketch *s, uint64_t key);
+void sketch_add(struct sketch *s, uint64_t key);
+void sketch_take(struct sketch *s, uint64_t key);
+
 /* listener.c */
+uint32_t listener_offer(struct listener *l); /* window of its SYN+ACKs, bytes */
+uint16_t listener_mss(struct tern *t, const struct listener *l, const struct who *who);
 void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c);
 struct tcb *listener_dequeue(struct tern *t, struct listener *l);
 void listener_left(struct tern *t, struct tcb *c);
@@ -303,6 +320,7 @@ struct reply_synack {
     seq_t iss, irs;
     uint16_t wnd;
     bool ecn;
+    bool cookie;           /* its timestamp is given too */
     struct tcp_opts opt;
 };
 void reply_synack(struct tern *t, const struct who *who, const struct reply_synack *a);
@@ -328,6 +346,7 @@ void ports_count(struct tern *t, const tern_endpoint *local, const tern_endpoint
 /* options.c */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out);
 uint8_t options_wscale(uint32_t buffer);
+bool options_ecn(const struct listener *l, const struct segment *s);
 uint32_t options_mss(const struct agreed *opt, uint32_t mtu_mss, uint16_t max_seg);
 
 /* mtu.c */

@@ -21,7 +21,7 @@
 #include <tern/stats.h>
 
 /* Purposes of keys drawn from the seed. */
-enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG };
+enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG, KEY_COOKIE, KEY_SKETCH };
 
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
 enum {
@@ -59,6 +59,7 @@ struct reply {
     uint16_t wnd;          /* the field */
     uint16_t cause;
     uint8_t flags;
+    bool cookie;           /* its timestamp is given */
     struct tcp_opts opt;
 };
 
@@ -100,9 +101,21 @@ struct sweep {
     } gone[IP_ADDRS];      /* addresses removed */
 };
 
+/* A key of SYN cookies (cookie.c), and how far the clock of its periods is ahead of ours, us, modulo 2^64. */
+#define COOKIE_KEYS 2
+struct cookie_key {
+    struct sipkey key;
+    uint64_t ahead_us;
+};
+
+/* A sketch of counts by key, in a fixed size (sketch.c). */
+struct sketch {
+    uint32_t count[SKETCH_ROWS][SKETCH_COLUMNS];
+};
+
 struct world {
     struct settings set;
-    struct sipkey key_isn, key_port, key_table, key_stamp;
+    struct sipkey key_isn, key_port, key_table, key_stamp, key_sketch;
     struct rng rng;
     uint64_t now;
     uint64_t jump_us;         /* now, when the clock had last jumped (stack/tick.c); 0 = never */
@@ -124,6 +137,9 @@ struct world {
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
     ref_t press;              /* idle.c: the control block looked at last under pressure */
+    struct cookie_key cookie_keys[COOKIE_KEYS]; /* the present one, the one before */
+    bool cookie_shared;       /* other machines send cookies with these keys too */
+    struct sketch sources;    /* half-open records, by source */
     uint32_t port_next;       /* counter of RFC 6056 algorithm 3 */
     tern_stats stats;
 };

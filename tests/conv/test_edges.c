@@ -80,6 +80,17 @@ static void one_too_many(struct lab *l)
     lab_reach(l, LAB_TIME_WAIT_FREE, true);
 }
 
+/* A listener that answers SYNs with cookies. */
+static void cookie(struct lab *l)
+{
+    TALK(l, "listen");
+    l->tuned = true; /* the number in a cookie cannot be chosen by the time */
+    assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_ALWAYS), 0);
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1");
+}
+
 static void open_edges(struct lab *l, const struct edge *e)
 {
     switch (e->cause) {
@@ -97,15 +108,31 @@ static void open_edges(struct lab *l, const struct edge *e)
     case TERN_C_REFUSED: TALK(l, "connect\n> S 0\n< RA 0 ack 1"); break;
     case TERN_C_CLOSE_SYN_SENT: TALK(l, "connect\n> S 0\nclose"); break;
     case TERN_C_SYN_ACKED: lab_accept(l, "mss 1460"); break;
+    case TERN_C_COOKIE_ACKED: cookie(l); break;
     default: break;
     }
+}
+
+/* One more SYN than the backlog takes, to a listener that may send no cookies. */
+static void evicted(struct lab *l)
+{
+    tern_endpoint any = {.port = 80};
+    assert_int_equal(tern_listen(l->t, &any, 1, &l->listener), 0);
+    assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_NEVER), 0);
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "+1s > SA 0 ack 1\n"
+            "1< S 0 win 65535 <mss 1460>\n"
+            "1> SA 0 ack 1");
 }
 
 static void syn_rcvd_edges(struct lab *l, const struct edge *e)
 {
     bool passive = e->cause == TERN_C_HALFOPEN_RESET || e->cause == TERN_C_HALFOPEN_SYN ||
                    e->cause == TERN_C_HALFOPEN_TIMEOUT || e->cause == TERN_C_LISTENER_GONE;
-    if (e->cause != TERN_C_OLD_DUPLICATE_SYN)
+    if (e->cause == TERN_C_HALFOPEN_EVICTED)
+        evicted(l);
+    else if (e->cause != TERN_C_OLD_DUPLICATE_SYN)
         lab_reach(l, passive ? LAB_SYN_RCVD_PASSIVE : LAB_SYN_RCVD_ACTIVE, !passive);
     switch (e->cause) {
     case TERN_C_REFUSED_SYN_RCVD:

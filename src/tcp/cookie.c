@@ -1,0 +1,241 @@
+/* cookie.c - SYN cookies (RFC 4987 3.6): the answer to a SYN that keeps nothing here.
+ *
+ * What must be known when the ACK comes back stands in our initial sequence number and, when the peer sends
+ * timestamps, in the low bits of ours, which it echoes:
+ *
+ *   ISS      | 29 bits: keyed hash of addresses, ports, the peer's ISN, period, options | 3 bits: MSS, masked |
+ *   TSval    | 26 bits: our clock, rounded down                  | ECN | SACK | 4 bits: the peer's window scale |
+ *
+ * Without timestamps window scale, SACK and ECN are not agreed. The period is 67 s of a clock that several
+ * machines may share; a cookie counts in its own and the next. Of 2^32 numbers 16 are right at any time (32
+ * around a change of keys), so a blind ACK opens a connection once in 2^27 or more; and none is looked at
+ * unless cookies were sent within their lifetime (or keys are shared).
+ *
+ * The timestamp is rounded down, never up, so that the connection that follows, whose timestamps come from the
+ * clock again, does not go back (RFC 7323 5.2). When another machine has sent the SYN+ACK its clock goes on
+ * here.
+ *
+ * While cookies are being answered an ACK that is none is dropped in silence and not reset (a deviation from
+ * RFC 9293 3.10.7.2): it may be the second segment of a connection whose first was lost.
+ */
+#include "tcp/tcp.h"
+
+#define PERIOD_LOG  26                    /* us: 67 s */
+#define LIFETIME_US (2ull << PERIOD_LOG)
+#define NO_SHIFT    15u
+#define BIT_SACK    16u
+#define BIT_ECN     32u
+#define BITS        63u
+
+/* What the peer's MSS is rounded down to: paths of today, of tunnels, of jumbo frames. */
+static const uint16_t mss4[8] = {88, 536, 1220, 1360, 1440, 1452, 1460, 8960};
+static const uint16_t mss6[8] = {88, 536, 1220, 1360, 1420, 1432, 1440, 8940};
+
+static const uint16_t *mss_table(const tern_ip *peer) { return tern_ip_is4(peer) ? mss4 : mss6; }
+
+static uint64_t period_now(const struct tern *t, const struct cookie_key *k)
+{
+    return (t->w->now + k->ahead_us) >> PERIOD_LOG;
+}
+
+/* `options`: the low bits of the timestamp; `shift`: our window scale. */
+static uint64_t mac(const struct cookie_key *k, const struct segment *s, seq_t irs, uint64_t period,
+                    uint32_t options, uint8_t shift)
+{
+    uint8_t in[48];
+    memcpy(in, s->dst.b, 16);
+    memcpy(in + 16, s->src.b, 16);
+    put16(in + 32, s->dst_port);
+    put16(in + 34, s->src_port);
+    put32(in + 36, irs.v);
+    put32(in + 40, (uint32_t)period);
+    put16(in + 44, (uint16_t)options);
+    put16(in + 46, options != 0 && (options & 15) != NO_SHIFT ? shift : NO_SHIFT);
+    return siphash24(k->key, in, sizeof in);
+}
+
+/* --- sending ------------------------------------------------------------------------------------- */
+
+static uint8_t our_shift(const struct tern *t, const struct listener *l)
+{
+    return settings(t)->wscale ? options_wscale(l->set.recv_buffer) : WSCALE_NONE;
+}
+
+static uint32_t options_of(const struct agreed *a)
+{
+    if (!a->ts)
+        return 0;
+    return (a->wscale ? a->snd_wscale : NO_SHIFT) | (a->sack ? BIT_SACK : 0) | (a->ecn ? BIT_ECN : 0);
+}
+
+static uint32_t stamp_with(uint32_t now, uint32_t options)
+{
+    uint32_t v = (now & ~BITS) | options;
+    return v <= now || v - now > BITS ? v : v - (BITS + 1);
+}
+
+static void who_asks(const struct segment *s, const struct listener *l, struct who *out)
+{
+    *out = (struct who){.local = s->dst, .remote = s->src, .link = s->link, .state = TERN_LISTEN};
+    out->local_port = s->dst_port;
+    out->remote_port = s->src_port;
+    out->tos = (uint8_t)(l->set.dscp << 2);
+    out->ttl = l->set.ttl;
+}
+
+/* False: the peer's segments are to be smaller than a cookie can say. */
+bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
+{
+    struct agreed a;
+    struct who who;
+    options_agree(t, s, our_shift(t, l), &a);
+    a.ecn = options_ecn(l, s);
+    const uint16_t *table = mss_table(&s->src);
+    uint32_t i = 7, options = options_of(&a);
+    while (i > 0 && table[i] > a.mss)
+        i--;
+    if (table[i] > a.mss)
+        return false;
+    const struct cookie_key *k = &t->w->cookie_keys[0];
+    uint64_t m = mac(k, s, s->seq, period_now(t, k), options, a.rcv_wscale);
+    who_asks(s, l, &who);
+    struct reply_synack r = {.irs = s->seq, .wnd = (uint16_t)listener_offer(l), .ecn = a.ts && a.ecn};
+    r.iss = seq((uint32_t)(m & ~7ull) | (i ^ (uint32_t)(m >> 32 & 7)));
+    r.opt = (struct tcp_opts){.wscale = a.ts && a.wscale ? a.rcv_wscale : WSCALE_NONE, .ts = a.ts};
+    r.opt.mss = listener_mss(t, l, &who);
+    r.opt.sack_ok = a.ts && a.sack;
+    r.opt.ts_ecr = s->opt.ts_val;
+    r.opt.ts_val = stamp_with(stamp_now(t, stamp_offset(t, &s->dst, &s->src)), options);
+    r.cookie = true;
+    l->cookie_us = max_u64(t->w->now, 1);
+    t->w->stats.cookies_sent++;
+    reply_synack(t, &who, &r);
+    return true;
+}
+
+/* --- receiving ----------------------------------------------------------------------------------- */
+
+bool cookie_awaited(const struct tern *t, const struct listener *l)
+{
+    if (l->cookies == TERN_COOKIES_NEVER)
+        return false;
+    return t->w->cookie_shared || (l->cookie_us != 0 && t->w->now - l->cookie_us <= LIFETIME_US);
+}
+
+/* Which MSS this cookie names under a key; -1 = it is none. */
+static int mss_named(const struct tern *t, const struct cookie_key *k, const struct segment *s,
+                     uint32_t options, uint8_t shift)
+{
+    uint32_t cookie = s->ack.v - 1;
+    for (uint64_t ago = 0; ago < 2; ago++) {
+        uint64_t m = mac(k, s, seq_sub(s->seq, 1), period_now(t, k) - ago, options, shift);
+        if (((uint32_t)m ^ cookie) < 8)
+            return (int)((cookie & 7) ^ (uint32_t)(m >> 32 & 7));
+    }
+    return -1;
+}
+
+static void agreed_of(uint32_t options, uint8_t shift, struct agreed *a)
+{
+    a->ts = true;
+    a->wscale = (options & 15) != NO_SHIFT && shift != WSCALE_NONE;
+    a->snd_wscale = a->wscale ? options & 15 : 0;
+    a->rcv_wscale = a->wscale ? shift : 0;
+    a->sack = (options & BIT_SACK) != 0;
+    a->ecn = (options & BIT_ECN) != 0;
+}
+
+/* Whether the segment's ACK is a cookie, and what was agreed. */
+static bool valid(const struct tern *t, const struct listener *l, const struct segment *s, struct agreed *a)
+{
+    bool ts = s->opt.ts && settings(t)->timestamps;
+    uint32_t options = ts ? s->opt.ts_ecr & BITS : 0;
+    uint8_t shift = our_shift(t, l);
+    int i = -1;
+    memset(a, 0, sizeof *a);
+    for (int k = 0; k < COOKIE_KEYS && i < 0; k++)
+        i = mss_named(t, &t->w->cookie_keys[k], s, options, shift);
+    if (i < 0)
+        return false;
+    a->mss = mss_table(&s->src)[i];
+    if (ts)
+        agreed_of(options, shift, a);
+    return true;
+}
+
+/* Another machine's clock, or ours from before a restart, goes on. */
+static void follow_clock(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    uint32_t age = stamp_now(t, c->ts.offset) - s->opt.ts_ecr;
+    if (!c->opt.ts || age <= 2 * LIFETIME_US / 1000)
+        return;
+    c->ts.foreign = true;
+    c->ts.offset += BITS + 1 - age; /* not before the one that was echoed */
+}
+
+static enum tern_cause enter(struct tern *t, struct listener *l, struct tcb *c, const struct segment *s)
+{
+    state_change(t, &c->h, TERN_C_COOKIE_ACKED, TERN_ESTABLISHED);
+    follow_clock(t, c, s);
+    ack_take_window(c, s);
+    listener_enqueue(t, l, c);
+    timer_keepalive(t, c);
+    enum tern_cause cause = in_synchronized(t, c, s);
+    timer_rearm(t, c);
+    return cause;
+}
+
+/* LISTEN to ESTABLISHED: no record was there before. Data and FIN on the segment take the ordinary way. */
+static enum tern_cause open_from(struct tern *t, struct listener *l, const struct segment *s,
+                                 const struct agreed *a)
+{
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    struct tcb *c = tcb_new(t, &local, &remote, s->link, &l->set);
+    if (c == NULL)
+        return TERN_C_NO_MEMORY;
+    struct opening o = {
+        .conn = conn_number(t),
+        .state = TERN_LISTEN,
+        .cause = (enum tern_cause)l->h.cause,
+        .opened_us = t->w->now,
+        .since_us = l->h.since_us,
+        .iss = seq_sub(s->ack, 1),
+        .irs = seq_sub(s->seq, 1),
+        .ts_recent = s->opt.ts_val,
+        .rcv_wnd = listener_offer(l),
+        .opt = *a,
+        .sent = 1, /* when is not known: no round trip is measured */
+    };
+    tcb_from_opening(t, &o, c);
+    if (!demux_insert(t, self(t, c))) {
+        tcb_discard(t, c);
+        return TERN_C_NO_MEMORY;
+    }
+    t->w->stats.cookies_valid++;
+    trace_conn(t, &c->h, TERN_TRACE_OPENED, TERN_C_COOKIE_ACKED, 0, 0, 0);
+    return enter(t, l, c, s);
+}
+
+enum tern_cause cookie_ack(struct tern *t, struct listener *l, const struct segment *s)
+{
+    struct agreed a;
+    if (!valid(t, l, s, &a)) {
+        t->w->stats.cookies_invalid++;
+        return TERN_C_COOKIE_INVALID;
+    }
+    if (l->aq_count >= l->backlog) {
+        l->refused_full++;
+        return TERN_C_ACCEPT_FULL;
+    }
+    return open_from(t, l, s, &a);
+}
+
+/* --- keys ---------------------------------------------------------------------------------------- */
+
+void cookie_set_key(struct tern *t, struct sipkey key, uint64_t shared_us)
+{
+    struct world *w = t->w;
+    w->cookie_keys[1] = w->cookie_keys[0];
+    w->cookie_keys[0] = (struct cookie_key){key, shared_us - w->now};
+    w->cookie_shared = true;
+}
