@@ -131,7 +131,8 @@ struct side *model_new(struct model *m, int host, const tern_endpoint *local, co
 void model_state(struct model *m, struct side *s, enum tern_state to);
 
 /* The passive side that a SYN and the SYN+ACK to it make, in LISTEN. */
-struct side *model_passive(struct model *m, int host, const struct segment *syn, const struct segment *synack);
+struct side *model_passive(struct model *m, int host, const struct segment *syn,
+                           const struct segment *synack);
 
 /* A half-open connection of a listener ends: by the standard it returns to LISTEN; here its side is over. */
 void model_back_to_listen(struct model *m, struct side *s);

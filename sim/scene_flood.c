@@ -83,7 +83,8 @@ void scene_syn_flood(struct play *p)
     tern_live live;
     tern_get_live(p->w.host[B].stack, &live);
     promise(p, live.halfopen == 0, "a minute later there is still no half-open record");
-    line(p, "This listener answers every SYN with a cookie (RFC 4987 3.6): what B must know comes back with the "
-            "ACK, in the number that it acknowledges and in the timestamp that it echoes. By default tern does "
-            "so only when the backlog is full, memory is short, or one source asks for more than its share.");
+    line(p,
+         "This listener answers every SYN with a cookie (RFC 4987 3.6): what B must know comes back with the "
+         "ACK, in the number that it acknowledges and in the timestamp that it echoes. By default tern does "
+         "so only when the backlog is full, memory is short, or one source asks for more than its share.");
 }

@@ -101,13 +101,14 @@ enum tern_option {
     TERN_OPT_COOKIES,         /* TERN_COOKIES_...; of a listener only */
 };
 
-/* SYN cookies (RFC 4987 3.6): when a listener answers a SYN without keeping anything. The peer notices nothing
- * but this: its MSS is rounded down to one of eight values, and without timestamps window scaling, SACK and
- * ECN are not agreed. A SYN+ACK that is lost is not repeated by itself. */
+/* SYN cookies (RFC 4987 3.6): when a listener answers a SYN without keeping anything. The peer notices
+ * nothing but this: its MSS is rounded down to one of eight values, and without timestamps window scaling,
+ * SACK and ECN are not agreed. A SYN+ACK that is lost is not repeated by itself. */
 enum {
     TERN_COOKIES_AUTO = 0,   /* when the backlog is full, memory is short, or the source has its share */
     TERN_COOKIES_ALWAYS = 1,
-    TERN_COOKIES_NEVER = 2,  /* instead: the oldest record whose SYN+ACK was repeated makes room, or silence */
+    TERN_COOKIES_NEVER = 2,  /* instead: the oldest record whose SYN+ACK was repeated makes room, or
+                                silence */
 };
 
 /* Set an option. Errors: -TERN_EBADF, -TERN_EINVAL (value out of range, unknown, or a listener's option for a

@@ -180,8 +180,8 @@ uint64_t tern_next_deadline(const tern *t);
 /* Let several machines behind one address finish each other's handshakes by SYN cookies (RFC 4987 3.6): all
  * are given the same 16 secret bytes, and `shared_us`, what a clock that they share says now (us; to a few
  * seconds). The key before stays valid, so that keys can be changed on one machine after the other; a second
- * change ends it. Without this call keys are drawn from the seed, and an ACK is looked at only when this stack
- * has sent cookies lately. */
+ * change ends it. Without this call keys are drawn from the seed, and an ACK is looked at only when this
+ * stack has sent cookies lately. */
 void tern_set_cookie_key(tern *t, const uint8_t key[16], uint64_t shared_us);
 
 /* The latest `now` that this stack has been given. */

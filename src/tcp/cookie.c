@@ -3,17 +3,19 @@
  * What must be known when the ACK comes back stands in our initial sequence number and, when the peer sends
  * timestamps, in the low bits of ours, which it echoes:
  *
- *   ISS      | 29 bits: keyed hash of addresses, ports, the peer's ISN, period, options | 3 bits: MSS, masked |
- *   TSval    | 26 bits: our clock, rounded down                  | ECN | SACK | 4 bits: the peer's window scale |
+ *   ISS      | 29 bits: keyed hash of addresses, ports, the peer's ISN, period, options | 3 bits: MSS, masked
+ *            |
+ *   TSval    | 26 bits: our clock, rounded down                  | ECN | SACK | 4 bits: the peer's window
+ *   scale |
  *
  * Without timestamps window scale, SACK and ECN are not agreed. The period is 67 s of a clock that several
  * machines may share; a cookie counts in its own and the next. Of 2^32 numbers 16 are right at any time (32
  * around a change of keys), so a blind ACK opens a connection once in 2^27 or more; and none is looked at
  * unless cookies were sent within their lifetime (or keys are shared).
  *
- * The timestamp is rounded down, never up, so that the connection that follows, whose timestamps come from the
- * clock again, does not go back (RFC 7323 5.2). When another machine has sent the SYN+ACK its clock goes on
- * here.
+ * The timestamp is rounded down, never up, so that the connection that follows, whose timestamps come from
+ * the clock again, does not go back (RFC 7323 5.2). When another machine has sent the SYN+ACK its clock goes
+ * on here.
  *
  * While cookies are being answered an ACK that is none is dropped in silence and not reset (a deviation from
  * RFC 9293 3.10.7.2): it may be the second segment of a connection whose first was lost.

@@ -1,5 +1,5 @@
-/* SYN cookies (RFC 4987 3.6): what survives in them, when they are sent and believed, and what bounds a listener
- * without them. Pitfalls 11 and 12 are in tests/pitfalls/test_pitfall_flood.c. */
+/* SYN cookies (RFC 4987 3.6): what survives in them, when they are sent and believed, and what bounds a
+ * listener without them. Pitfalls 11 and 12 are in tests/pitfalls/test_pitfall_flood.c. */
 #include "lab/lab.h"
 
 #define PERIOD (1ull << 26) /* of src/tcp/cookie.c, us */
@@ -69,7 +69,8 @@ static void mss_rounded_down(void **state)
     static const unsigned got6[] = {88, 88, 536, 536, 1220, 1360, 1440, 1440};
     struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
     for (int i = 0; i < 8; i++) {
-        TALKF(l, "%d< S 0 win 65535 <mss %u>\n%d> SA 0 ack 1\n%d< A 1 ack 1\n%d accept", i, asked[i], i, i, i);
+        TALKF(l, "%d< S 0 win 65535 <mss %u>\n%d> SA 0 ack 1\n%d< A 1 ack 1\n%d accept", i, asked[i], i, i,
+              i);
         tern_info info;
         assert_true(lab_info(l, i, &info));
         assert_int_equal(info.mss, tern_ip_is4(&l->ip) ? got4[i] : got6[i]);

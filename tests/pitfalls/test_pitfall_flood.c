@@ -17,8 +17,8 @@ static void drain(struct lab *l)
         continue;
 }
 
-/* 11: 100,000 spoofed SYNs in a second, and in their midst honest clients: memory stays as it was, and each of
- * them is served by its first SYN. */
+/* 11: 100,000 spoofed SYNs in a second, and in their midst honest clients: memory stays as it was, and each
+ * of them is served by its first SYN. */
 static void pitfall_11_spoofed(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -40,8 +40,9 @@ static void pitfall_11_spoofed(void **state)
         if (i % 12500 == 6250) {
             drain(l);
             int k = 1 + (int)(i / 12500);
-            TALKF(l, "%d< S 0 win 65535 <mss 1440,sackOK,ts,wscale 7>\n%d> SA 0 ack 1\n%d< PA 1:11(10) ack 1\n"
-                     "%d> A 1 ack 11\n%d accept\n%d= ESTABLISHED\n%d? wscale 1",
+            TALKF(l,
+                  "%d< S 0 win 65535 <mss 1440,sackOK,ts,wscale 7>\n%d> SA 0 ack 1\n%d< PA 1:11(10) ack 1\n"
+                  "%d> A 1 ack 11\n%d accept\n%d= ESTABLISHED\n%d? wscale 1",
                   k, k, k, k, k, k, k);
         }
         most = lab_live(l).halfopen > most ? lab_live(l).halfopen : most;
