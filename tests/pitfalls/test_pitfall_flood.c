@@ -30,7 +30,9 @@ static void pitfall_11_spoofed(void **state)
         l->flow[0].peer = peer;
         l->flow[0].peer.port = (uint16_t)(1024 + i % 50000);
         l->flow[0].peer.ip.b[15] = (uint8_t)(2 + i % 250);
-        l->flow[0].peer.ip.b[13] = (uint8_t)(i / 250);
+        l->flow[0].peer.ip.b[tern_ip_is4(&peer.ip) ? 13 : 6] = (uint8_t)(i / 250);
+        if (!tern_ip_is4(&peer.ip))
+            l->flow[0].peer.ip.b[7] = (uint8_t)i; /* each from a network of its own */
         give(l, "S 0 win 65535 <mss 1460>");
         l->now += 10;
         if (i % 32 == 31)
