@@ -320,7 +320,8 @@ int tern_host_capture(tern_host *h, const tern_capture_config *cfg, char *err, s
     if (rc < 0) {
         snprintf(err, err_len, "the file %s cannot be written (%s)", cfg->file, strerror(-rc));
         h->trouble[0] = '\0'; /* said here already */
-        free(c);
+        if (c)
+            capture_end(c);
         return rc;
     }
     h->capture = c;
