@@ -33,7 +33,8 @@ enum {
     FILES_DEFAULT = 10,
     FILES_MAX = 1000,
     SIZE_MIN = 64 << 10,
-    NAMED = 50, /* connections that are named at the beginning of a file */
+    NAMED = 50,      /* connections that are named at the beginning of a file */
+    LOOKED_AT = 4096, /* records looked at for that: a turn is not to be long */
 };
 
 struct capture {
@@ -113,15 +114,12 @@ static void name_connections(const struct capture *c, char *text, size_t len)
     tern_info info;
     uint64_t cursor = 0;
     size_t n = 0;
-    uint32_t more = 0, named = 0;
-    while (tern_walk(c->host->stack, &cursor, &info)) {
+    uint32_t looked = 0, named = 0;
+    bool more;
+    while ((more = tern_walk(c->host->stack, &cursor, &info)) && looked++ < LOOKED_AT && named < NAMED) {
         char local[64], remote[64];
-        if (info.listener)
+        if (info.listener || info.state == TERN_TIME_WAIT || n + 200 > len)
             continue;
-        if (named == NAMED || n + 200 > len) {
-            more++;
-            continue;
-        }
         n += (size_t)snprintf(text + n, len - n, "%s connection %llu is %s with %s in %s",
                               named++ ? ";" : "Open when this file began:", (unsigned long long)info.conn,
                               capture_place(&info.local.ip, info.local.port, local),
@@ -129,7 +127,7 @@ static void name_connections(const struct capture *c, char *text, size_t len)
                               tern_state_name((enum tern_state)info.state));
     }
     if (named > 0)
-        snprintf(text + n, len - n, more ? "; and %u more." : ".", more);
+        snprintf(text + n, len - n, more ? "; and perhaps others." : ".");
 }
 
 /* The number of a link's interface; described when it is needed first. */

@@ -41,8 +41,8 @@ int capture_file_write(struct capture_file *f, const uint8_t *blocks, size_t len
             continue;
         if (n <= 0) {
             int err = n < 0 ? errno : EIO;
-            if (done > 0 && !is_stdout(f) && ftruncate(f->fd, (off_t)f->at) < 0)
-                return -errno;
+            bool cut = done == 0 || ftruncate(f->fd, (off_t)f->at) == 0;
+            (void)cut; /* what went through a pipe cannot be taken back */
             return -err;
         }
         done += (size_t)n;

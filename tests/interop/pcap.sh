@@ -130,6 +130,15 @@ check "a disk that fills is said once, and the download goes on" bash -c "
     [ \$status -eq 0 ] && [ \$(grep -c 'ends here: .* (No space left' '$dir/small.err') -eq 1 ]"
 check "what was written before that is sound" sound "$dir/small/x.pcapng"
 
+mkfifo "$dir/fifo"
+head -c 2000 "$dir/fifo" >"$dir/head" &
+check "a reader of a pipe that goes away ends the capture only" bash -c "
+    { '$tern' serve '$www' ${tern_0[*]} --pcap '$dir/fifo' 2>'$dir/fifo.err' & } && sleep 0.5 &&
+        curl -sS --max-time 20 $U/data.bin | cmp - '$www/data.bin' && kill -INT \$! && wait \$!
+    status=\$?
+    cat '$dir/fifo.err'
+    [ \$status -eq 0 ] && grep -q 'ends here: .* (Broken pipe)' '$dir/fifo.err'"
+
 "$tern" demo --pcap "$dir/demo.pcapng" >/dev/null
 check "all scenarios in one capture: sound" sound "$dir/demo.pcapng"
 "$tern" demo close --pcap "$dir/one" >/dev/null
