@@ -13,6 +13,7 @@
  * When all places are taken the client that has been there longest gives way.
  */
 #include "host/control.h"
+#include "host/handover_wire.h"
 #include "host/host_internal.h"
 #include "host/info_json.h"
 #include "host/metrics.h"
@@ -255,6 +256,9 @@ static void answer(tern_host *h, struct client *c)
         answer_http(h, c);
     else if (net)
         put_json(&c->out, net, 0);
+    else if (strcmp(c->line, HANDOVER_QUESTION) == 0)
+        put_json(&c->out,
+                 json_pack("{s:s}", "error", "this process does not hand over, or is being asked already"), 0);
     else if (!answer_to(h, c, c->line))
         put_json(
             &c->out,
@@ -336,6 +340,10 @@ static void read_question(tern_host *h, struct client *c)
     }
     if (!is_whole(c))
         return;
+    if (strcmp(c->line, HANDOVER_QUESTION) == 0 && handover_ask(h, c->fd)) {
+        *c = (struct client){.fd = -1};
+        return;
+    }
     c->sending = true;
     host_watch_write(h, c->fd, tag_of(h->control, c), true);
     answer(h, c);

@@ -11,6 +11,7 @@ enum {
     HOST_BATCH = 64, /* packets handed to or taken from the stack at once */
     /* What an event of the epoll set is about: a link's id, or one of these. */
     HOST_TAG_TIMER = 32,
+    HOST_TAG_ASKED = 33, /* another process asks for this host */
     HOST_TAG_CONTROL = 64, /* up to HOST_TAG_CONTROL + CONTROL_CLIENTS */
 };
 
@@ -24,7 +25,28 @@ struct host_link {
     int gone;        /* -errno when it is */
 };
 
+enum host_phase {
+    HOST_LIVE,
+    HOST_WAITING, /* taken over, and not yet owned: it stands still */
+    HOST_OVER,    /* handed over */
+};
+
+/* What a handover needs. */
+struct asked {
+    int fd;                      /* connection to the other process; -1 = none */
+    bool allowed;
+    /* in HOST_WAITING: */
+    char name[40];               /* of the control socket to be */
+    int link_fds[HOST_LINKS];    /* by id; -1 = none, or given out */
+    bool link_there[HOST_LINKS]; /* the old host had it */
+    void *memory;                /* what came: image and luggage; NULL = nothing */
+    size_t memory_len;
+    int *fds;                    /* of the luggage */
+};
+
 struct tern_host {
+    uint8_t phase; /* enum host_phase */
+    struct asked asked;
     tern *stack;
     void *memory; /* of the stack */
     size_t memory_len;
@@ -52,6 +74,19 @@ struct tern_host {
 int host_watch(tern_host *h, int fd, uint32_t tag);
 /* Watch it for writing instead, or for reading again. */
 void host_watch_write(tern_host *h, int fd, uint32_t tag, bool write);
+
+/* loop.c: a host without a stack, which has its descriptors if *rc is 0; NULL: no memory. */
+tern_host *host_new(int *rc);
+/* Map the memory of its stack and the trace ring. 0 or -ENOMEM. */
+int host_map(tern_host *h, const tern_host_config *cfg, uint64_t at_least);
+/* Own a link and watch it, under an id that the stack has. 0 or -errno. */
+int host_put_link(tern_host *h, int id, tern_link *l);
+
+/* handover.c: a client of the control socket asks for the host; its descriptor is ours from now on. False:
+ * it may not, or another one has asked; then it is still the caller's. */
+bool handover_ask(tern_host *h, int fd);
+/* Let go of everything that belongs to a handover. */
+void handover_end(tern_host *h);
 
 /* Open the control socket. 0, or -errno and a sentence in `err`. */
 int control_open(tern_host *h, const char *name, char *err, size_t err_len);

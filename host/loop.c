@@ -241,13 +241,8 @@ static int send_all(tern_host *h)
     return total;
 }
 
-int tern_host_attach(tern_host *h, tern_link *l)
+int host_put_link(tern_host *h, int id, tern_link *l)
 {
-    int id = tern_link_add(h->stack, &l->info);
-    if (id < 0) {
-        tern_link_close(l);
-        return id;
-    }
     h->links[id] = (struct host_link){.link = l};
     int region = l->memory != NULL ? tern_region_add(h->stack, l->memory, l->memory_len) : 0;
     h->links[id].region = region > 0 ? region : 0; /* without one its packets are copied */
@@ -255,6 +250,17 @@ int tern_host_attach(tern_host *h, tern_link *l)
     int rc = fd >= 0 ? host_watch(h, fd, (uint32_t)id) : 0;
     if (rc < 0)
         h->links[id].gone = h->gone = rc;
+    return rc;
+}
+
+int tern_host_attach(tern_host *h, tern_link *l)
+{
+    int id = tern_link_add(h->stack, &l->info);
+    if (id < 0) {
+        tern_link_close(l);
+        return id;
+    }
+    int rc = host_put_link(h, id, l);
     return rc < 0 ? rc : id;
 }
 
@@ -310,7 +316,7 @@ static int look(tern_host *h, uint32_t *ready)
             *ready |= 1u << tag;
         else if (tag == HOST_TAG_TIMER)
             timer_fired(h);
-        else
+        else if (tag != HOST_TAG_ASKED) /* that one the program must answer */
             control_event(h, tag - HOST_TAG_CONTROL);
     }
     return n > 0 ? n : 0;
@@ -319,6 +325,8 @@ static int look(tern_host *h, uint32_t *ready)
 int tern_host_receive(tern_host *h)
 {
     uint32_t ready;
+    if (h->phase != HOST_LIVE)
+        return 0;
     int did = look(h, &ready);
     did += receive_all(h, ready);
     tern_tick(h->stack, tern_host_now());
@@ -335,6 +343,8 @@ int tern_host_turn(tern_host *h)
 
 int tern_host_flush(tern_host *h)
 {
+    if (h->phase != HOST_LIVE)
+        return 0;
     int did = send_all(h);
     arm(h);
     return h->gone < 0 ? h->gone : did;
@@ -345,7 +355,8 @@ int tern_host_fd(const tern_host *h) { return h->epoll; }
 int tern_host_wait(tern_host *h, int timeout_ms)
 {
     struct pollfd p = {.fd = h->epoll, .events = POLLIN};
-    arm(h); /* calls on sockets since the last turn may have moved the deadline */
+    if (h->phase == HOST_LIVE)
+        arm(h); /* calls on sockets since the last turn may have moved the deadline */
     int n = poll(&p, 1, timeout_ms);
     return n < 0 ? -errno : n;
 }
@@ -381,16 +392,25 @@ static int open_descriptors(tern_host *h)
     return host_watch(h, h->timer, HOST_TAG_TIMER);
 }
 
+int host_map(tern_host *h, const tern_host_config *cfg, uint64_t at_least)
+{
+    h->memory_len = cfg->memory ? cfg->memory : MEMORY_DEFAULT;
+    if (h->memory_len < at_least)
+        h->memory_len = at_least;
+    h->memory = map(h->memory_len);
+    h->ring_len = cfg->trace_records * sizeof(tern_trace_record);
+    h->ring = h->ring_len > 0 ? map(h->ring_len) : NULL;
+    return h->memory && (h->ring_len == 0 || h->ring) ? 0 : -ENOMEM;
+}
+
 static int make_stack(tern_host *h, const tern_host_config *cfg)
 {
     tern_config stack = cfg->stack;
     int rc = choose_seed(stack.seed);
-    h->memory_len = cfg->memory ? cfg->memory : MEMORY_DEFAULT;
-    h->memory = rc == 0 ? map(h->memory_len) : NULL;
-    h->ring_len = cfg->trace_records * sizeof(tern_trace_record);
-    h->ring = h->ring_len > 0 ? map(h->ring_len) : NULL;
-    if (rc < 0 || !h->memory || (h->ring_len > 0 && !h->ring))
-        return rc < 0 ? rc : -ENOMEM;
+    if (rc == 0)
+        rc = host_map(h, cfg, 0);
+    if (rc < 0)
+        return rc;
     if (h->ring) {
         stack.trace = h->ring;
         stack.trace_records = cfg->trace_records;
@@ -420,9 +440,23 @@ static int explain(int rc, const tern_host *h, const tern_config *cfg, char *err
     return rc;
 }
 
-int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, size_t err_len)
+tern_host *host_new(int *rc)
 {
     tern_host *h = calloc(1, sizeof *h);
+    *rc = -ENOMEM;
+    if (!h)
+        return NULL;
+    h->armed = UINT64_MAX;
+    h->epoll = h->timer = -1;
+    h->asked.fd = -1;
+    *rc = open_descriptors(h);
+    return h;
+}
+
+int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, size_t err_len)
+{
+    int rc;
+    tern_host *h = host_new(&rc);
     char unwanted[1];
     if (!err || err_len == 0) {
         err = unwanted;
@@ -433,9 +467,6 @@ int tern_host_create(tern_host **out, const tern_host_config *cfg, char *err, si
         snprintf(err, err_len, "no memory");
         return -ENOMEM;
     }
-    h->armed = UINT64_MAX;
-    h->epoll = h->timer = -1;
-    int rc = open_descriptors(h);
     if (rc == 0)
         rc = make_stack(h, cfg);
     if (rc < 0) {
@@ -453,6 +484,7 @@ void tern_host_destroy(tern_host *h)
 {
     if (!h)
         return;
+    handover_end(h);
     control_close(h);
     if (h->capture)
         capture_end(h->capture);

@@ -16,6 +16,7 @@
  * not take (the device is down, no memory) is dropped, as on any full queue, and TCP sends it again.
  */
 #include "packet.h"
+#include <tern/handover.h>
 
 #include <ctype.h>
 #include <errno.h>
@@ -232,7 +233,8 @@ static uint64_t tun_next(const tern_link *l)
 static void tun_close(tern_link *l)
 {
     struct tun *t = tun_of(l);
-    close(t->fd);
+    if (t->fd >= 0)
+        close(t->fd);
     if (t->memory)
         munmap(t->memory, MEMORY);
     free(t);
@@ -383,12 +385,10 @@ static void await_running(const char *name)
         close(fd);
 }
 
-/* Make fd the device's queue and find out what it can do. */
-static int set_up(struct tun *t, const char *name, bool plain, struct problem *pr)
+/* fd is the device's queue: find out what it can do. */
+static int set_up(struct tun *t, int flags, struct problem *pr)
 {
-    int flags = attach(t->fd, name, plain);
-    if (flags < 0)
-        return explain_attach(pr, -flags, name);
+    const char *name = t->name;
     if (flags & IFF_VNET_HDR) {
         int size = vnet_size(t->fd);
         if (size < 0)
@@ -416,6 +416,47 @@ static int set_up(struct tun *t, const char *name, bool plain, struct problem *p
     return 0;
 }
 
+/* Make fd the device's queue. */
+static int open_device(struct tun *t, bool plain, struct problem *pr)
+{
+    t->fd = open_clone_device(pr);
+    if (t->fd < 0)
+        return t->fd;
+    int flags = attach(t->fd, t->name, plain);
+    return flags < 0 ? explain_attach(pr, -flags, t->name) : set_up(t, flags, pr);
+}
+
+/* A queue that somebody else has opened: the device says which it is. */
+static int adopt_device(struct tun *t, struct problem *pr)
+{
+    struct ifreq ifr = {0};
+    if (ioctl(t->fd, TUNGETIFF, &ifr) < 0 || (ifr.ifr_flags & IFF_TUN) == 0)
+        return fail(pr, ENOTTY, "the descriptor is not that of a TUN device");
+    memcpy(t->name, ifr.ifr_name, IFNAMSIZ);
+    return set_up(t, ifr.ifr_flags, pr);
+}
+
+static struct tun *new_tun(void)
+{
+    struct tun *t = calloc(1, sizeof *t);
+    if (t) {
+        t->link.ops = &tun_ops;
+        t->link.device = t->name;
+        t->fd = -1;
+    }
+    return t;
+}
+
+/* The link, or what became of it. */
+static int done(struct tun *t, int rc, tern_link **out)
+{
+    if (rc < 0)
+        tun_close(&t->link);
+    else
+        *out = &t->link;
+    return rc < 0 ? rc : 0;
+}
+
 int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len)
 {
     struct problem pr = {err, err_len};
@@ -424,21 +465,21 @@ int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size
                     "\"%s\" cannot be the name of a TUN device: 1 to 15 printable characters without "
                     "blanks, '/', ':' and '%%'",
                     name ? name : "");
-    struct tun *t = calloc(1, sizeof *t);
+    struct tun *t = new_tun();
     if (!t)
         return fail(&pr, ENOMEM, "no memory");
-    t->link.ops = &tun_ops;
     memcpy(t->name, name, strlen(name));
-    t->link.device = t->name;
-    t->fd = open_clone_device(&pr);
-    int rc = t->fd < 0 ? t->fd : set_up(t, name, plain, &pr);
-    if (rc < 0) {
-        if (t->fd >= 0)
-            tun_close(&t->link);
-        else
-            free(t);
-        return rc;
+    return done(t, open_device(t, plain, &pr), out);
+}
+
+int tern_link_tun_fd(tern_link **out, int fd, char *err, size_t err_len)
+{
+    struct problem pr = {err, err_len};
+    struct tun *t = new_tun();
+    if (!t) {
+        close(fd);
+        return fail(&pr, ENOMEM, "no memory");
     }
-    *out = &t->link;
-    return 0;
+    t->fd = fd;
+    return done(t, adopt_device(t, &pr), out);
 }
