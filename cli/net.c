@@ -172,12 +172,24 @@ static int add_addrs(net *n, const net_options *o, int link, const net_addr *add
     for (int i = 0; i < count; i++) {
         char text[46];
         int r = tern_addr_add(n->stack, link, &addrs[i].ip, addrs[i].prefix_len);
-        if (r != 0)
+        if (r != 0 && r != -TERN_EEXIST)
             return cmd_cannot(o->command, "%s/%d cannot be an address of a host (%s)",
                               tern_ip_text(&addrs[i].ip, text), addrs[i].prefix_len, strerror(-r));
         tern_route_add(n->stack, link, tern_ip_is4(&addrs[i].ip) ? &any4 : &any6, 0);
     }
     return 0;
+}
+
+/* Put the bad path before a link, if one was asked for. 0, or CMD_CANNOT, and the link is closed. */
+static int impair(const net_options *o, tern_link **link)
+{
+    if (!o->impaired_tx && !o->impaired_rx)
+        return 0;
+    if (tern_link_impair(link, *link, o->impaired_tx ? &o->impair_tx : NULL,
+                         o->impaired_rx ? &o->impair_rx : NULL) == 0)
+        return 0;
+    tern_link_close(*link);
+    return cmd_cannot(o->command, "not enough memory for --impair");
 }
 
 static int open_link(net *n, const net_options *o, const char *tun)
@@ -186,12 +198,8 @@ static int open_link(net *n, const net_options *o, const char *tun)
     tern_link *link;
     if (tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
         return -cmd_cannot(o->command, "%s", err);
-    if ((o->impaired_tx || o->impaired_rx) &&
-        tern_link_impair(&link, link, o->impaired_tx ? &o->impair_tx : NULL,
-                         o->impaired_rx ? &o->impair_rx : NULL) != 0) {
-        tern_link_close(link);
-        return -cmd_cannot(o->command, "not enough memory for --impair");
-    }
+    if (impair(o, &link) != 0)
+        return -CMD_CANNOT;
     int id = tern_host_attach(n->host, link);
     return id > 0 ? id : -cmd_cannot(o->command, "the device %s cannot be used (%s)", tun, strerror(-id));
 }
@@ -205,19 +213,34 @@ static int chosen_addrs(net_options *o)
     return add_addr(o, text != NULL && text[0] != '\0' ? text : "192.0.2.1/24");
 }
 
-static int open_host(net *n, const net_options *o)
+static const char *host_name(const net_options *o) { return o->name != NULL ? o->name : o->command; }
+
+static tern_host_config host_config(const net_options *o)
 {
-    char err[256];
-    tern_host_config cfg = {.name = o->command};
+    tern_host_config cfg = {.name = host_name(o)};
     bool traced = o->trace != NULL || o->ladder || o->pcap.file != NULL;
     cfg.trace_records = traced ? 1u << 16 : 0;
     cfg.stack.send_buffer = o->buffer;
     cfg.stack.recv_buffer = o->buffer;
-    if (tern_host_create(&n->host, &cfg, err, sizeof err) != 0)
-        return cmd_cannot(o->command, "%s", err);
+    return cfg;
+}
+
+/* There is a host: what watches it. */
+static int watch_host(net *n, const net_options *o)
+{
+    char err[256];
     n->stack = tern_host_stack(n->host);
     const char *wrong = net_trace_open(n, o, err);
     return wrong == NULL ? net_pcap_open(n, o) : cmd_cannot(o->command, "%s", wrong);
+}
+
+static int open_host(net *n, const net_options *o)
+{
+    char err[256];
+    tern_host_config cfg = host_config(o);
+    if (tern_host_create(&n->host, &cfg, err, sizeof err) != 0)
+        return cmd_cannot(o->command, "%s", err);
+    return watch_host(n, o);
 }
 
 int net_open(net *n, const net_options *options)
@@ -237,6 +260,53 @@ int net_open(net *n, const net_options *options)
     }
     hint(&o, tun_name(&o), o.addrs, o.n_addrs);
     return 0;
+}
+
+/* The devices of the old process. Returns the first one's id, or CMD_CANNOT * -1. */
+static int adopt_links(net *n, const net_options *o)
+{
+    char err[256];
+    int first = 0;
+    for (int id = 1; id < NET_LINK_IDS; id++) {
+        tern_link *link;
+        int fd = tern_host_link_fd(n->host, id);
+        if (fd < 0)
+            continue;
+        if (tern_link_tun_fd(&link, fd, err, sizeof err) != 0)
+            return -cmd_cannot(o->command, "%s", err);
+        if (impair(o, &link) != 0)
+            return -CMD_CANNOT;
+        int r = tern_host_adopt(n->host, id, link);
+        if (r != 0)
+            return -cmd_cannot(o->command, "the device of the old process cannot be used (%s)", strerror(-r));
+        first = first == 0 ? id : first;
+    }
+    return first > 0 ? first : -cmd_cannot(o->command, "the old process has no device");
+}
+
+int net_take_over(net *n, const net_options *o, int pid, tern_luggage *luggage)
+{
+    char err[256];
+    tern_host_config cfg = host_config(o);
+    *n = (net){.signals = open_signals()};
+    int r = 0, link = 0;
+    if (tern_host_take_over(&n->host, &cfg, host_name(o), pid, luggage, err, sizeof err) != 0)
+        r = cmd_cannot(o->command, "%s", err);
+    if (r == 0)
+        r = watch_host(n, o);
+    if (r == 0) {
+        link = adopt_links(n, o);
+        r = link < 0 ? -link : add_addrs(n, o, link, o->addrs, o->n_addrs);
+    }
+    if (r != 0)
+        net_close(n);
+    return r;
+}
+
+int net_own(net *n, const net_options *o)
+{
+    char err[256];
+    return tern_host_own(n->host, err, sizeof err) == 0 ? 0 : cmd_cannot(o->command, "%s", err);
 }
 
 void net_close(net *n)

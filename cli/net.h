@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include <tern/host.h>
+#include <tern/handover.h>
 
-enum { NET_ADDRS = 16 };
+enum { NET_ADDRS = 16, NET_LINK_IDS = 16 /* ids 1..15 */ };
 
 typedef struct net_addr {
     tern_ip ip;
@@ -21,6 +21,7 @@ typedef struct net_addr {
 
 typedef struct net_options {
     const char *command; /* "serve": how messages begin */
+    const char *name;    /* of the control socket; NULL: the command */
     const char *tun;     /* device; NULL: TERN_TUN of the environment, else tern0 */
     net_addr addrs[NET_ADDRS];
     int n_addrs; /* 0: TERN_ADDR of the environment, else 192.0.2.1/24 */
@@ -82,6 +83,13 @@ typedef struct net {
  * what to do. */
 int net_open(net *n, const net_options *o);
 void net_close(net *n);
+
+/* Instead of net_open: everything comes from the running process of the same name (its number `pid`, when
+ * there are several; 0: there is one), addresses and devices too; addresses that `o` names and that are not
+ * there yet are added. Nothing is sent or received until net_own. 0, or CMD_CANNOT after saying why: then
+ * the other process goes on. */
+int net_take_over(net *n, const net_options *o, int pid, tern_luggage *luggage);
+int net_own(net *n, const net_options *o);
 
 enum {
     NET_SIGNAL = 1, /* the program shall end */

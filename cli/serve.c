@@ -16,16 +16,22 @@ static const char usage[] =
     "  -p, --port PORT      listen on this port of every address (default 80)\n"
     "      --listen WHERE   also listen there: PORT, ADDRESS:PORT or [ADDRESS]:PORT; may be repeated\n"
     "  -v, --verbose        one line on standard output for each request\n"
+    "      --name NAME      what this server is called (default serve): by --handover, by tern ss\n"
+    "      --handover[=PID] take over from the running server of this name, with its device, addresses,\n"
+    "                       listeners and all connections, in the middle of whatever they do; the old one\n"
+    "                       ends. PID: which one, when there are several\n"
     "%s"
     "  -h, --help           this text\n\n"
     "Example:  tern serve /srv/www --tun tern0 --addr 192.0.2.1/24\n"
     "          ip addr add 192.0.2.2/24 dev tern0; ip link set tern0 up; curl http://192.0.2.1/\n";
 
-enum { OPT_LISTEN = 256 };
+enum { OPT_LISTEN = 256, OPT_NAME, OPT_HANDOVER };
 
 static const struct option long_options[] = {{"port", required_argument, NULL, 'p'},
                                              {"listen", required_argument, NULL, OPT_LISTEN},
                                              {"verbose", no_argument, NULL, 'v'},
+                                             {"name", required_argument, NULL, OPT_NAME},
+                                             {"handover", optional_argument, NULL, OPT_HANDOVER},
                                              {"help", no_argument, NULL, 'h'},
                                              NET_LONG_OPTIONS,
                                              {NULL, 0, NULL, 0}};
@@ -60,6 +66,17 @@ static int add_listen(server *s, const char *text)
     return 0;
 }
 
+static int set_handover(server *s, const char *pid)
+{
+    char *end = NULL;
+    long v = pid != NULL ? strtol(pid, &end, 10) : 0;
+    if (pid != NULL && (v <= 0 || v > INT32_MAX || *end != '\0'))
+        return cmd_cannot("serve", "'%s' is no process number; see tern ss", pid);
+    s->takes_over = true;
+    s->old_pid = (int)v;
+    return 0;
+}
+
 /* 0 = go on; 1 = --help was answered; otherwise CMD_CANNOT. */
 static int read_options(server *s, int argc, char **argv)
 {
@@ -75,6 +92,10 @@ static int read_options(server *s, int argc, char **argv)
             r = add_listen(s, optarg);
         else if (c == 'v')
             s->verbose = true;
+        else if (c == OPT_NAME)
+            s->options.name = optarg;
+        else if (c == OPT_HANDOVER)
+            r = set_handover(s, optarg);
         else
             r = net_option(&s->options, c, optarg);
     }
@@ -84,7 +105,7 @@ static int read_options(server *s, int argc, char **argv)
         return cmd_cannot("serve", optind == argc ? "which directory? Try: tern serve ."
                                                   : "one directory only; put names with blanks in quotes");
     s->root_name = argv[optind];
-    return s->n_listens == 0 ? add_listen(s, "80") : 0;
+    return s->n_listens == 0 && !s->takes_over ? add_listen(s, "80") : 0;
 }
 
 static int open_root(server *s)
@@ -99,9 +120,9 @@ static int open_root(server *s)
     return cmd_cannot("serve", "the directory %s cannot be opened (%s)", s->root_name, strerror(errno));
 }
 
-static int open_listeners(server *s)
+static int open_listeners(server *s, int first)
 {
-    for (int i = 0; i < s->n_listens; i++) {
+    for (int i = first; i < s->n_listens; i++) {
         char where[64];
         int r = tern_listen(s->net.stack, &s->listens[i], 1024, &s->listeners[i]);
         net_endpoint_text(&s->listens[i], where);
@@ -191,6 +212,8 @@ static int run(server *s)
     int happened = 0;
     while (!(happened & (NET_SIGNAL | NET_LOST))) {
         take_events(s);
+        if (tern_host_handover_asked(s->net.host) && move_out(s))
+            return CMD_OK;
         conn_sweep(s, tern_now(s->net.stack));
         happened = net_turn(&s->net, -1, 0, s->n_conns > 0 ? 1000 : -1);
     }
@@ -198,6 +221,46 @@ static int run(server *s)
         return cmd_cannot("serve", "the TUN device is gone");
     end_all(s);
     return CMD_OK;
+}
+
+/* From nothing. */
+static int start(server *s)
+{
+    int r = net_open(&s->net, &s->options);
+    if (r == 0 && (r = open_listeners(s, 0)) == 0)
+        say_ready(s, &s->options);
+    return r;
+}
+
+/* From another process: its listeners, and those that are named here and are new. Until the last line it can
+ * all be given up, and the other process goes on. */
+static int take_over(server *s)
+{
+    tern_luggage luggage;
+    int n_new = s->n_listens;
+    tern_endpoint new_ones[SERVE_LISTENS];
+    memcpy(new_ones, s->listens, sizeof new_ones);
+    int r = net_take_over(&s->net, &s->options, s->old_pid, &luggage);
+    if (r == 0)
+        r = move_in(s, &luggage);
+    int first = s->n_listens;
+    for (int i = 0; r == 0 && i < n_new; i++) {
+        bool known = false;
+        for (int k = 0; k < first; k++)
+            known |= memcmp(&s->listens[k], &new_ones[i], sizeof new_ones[i]) == 0;
+        if (!known && s->n_listens < SERVE_LISTENS)
+            s->listens[s->n_listens++] = new_ones[i];
+    }
+    if (r == 0)
+        r = open_listeners(s, first);
+    if (r == 0)
+        r = net_own(&s->net, &s->options);
+    if (r == 0) {
+        uint64_t still = tern_host_now() - tern_now(s->net.stack);
+        fprintf(stderr, "tern serve: took over with %u connections, which stood still for %u.%u ms\n",
+                s->n_conns, (unsigned)(still / 1000), (unsigned)(still / 100 % 10));
+    }
+    return r;
 }
 
 int cmd_serve(int argc, char **argv)
@@ -210,13 +273,11 @@ int cmd_serve(int argc, char **argv)
     int r = read_options(s, argc, argv);
     if (r == 0)
         r = open_root(s);
-    if (r == 0)
-        r = net_open(&s->net, &s->options);
     if (r == 0) {
-        r = open_listeners(s);
+        raise_file_limit();
+        r = s->takes_over ? take_over(s) : start(s);
         if (r == 0) {
-            raise_file_limit();
-            say_ready(s, &s->options);
+            tern_host_allow_handover(s->net.host, true);
             r = run(s);
         }
         while (s->conns != NULL)

@@ -6,6 +6,7 @@
  *     serve_file.c   a request to an answer: which file, which part of it, or why not
  *     serve_path.c   a URL to an opened file below the directory, never outside of it
  *     serve_list.c   the page for a directory without index.html
+ *     serve_move.c   all connections with their answers, from one process to another (--handover)
  *
  * A connection between two requests costs its small record only: the request's fields and the answer exist
  * while they are needed, and the bytes of a file pass through one buffer that all connections share.
@@ -90,6 +91,8 @@ typedef struct server {
     int n_listens;
     conn *conns;
     uint32_t n_conns;
+    bool takes_over;   /* --handover */
+    int old_pid;       /* of --handover=PID; 0 = whoever has the name */
     uint64_t swept_us; /* when idle connections were last looked for */
     char chunk[SERVE_CHUNK];
 } server;
@@ -119,6 +122,15 @@ void conn_open(server *s, tern_handle h);
 void conn_run(server *s, conn *c);
 void conn_free(server *s, conn *c);
 void conn_sweep(server *s, uint64_t now);
+
+/* Link an empty conn in: the handle is the caller's to set. NULL = no memory. */
+conn *conn_new(server *s);
+
+/* serve_move.c: give everything to the process that asks. True = it has it all, and nothing is left here. */
+bool move_out(server *s);
+/* Take what the old process sent: listeners and connections. 0, or CMD_CANNOT after saying why. The
+ * descriptors of the luggage are closed, or belong to answers. */
+int move_in(server *s, const tern_luggage *luggage);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT"; and back (any of the three forms of RFC 9110 5.6.7), -1 = none of them. */
 void http_date(time_t t, char buf[40]);

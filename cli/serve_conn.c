@@ -25,20 +25,28 @@ enum {
 
 static uint64_t now_of(const server *s) { return tern_now(s->net.stack); }
 
-void conn_open(server *s, tern_handle h)
+conn *conn_new(server *s)
 {
     conn *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->next = s->conns;
+    if (c->next != NULL)
+        c->next->prev = c;
+    s->conns = c;
+    s->n_conns++;
+    return c;
+}
+
+void conn_open(server *s, tern_handle h)
+{
+    conn *c = conn_new(s);
     if (c == NULL) {
         tern_abort(s->net.stack, h);
         return;
     }
     c->h = h;
     c->since_us = now_of(s);
-    c->next = s->conns;
-    if (c->next != NULL)
-        c->next->prev = c;
-    s->conns = c;
-    s->n_conns++;
     tern_set_data(s->net.stack, h, (uint64_t)(uintptr_t)c);
     conn_run(s, c); /* the request may have come with the handshake's last segment */
 }

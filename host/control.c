@@ -258,7 +258,8 @@ static void answer(tern_host *h, struct client *c)
         put_json(&c->out, net, 0);
     else if (strcmp(c->line, HANDOVER_QUESTION) == 0)
         put_json(&c->out,
-                 json_pack("{s:s}", "error", "this process does not hand over, or is being asked already"), 0);
+                 json_pack("{s:s}", "error", "this process does not hand over, or is being asked already"),
+                 0);
     else if (!answer_to(h, c, c->line))
         put_json(
             &c->out,

@@ -1,10 +1,10 @@
 /* handover.h - a live host passes to another process: connections, timers, device and all.
  *
- *   old process                                   new process
- *   tern_host_allow_handover                      tern_host_take_over     asks, waits, reads
- *   tern_host_handover_asked: yes                   tern_host_link_fd, tern_host_adopt (each link)
- *   tern_host_hand_over   sends, stands still       the program reads its luggage
- *      returns 0: it is over here                 tern_host_own           from here on the new one is the host
+ *   old process                                new process
+ *   tern_host_allow_handover                   tern_host_take_over: asks, waits, reads
+ *   tern_host_handover_asked: yes              tern_host_link_fd, tern_host_adopt: each link
+ *   tern_host_hand_over: sends, stands still   the program reads its luggage
+ *      returns 0: it is over here              tern_host_own: from here on the new one is the host
  *
  * The state goes as an image (snapshot.h) in memory that both see, links go as descriptors, and the program's
  * own state as luggage: bytes, and descriptors of the files that it has open. From the moment the image is
