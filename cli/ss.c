@@ -21,16 +21,17 @@ static const char usage[] =
     "  -a, --all            also each connection in TIME_WAIT that no program holds any more (else a count)\n"
     "  -b, --brief          the table only, without the sentences\n"
     "  -p, --pid PID        only this process\n"
+    "      --ports          instead: which remotes hold the ephemeral ports, and how many in TIME_WAIT\n"
     "  -w, --watch[=S]      a live view, renewed every S seconds (1); on a terminal keys sort and filter\n"
     "      --prometheus     counters and gauges in the text format of Prometheus\n"
     "      --json           a JSON array, one object per process (fields as tern_info; why, verdict, owes)\n"
     "  -h, --help           this text\n\n"
     "Exit status: 0 something was listed; 1 nothing was; 2 it cannot be done.\n";
 
-enum { OPT_JSON = 256, OPT_PROMETHEUS, PROCESSES = 256 };
+enum { OPT_JSON = 256, OPT_PROMETHEUS, OPT_PORTS, PROCESSES = 256 };
 
 typedef struct ss {
-    bool all, brief, json, prometheus, watch;
+    bool all, brief, json, prometheus, watch, ports;
     uint64_t every_us; /* --watch */
     int pid;                  /* 0 = all */
     bool wanted[TERN_STATES]; /* all false = every state */
@@ -202,6 +203,35 @@ static int show(ss *o, const struct tern_control_peer *peer)
     return 0;
 }
 
+/* --ports */
+static int show_ports(ss *o, const struct tern_control_peer *peer)
+{
+    json_t *answer = NULL;
+    int r = tern_control_ask(peer, "ports", &answer);
+    if (r != 0) {
+        unanswered(peer, r);
+        return 0;
+    }
+    json_object_set_new(answer, "pid", json_integer(peer->pid));
+    if (o->json) {
+        json_array_append(o->array, answer);
+    } else {
+        if (o->listed > 0)
+            printf("\n");
+        ss_ports_print(answer);
+    }
+    o->listed++;
+    json_decref(answer);
+    return 0;
+}
+
+static int ask(ss *o, const struct tern_control_peer *peer)
+{
+    if (o->prometheus)
+        return add_metrics(o, peer);
+    return o->ports ? show_ports(o, peer) : show(o, peer);
+}
+
 /* --- the command ------------------------------------------------------------------------------ */
 
 static int run(ss *o)
@@ -215,7 +245,7 @@ static int run(ss *o)
         if (o->pid != 0 && peers[i].pid != o->pid)
             continue;
         asked++;
-        r = o->prometheus ? add_metrics(o, &peers[i]) : show(o, &peers[i]);
+        r = ask(o, &peers[i]);
     }
     free(peers);
     if (o->json) {
@@ -275,7 +305,7 @@ int cmd_ss(int argc, char **argv)
         {"all", no_argument, NULL, 'a'},       {"brief", no_argument, NULL, 'b'},
         {"pid", required_argument, NULL, 'p'}, {"json", no_argument, NULL, OPT_JSON},
         {"help", no_argument, NULL, 'h'},      {"prometheus", no_argument, NULL, OPT_PROMETHEUS},
-        {"watch", optional_argument, NULL, 'w'},
+        {"watch", optional_argument, NULL, 'w'},  {"ports", no_argument, NULL, OPT_PORTS},
         {NULL, 0, NULL, 0}};
     ss o = {0};
     int c, r = 0;
@@ -291,6 +321,7 @@ int cmd_ss(int argc, char **argv)
         o.json |= c == OPT_JSON;
         o.prometheus |= c == OPT_PROMETHEUS;
         o.watch |= c == 'w';
+        o.ports |= c == OPT_PORTS;
         if (c == 'p')
             r = set_pid(&o, optarg);
         if (c == 'w')

@@ -39,6 +39,13 @@ bool ss_metrics_add(ss_metrics *all, const char *text, const char *process, int 
 /* Print all, and free them. */
 void ss_metrics_print(ss_metrics *all);
 
+/* ss_ports.c: the answer "ports" of one process. */
+void ss_ports_print(const json_t *answer);
+
+/* Print a text, broken at blanks to the width of the terminal, each line indented. */
+enum { SS_INDENT = 4 };
+void ss_wrapped(const char *text);
+
 /* "192.0.2.1:80", "[2001:db8::1]:80", "*:80" for any address. */
 const char *ss_place(const json_t *info, const char *ip_key, const char *port_key, char buf[64]);
 

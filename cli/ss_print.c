@@ -7,7 +7,7 @@
 
 #include "ss.h"
 
-enum { INDENT = 4, GROUPS = 256 };
+enum { GROUPS = 256 };
 
 static int columns(void)
 {
@@ -27,12 +27,14 @@ static void print_wrapped(const char *text, int width)
             printf("\n");
             at = 0;
         }
-        at += at == 0 ? printf("%*s%.*s", INDENT, "", len, text) : printf(" %.*s", len, text);
+        at += at == 0 ? printf("%*s%.*s", SS_INDENT, "", len, text) : printf(" %.*s", len, text);
         text += len;
         text += *text == ' ';
     }
     printf("\n");
 }
+
+void ss_wrapped(const char *text) { print_wrapped(text, columns() - SS_INDENT); }
 
 const char *ss_place(const json_t *info, const char *ip_key, const char *port_key, char buf[64])
 {
@@ -81,7 +83,7 @@ void ss_print(const ss_process *p, bool brief)
     for (int i = 0; i < p->n_rows; i++) {
         print_row(p, &p->rows[i]);
         if (!brief)
-            print_wrapped(p->rows[i].why.text, columns() - INDENT);
+            ss_wrapped(p->rows[i].why.text);
     }
 }
 
@@ -146,7 +148,7 @@ static void print_group(const char *state, const group *g, int n, const char *me
     if (recent > 0)
         len += snprintf(line + len, sizeof line - (size_t)len, ", %d new in the last minute", recent);
     snprintf(line + len, sizeof line - (size_t)len, ". %s", meaning);
-    print_wrapped(line, columns() - INDENT);
+    ss_wrapped(line);
 }
 
 void ss_summary(const ss_process *p)

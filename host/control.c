@@ -17,6 +17,7 @@
 #include "host/host_internal.h"
 #include "host/info_json.h"
 #include "host/metrics.h"
+#include "host/port_groups.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,7 @@ enum {
 };
 
 /* What is still to be done for an answer. */
-enum walk { WALK_OVER, WALK_LIST, WALK_TALLY };
+enum walk { WALK_OVER, WALK_LIST, WALK_TALLY, WALK_PORTS };
 
 /* Bytes waiting to be sent. */
 struct outbox {
@@ -63,6 +64,7 @@ struct client {
     bool brief;          /* TIME_WAIT records that nobody holds are left out, and counted: */
     uint64_t left_out;
     struct metrics_tally tally;
+    struct port_groups *ports; /* while WALK_PORTS */
     struct outbox out;
 };
 
@@ -202,12 +204,31 @@ static void list_on(const tern_host *h, struct client *c)
     }
 }
 
+/* Sort some more records by remote; write the answer when all are sorted. */
+static void ports_on(const tern_host *h, struct client *c)
+{
+    if (!c->ports)
+        c->out.failed = true;
+    else if (port_groups_step(c->ports, h->stack)) {
+        c->walk = WALK_OVER;
+        put_json(&c->out, port_groups_json(c->ports, h->stack, head(h)), 0);
+    }
+}
+
+static void answer_ports(struct client *c)
+{
+    c->ports = port_groups_new();
+    c->walk = WALK_PORTS;
+}
+
 static void walk_on(const tern_host *h, struct client *c)
 {
     if (c->walk == WALK_LIST)
         list_on(h, c);
     else if (c->walk == WALK_TALLY)
         tally_on(h, c);
+    else if (c->walk == WALK_PORTS)
+        ports_on(h, c);
 }
 
 /* False: no such question. */
@@ -220,6 +241,8 @@ static bool answer_to(const tern_host *h, struct client *c, const char *question
         answer_stats(h, c);
     else if (strcmp(question, "metrics") == 0)
         c->walk = WALK_TALLY;
+    else if (strcmp(question, "ports") == 0)
+        answer_ports(c);
     else
         return false;
     return true;
@@ -264,8 +287,8 @@ static void answer(tern_host *h, struct client *c)
         put_json(
             &c->out,
             json_pack("{s:s}", "error",
-                      "the questions are \"ss\", \"live\", \"stats\", \"metrics\" and \"net\", the changes "
-                      "those of `tern addr`, `tern route` and `tern link`"),
+                      "the questions are \"ss\", \"live\", \"ports\", \"stats\", \"metrics\" and "
+                      "\"net\", the changes those of `tern addr`, `tern route` and `tern link`"),
             0);
 }
 
@@ -276,6 +299,7 @@ static void drop_client(struct client *c)
     close(c->fd);
     free(c->out.text);
     metrics_free(&c->tally);
+    port_groups_free(c->ports);
     *c = (struct client){.fd = -1};
 }
 

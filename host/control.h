@@ -18,6 +18,10 @@
  *              "text"}, ...] newest first
  * "live"   the same without those TIME_WAIT records that no program holds, however many, and behind the list
  *          "time_wait":N, how many they are
+ * "ports"  {"pid", "name", "version", "now_us", "port_low":32768, "port_high":60999, "remotes":N,
+ *          "ports":[{"local":"192.0.2.1", "remote":"192.0.2.2", "remote_port":80, "zone":0, "used":30,
+ *          "free":28202, "states":{"TIME_WAIT":28, "ESTABLISHED":2}}, ...]}: the 20 remotes that hold most of
+ *          the ephemeral ports by connections of ours, of N remotes in all
  * "stats"  {"pid", "name", "version", "now_us", "stats":{counters of counters.def}, "dropped":{CAUSE: n,
  * ...},
  *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost", "memory_budget"},

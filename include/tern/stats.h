@@ -176,6 +176,9 @@ typedef struct tern_port_use {
  * the range (28,232 by default: about 2 ms). Errors: as tern_connect for the same addresses. */
 int tern_ports(const tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_port_use *out);
 
+/* The range that ephemeral ports are taken from, inclusive (tern_config.port_low, port_high). */
+void tern_port_range(const tern *t, uint16_t *low, uint16_t *high);
+
 /* Walk over all listeners, connections, half-open and TIME_WAIT records, held or not. Start with *cursor = 0;
  * returns 1 and fills `out`, or 0 at the end. Changing the stack during a walk may repeat or miss a record,
  * nothing worse. */

@@ -105,7 +105,7 @@ typedef struct tern_config {
     uint64_t budget;              /* hard ceiling of arena use, bytes; default: all of the block */
     uint32_t msl_ms;              /* maximum segment lifetime, 1..600000 ms; default 30000. TIME_WAIT lasts 2
                                      MSL (RFC 9293 3.6.1; the standard's arbitrary value is 2 minutes). Once
-                                     the handle is released it may last longer by 1/512 of that, and by the
+                                     the handle is released it may last longer by 1/1024 of that, and by the
                                      time that the handle was held; when the peer repeats its FIN, by 2 MSL
                                      more at most; never shorter, but for memory and the next field */
     uint32_t time_wait_max;       /* records in TIME_WAIT that no program holds: one more, and the oldest goes

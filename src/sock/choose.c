@@ -89,6 +89,12 @@ int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remo
     return demux_find(t, &out->local, remote, zone) != 0 ? -TERN_EADDRINUSE : 0;
 }
 
+void tern_port_range(const tern *t, uint16_t *low, uint16_t *high)
+{
+    *low = settings(t)->port_low;
+    *high = settings(t)->port_high;
+}
+
 /* Every port of the range is looked up once. */
 int tern_ports(const tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_port_use *out)
 {

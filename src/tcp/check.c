@@ -2,6 +2,8 @@
  * traps. What they guard: the variables of RFC 9293 3.3.1, the right edge of SHLD-14, the states of 3.3.2. */
 #include "tcp/tcp.h"
 
+#define WAITING_LOOKED_AT 16u
+
 static void check_sendlist(struct tern *t, struct tcb *c)
 {
     uint32_t bytes = 0, sacked = 0, lost = 0, retx = 0, count = 0;
@@ -103,8 +105,27 @@ static void check_tcb(struct tern *t, struct tcb *c)
     check_state(c);
 }
 
+/* The small records: the next to be over first, each in the table. Of very many the oldest are looked at. */
+static void check_waiting(struct tern *t, const struct waiting *q)
+{
+    uint64_t last_us = 0;
+    uint32_t count = 0;
+    for (ref_t r = 0; count < WAITING_LOOKED_AT && fifo_next(t->a, &q->fifo, &r); count++) {
+        struct who w;
+        waiting_who(t, r, &w);
+        tern_endpoint local = {w.local, w.local_port, 0}, remote = {w.remote, w.remote_port, 0};
+        ASSERT(demux_find(t, &local, &remote, w.link) == r ||
+               demux_find_parked(t, &local, &remote, w.link) == r);
+        ASSERT(waiting_due(t, r) >= last_us);
+        last_us = waiting_due(t, r);
+    }
+    ASSERT(count == min_u32(q->fifo.live, WAITING_LOOKED_AT) && (count == 0 || last_us <= q->last_us));
+}
+
 void tcp_check_all(struct tern *t)
 {
+    check_waiting(t, &t->w->wait4);
+    check_waiting(t, &t->w->wait6);
     for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
         if (!tcb_at(t, r)->dying)
             check_tcb(t, tcb_at(t, r));

@@ -94,11 +94,7 @@ static void agree(struct tern *t, struct halfopen *h, struct listener *l, const 
 /* Above everything the predecessor sent (RFC 9293 MAY-2). */
 static seq_t isn_above(struct tern *t, const struct halfopen *h, ref_t old)
 {
-    seq_t iss = isn_make(t, h);
-    if (old == 0)
-        return iss;
-    seq_t used = time_wait_snd_nxt(t, old);
-    return seq_gt(iss, used) ? iss : seq_add(used, 65536);
+    return old == 0 ? isn_make(t, h) : isn_make_above(t, h, time_wait_snd_nxt(t, old));
 }
 
 static bool enter_table(struct tern *t, struct halfopen *h, ref_t old)

@@ -64,7 +64,7 @@ static void limit(void **state)
 /* With the memory used up by them, a new connection and its data still find room. */
 static void give_up_memory(void **state)
 {
-    struct lab_config cfg = {.memory = 384 << 10};
+    struct lab_config cfg = {.memory = tern_min_size(NULL)};
     struct lab *l = lab_new(state, &cfg);
     wait_with(l, 10000, 8000);
     tern_live v = lab_live(l);

@@ -258,9 +258,12 @@ static void op_late(void)
 {
     struct side *s = a_side();
     uint32_t v = u8();
-    ref_t r = fifo_front(s->t->a, v & 1 ? &s->t->w->wait4.fifo : &s->t->w->wait6.fifo);
-    if (r == 0)
+    const struct fifo *f = v & 1 ? &s->t->w->wait4.fifo : &s->t->w->wait6.fifo;
+    if (f->live == 0)
         return;
+    ref_t r = 0;
+    for (uint32_t n = (v >> 1) % f->live; fifo_next(s->t->a, f, &r) && n > 0; n--)
+        continue;
     const struct timewait *w = at_const(s->t->a, r);
     struct segment g = {.flags = pick_flags()};
     z.forged = true;
@@ -649,6 +652,9 @@ static bool begin_side(int i, uint32_t a, uint32_t b)
         .no_wscale = (b & 6) == 6,
         .no_sack = (b & 24) == 24,
         .synack_retries = 2,
+        .time_wait_max = (b & 24) == 16 ? 2 : 0,
+        .port_low = 40000,
+        .port_high = (b & 24) == 8 ? 40003 : 49999,
         .seed = {(uint8_t)i},
     };
     size_t size = BLOCK;

@@ -1,6 +1,94 @@
-/* Pitfalls of docs/PITFALLS.md about TIME_WAIT: 2, 3, 4, 43. Each number is the row's. */
+/* Pitfalls of docs/PITFALLS.md about TIME_WAIT and ports: 1, 2, 3, 4, 42, 43. Each number is the row's. */
 #include "lab/lab.h"
 #include "lab/pair.h"
+
+/* A whole life that we begin and end: connect, a request, its answer, we close first. */
+static void we_close_first(struct lab *l, uint16_t local, uint16_t remote)
+{
+    l->flow[0].local.port = local;
+    l->flow[0].peer.port = remote;
+    TALK(l, "reborn 0");
+    lab_connect(l, "mss 1460");
+    TALK(l, "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "< PA 1:101(100) ack 101\n"
+            "recv 100\n"
+            "forget\n"
+            "close\n"
+            "> FA 101 ack 101\n"
+            "< FA 101 ack 102\n"
+            "> A 102 ack 102");
+}
+
+/* Bytes of the arena in use. */
+static uint64_t memory_of(struct lab *l)
+{
+    tern_live v = lab_live(l);
+    return v.arena_used - v.arena_free;
+}
+
+/* 1: 10,000 cycles, we close first, faster than 2 MSL. Memory is flat, the number in TIME_WAIT is bounded by
+ * the memory or by the limit, the oldest are recycled and counted, and no connect is refused. */
+static void pitfall_01_ten_thousand_cycles(void **state)
+{
+    for (int limited = 0; limited < 2; limited++) {
+        struct lab_config cfg = {.memory = tern_min_size(NULL),
+                                 .stack = {.time_wait_max = limited ? 500 : 0}};
+        struct lab *l = lab_new(state, &cfg);
+        uint64_t half = 0;
+        for (unsigned i = 0; i < 10000; i++) {
+            we_close_first(l, (uint16_t)(50000 + i % 10000), 8080);
+            if (i == 5000)
+                half = memory_of(l);
+        }
+        tern_live v = lab_live(l);
+        tern_stats s = lab_stats(l);
+        assert_true(memory_of(l) <= half + half / 16);
+        assert_int_equal(s.time_wait_recycled, 10000 - v.timewait);
+        assert_true(limited ? v.timewait == 500 : v.timewait > 500 && v.timewait < 5000);
+        assert_int_equal(v.tcbs, 0);
+        lab_run(l, 61 * SEC);
+        assert_int_equal(lab_live(l).timewait, 0);
+        lab_end(l);
+    }
+}
+
+/* 42: active opens to one remote until its ports run out, nine of ten in TIME_WAIT: an error of its own, and
+ * the status says for this remote what holds them. Other remotes are not touched; 2 MSL later it works. */
+static void pitfall_42_ports_run_out(void **state)
+{
+    enum { PORTS = 400, OPEN = 40 };
+    struct lab_config cfg = {.stack = {.port_low = 50000, .port_high = 50000 + PORTS - 1}};
+    struct lab *l = lab_new(state, &cfg);
+    tern_handle h[OPEN], more;
+    tern_port_use use;
+    for (unsigned i = 0; i < PORTS - OPEN; i++)
+        we_close_first(l, (uint16_t)(50000 + i), 8080);
+    tern_endpoint remote = l->flow[0].peer, other = remote;
+    other.port++;
+    for (unsigned i = 0; i < OPEN; i++)
+        assert_int_equal(tern_connect(l->t, NULL, &remote, &h[i]), 0);
+    assert_int_equal(tern_connect(l->t, NULL, &remote, &more), -TERN_ENOSR);
+    assert_int_equal(tern_ports(l->t, NULL, &remote, &use), 0);
+    assert_int_equal(use.total, PORTS);
+    assert_int_equal(use.used, PORTS);
+    assert_int_equal(use.free, 0);
+    assert_int_equal(use.by_state[TERN_TIME_WAIT], PORTS - OPEN);
+    assert_int_equal(use.by_state[TERN_SYN_SENT], OPEN);
+    assert_int_equal(tern_ports(l->t, NULL, &other, &use), 0);
+    assert_int_equal(use.free, PORTS);
+    assert_int_equal(tern_connect(l->t, NULL, &other, &more), 0);
+    assert_int_equal(tern_abort(l->t, more), 0);
+    for (unsigned i = 0; i < OPEN; i++)
+        assert_int_equal(tern_abort(l->t, h[i]), 0);
+    lab_run(l, 61 * SEC);
+    assert_int_equal(tern_ports(l->t, NULL, &remote, &use), 0);
+    assert_int_equal(use.free, PORTS);
+    assert_int_equal(tern_connect(l->t, NULL, &remote, &more), 0);
+    assert_int_equal(tern_abort(l->t, more), 0);
+    lab_forget(l);
+    lab_end(l);
+}
 
 /* A connection that we closed first, 500 bytes of the peer's stream old; the listener still there. */
 static struct lab *in_time_wait(void **state, bool keep, const char *opts)
@@ -156,10 +244,12 @@ static void pitfall_43_seeds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        LAB_TEST(pitfall_01_ten_thousand_cycles),
         LAB_TEST(pitfall_02_higher_isn),
         LAB_TEST(pitfall_03_lower_isn_newer_timestamp),
         LAB_TEST(pitfall_03_neither),
         LAB_TEST(pitfall_04_rst_and_late_fin),
+        LAB_TEST(pitfall_42_ports_run_out),
         LAB_TEST(pitfall_43_fin_before_time_wait),
     };
     const struct CMUnitTest seeds[] = {cmocka_unit_test(pitfall_43_seeds)};

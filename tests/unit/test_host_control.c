@@ -208,6 +208,35 @@ static void answers_stats(void **state)
     tern_host_destroy(h);
 }
 
+/* Of connections that we opened, by remote; those of listeners are not ours. */
+static void answers_ports(void **state)
+{
+    tern_link *other;
+    (void)state;
+    tern_host *h = open_listening("ports", 1, &other);
+    for (int i = 0; i < 5; i++) {
+        tern_endpoint to = {tern_ip4(192, 0, 2, 9), (uint16_t)(i < 4 ? 443 : 80), 0};
+        tern_handle c;
+        assert_int_equal(tern_connect(tern_host_stack(h), NULL, &to, &c), 0);
+    }
+    json_t *o = ask_host(h, "ports", "ports"), *list = json_object_get(o, "ports");
+    assert_int_equal(number_of(o, "port_low"), 32768);
+    assert_int_equal(number_of(o, "remotes"), 2);
+    assert_int_equal(json_array_size(list), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *g = json_array_get(list, i);
+        assert_string_equal(text_of(g, "local"), "192.0.2.1");
+        assert_string_equal(text_of(g, "remote"), "192.0.2.9");
+        assert_int_equal(number_of(g, "remote_port"), i == 0 ? 443 : 80);
+        assert_int_equal(number_of(g, "used"), i == 0 ? 4 : 1);
+        assert_int_equal(number_of(g, "free"), i == 0 ? 28228 : 28231);
+        assert_int_equal(number_of(json_object_get(g, "states"), "SYN_SENT"), i == 0 ? 4 : 1);
+    }
+    json_decref(o);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
 /* What the host answers to these bytes, until it closes; at most so many bytes are sent at once. */
 static char *exchange(tern_host *h, const char *name, const char *question, size_t at_once)
 {
@@ -504,6 +533,7 @@ int main(void)
         cmocka_unit_test(answers_ss),
         cmocka_unit_test(answers_stats),
         cmocka_unit_test(answers_live),
+        cmocka_unit_test(answers_ports),
         cmocka_unit_test(answers_metrics),
         cmocka_unit_test(metrics_of_very_many),
         cmocka_unit_test(answers_http),
