@@ -126,7 +126,7 @@ static struct chunk *new_page(struct arena *a, struct chunkq *q, ref_t where, ui
 /* --- bytes come in -------------------------------------------------------------------------------- */
 
 /* Copy as much as there is room for behind the bytes of a page. */
-static uint32_t fill(struct arena *a, struct chunk *c, const uint8_t *from, uint32_t n)
+static inline uint32_t fill(struct arena *a, struct chunk *c, const uint8_t *from, uint32_t n)
 {
     uint32_t part = min_u32(n, room_behind(a, c));
     memcpy(page_bytes(c) + c->off + c->used, from, part);
@@ -401,6 +401,7 @@ void chunkq_copy(struct arena *a, const struct regions *g, const struct chunkq *
 {
     ASSERT(pos - q->pos <= q->len && n <= q->len - (pos - q->pos));
     uint8_t *to = out;
+    a->copied += n;
     for (ref_t r = n > 0 ? find(a, q, pos, 0) : 0; n > 0; r = chunk_at(a, r)->next) {
         const struct chunk *c = chunk_at(a, r);
         uint32_t skip = pos - c->pos, part = min_u32(n, c->used - skip);

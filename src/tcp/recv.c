@@ -60,14 +60,16 @@ static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint
 /* Whether n bytes are worth keeping the packet for: not a few bytes, and not little of a large buffer. */
 static bool worth_keeping(const struct keep *k, uint32_t n)
 {
-    return k != NULL && n >= REFER_MIN && (k->hold != 0 || n >= k->what.len / 4);
+    return n >= REFER_MIN && (k->hold != 0 || n >= k->what.len / 4);
 }
 
 /* Payload stays in the link's memory where it may and where that is worth it; else it is copied. */
 uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint8_t *data, uint32_t n,
                     enum mem_prio prio)
 {
-    uint32_t gap = k != NULL ? min_u32(n, chunkq_gap(t->a, q)) : 0;
+    if (LIKELY(k == NULL))
+        return chunkq_append(t->a, q, data, n, prio);
+    uint32_t gap = min_u32(n, chunkq_gap(t->a, q));
     if (!worth_keeping(k, n - gap) || keep_hold(t->a, k, prio) == 0)
         return chunkq_append(t->a, q, data, n, prio);
     uint32_t got = chunkq_append(t->a, q, data, gap, prio);
