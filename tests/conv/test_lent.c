@@ -1,7 +1,6 @@
 /* Memory that is lent, received bytes that stay where they are, and chunks that pass from connection to
  * connection: across three stacks, A writes, a relay R passes on, B reads; both ways at once.
- * What each call promises is in tern/lent.h. Pitfall 13 (FIELD 13): nothing is freed or reused while it is
- * referred to. */
+ * What each call promises is in tern/lent.h. */
 #include "lab/lend.h"
 
 #include "tcp/tcp.h"
