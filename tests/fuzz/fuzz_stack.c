@@ -13,6 +13,7 @@
  * FUZZ_STACK_TRACE=1 in the environment prints what is done.
  */
 #include "fuzz/stack_forge.h"
+#include "fuzz/stack_lend.h"
 
 #include <tern/snapshot.h>
 
@@ -45,6 +46,8 @@ struct side {
     uint64_t cursor; /* of a walk that goes on while everything changes */
     uint8_t *block;  /* where it lives: */
     size_t size;
+    struct lender lender;
+    tern_chunk chunk; /* received bytes that the program holds; 0 = none */
 };
 
 static struct {
@@ -100,7 +103,9 @@ static void give(struct side *to, const uint8_t *bytes, uint32_t len, uint16_t g
     uint8_t *exact = malloc(len ? len : 1);
     memcpy(exact, bytes, len);
     tern_rx_packet p = {.data = exact, .len = len, .gso_size = gso_size, .link = 1, .flags = flags};
+    lender_place(to->t, &to->lender, &p);
     tern_rx(to->t, z.now, &p, 1);
+    lender_seen(&to->lender, &p);
     SAY("  rx -> verdict %u %s\n", p.verdict, tern_cause_name(p.cause));
     free(exact);
 }
@@ -146,11 +151,14 @@ static void deliver(struct side *s, int n)
     for (; k < n && k < 8 && s->n_wire > 0; k++) {
         p[k] = wire_take(s, 0);
         rx[k] = (tern_rx_packet){.data = p[k].bytes, .len = p[k].len, .gso_size = p[k].gso_size, .link = 1};
+        lender_place(other(s)->t, &other(s)->lender, &rx[k]);
     }
     if (k > 0)
         tern_rx(other(s)->t, z.now, rx, k);
-    for (int i = 0; i < k; i++)
+    for (int i = 0; i < k; i++) {
+        lender_seen(&other(s)->lender, &rx[i]);
         free(p[i].bytes);
+    }
 }
 
 /* --- forging ------------------------------------------------------------------------------------ */
@@ -451,6 +459,60 @@ static void op_send(void)
     SAY("  send %u -> %ld\n", n, got);
 }
 
+/* The same from where it lies. */
+static void op_lend(void)
+{
+    struct side *s = a_side();
+    struct lender *l = &s->lender;
+    struct held *x = a_held(s);
+    uint32_t v = u8(), n = 1 + (v < 64 ? v : (v - 63) * 15);
+    int slot = slot_take(l->tx_out, TX_SLOTS);
+    if (slot < 0)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        l->tx[slot * TX_SLOT + (int)i] = byte_at(x->wrote + i);
+    uint64_t at = (uint64_t)slot * TX_SLOT;
+    long got = tern_lend(s->t, x->h, l->tx_region, at, n, (uint64_t)slot, v & 1 ? TERN_MORE : 0);
+    ASSERT(got != 0 && got <= (long)n);
+    if (got < 0)
+        slot_back(l->tx, TX_SLOT, l->tx_out, (uint64_t)slot);
+    x->wrote += got > 0 ? (uint64_t)got : 0;
+    SAY("  lend %u -> %ld\n", n, got);
+}
+
+/* Received bytes go on from connection to connection. */
+static void op_pass(void)
+{
+    struct side *s = a_side();
+    struct held *from = a_held(s), *to = a_held(s);
+    uint32_t v = u8(), n = 1 + u8() * 40;
+    long got;
+    if (v % 4 == 0) {
+        z.forged = true;
+        got = tern_move(s->t, from->h, to->h, n, 0);
+    } else if (s->chunk.v == 0) {
+        got = tern_take(s->t, from->h, n, &s->chunk);
+        from->read += got > 0 ? (uint64_t)got : 0;
+    } else if (v % 4 == 1) {
+        got = tern_drop(s->t, s->chunk);
+        ASSERT(got == 0);
+        s->chunk.v = 0;
+    } else {
+        z.forged = true;
+        got = tern_send_chunk(s->t, to->h, s->chunk, v % 16, n, 0);
+    }
+    SAY("  pass %u %u -> %ld\n", v, n, got);
+}
+
+/* The link, or the program, wants its memory. */
+static void op_compact(void)
+{
+    struct side *s = a_side();
+    uint32_t v = u8();
+    int region = v & 1 ? s->lender.rx_region : s->lender.tx_region;
+    SAY("  compact %d\n", tern_region_compact(s->t, region, v * 64));
+}
+
 static void was_read(struct held *x, const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -550,7 +612,8 @@ static void op_look(void)
     tern_info info;
     int n = tern_events(s->t, events, (int)(u8() & 3));
     for (int i = 0; i < n; i++)
-        ASSERT(tern_get_info(s->t, events[i].handle, &info) == 0);
+        ASSERT(events[i].handle.v == 0 ? events[i].bits == TERN_RETURNED
+                                       : tern_get_info(s->t, events[i].handle, &info) == 0);
     for (uint32_t i = u8() & 7; i > 0; i--) {
         if (!tern_walk(s->t, &s->cursor, &info))
             s->cursor = 0;
@@ -605,18 +668,24 @@ static void op_fail(void)
 /* A stack is written down, or doubled, and goes on elsewhere; where it was nothing is left. */
 static void op_move(void)
 {
-    static uint8_t image[BLOCK + 4096];
+    static uint8_t image[2 * BLOCK];
     struct side *s = a_side();
     uint8_t *from = s->block;
     size_t need;
+    bool foreign = lent_next(s->t->a, 0) != 0; /* then it grows, and that may be too much */
+    int e;
     if (u8() & 1) {
-        ASSERT(tern_clone(&s->t, s->t, spare, s->size, NULL, 0) == 0);
+        e = tern_clone(&s->t, s->t, spare, s->size, NULL, 0);
     } else {
         size_t len = tern_snapshot_size(s->t), off = u8() & 7;
-        ASSERT(len <= BLOCK && tern_snapshot(s->t, image + off, len) == 0);
-        ASSERT(tern_restore_size(image + off, len, &need) == 0 && need <= s->size);
-        ASSERT(tern_restore(&s->t, image + off, len, spare, need, NULL, 0) == 0);
+        ASSERT(len <= sizeof image - 8 && tern_snapshot(s->t, image + off, len) == 0);
+        ASSERT(tern_restore_size(image + off, len, &need) == 0 && (need <= s->size || foreign));
+        e = need > s->size ? -TERN_ENOMEM : tern_restore(&s->t, image + off, len, spare, need, NULL, 0);
     }
+    ASSERT(e == 0 || (e == -TERN_ENOMEM && foreign));
+    if (e < 0)
+        return;
+    lender_moved(s->t, &s->lender);
     memset(from, 0xdb, BLOCK);
     s->block = spare;
     spare = from;
@@ -627,11 +696,11 @@ static const struct {
     void (*run)(void);
 } ops[] = {
     {"connect", op_connect}, {"listen", op_listen},       {"accept", op_accept}, {"send", op_send},
-    {"send", op_send},       {"recv", op_recv},           {"peek", op_peek},     {"end", op_end},
+    {"lend", op_lend},       {"recv", op_recv},           {"peek", op_peek},     {"end", op_end},
     {"option", op_option},   {"handle", op_handle},       {"look", op_look},     {"time", op_time},
     {"pump", op_pump},       {"transmit", op_transmit},   {"deliver", op_deliver}, {"fail", op_fail},
     {"wire", op_wire},       {"change", op_change},       {"raw", op_raw},       {"fragments", op_fragments},
-    {"forge", op_forge},     {"forge", op_forge},         {"forge", op_forge},   {"stranger", op_stranger},
+    {"compact", op_compact}, {"forge", op_forge},         {"pass", op_pass},     {"stranger", op_stranger},
     {"third", op_third},     {"late", op_late},           {"icmp", op_icmp},     {"echo", op_echo},
     {"time", op_time},       {"transmit", op_transmit},   {"move", op_move},     {"pump", op_pump},
 };
@@ -672,7 +741,7 @@ static bool begin_side(int i, uint32_t a, uint32_t b)
     s->ip6 = (tern_ip){{0x20, 0x01, 0x0d, 0xb8, [15] = (uint8_t)(i + 1)}};
     tern_tick(s->t, z.now);
     return tern_link_add(s->t, &info) == 1 && tern_addr_add(s->t, 1, &s->ip4, 24) == 0 &&
-           tern_addr_add(s->t, 1, &s->ip6, 64) == 0;
+           tern_addr_add(s->t, 1, &s->ip6, 64) == 0 && lender_begin(s->t, &s->lender);
 }
 
 static void empty_wire(struct side *s)
@@ -699,6 +768,8 @@ static void end_side(struct side *s)
     for (int i = 0; i < HANDLES; i++)
         if (s->held[i].h.v != 0)
             ASSERT(((i & 1) ? tern_abort : tern_close)(s->t, s->held[i].h) == 0);
+    if (s->chunk.v != 0)
+        ASSERT(tern_drop(s->t, s->chunk) == 0);
     drain(s);
     uint64_t now = z.now, next;
     for (int rounds = 0; (next = tern_next_deadline(s->t)) != UINT64_MAX; rounds++) {
@@ -708,8 +779,10 @@ static void end_side(struct side *s)
         z.now = now;
         drain(s);
     }
+    lender_fetch(s->t, &s->lender);
     tern_live v;
     tern_get_live(s->t, &v);
+    ASSERT(!v.pieces && !v.lent && !v.returned && !v.kept && !v.taken);
     ASSERT(!v.listeners && !v.halfopen && !v.tcbs && !v.timewait);
     ASSERT(!v.chunks && !v.sendrecs && !v.ranges && !v.timers && !v.fragments && !v.replies);
     ASSERT(s->t->w->conns.count == 0 && s->t->w->ready_head == 0 && s->t->w->event_head == 0);
@@ -728,8 +801,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint32_t op = u8() % ARRAY_LEN(ops);
         SAY("%d %s\n", i, ops[op].name);
         ops[op].run();
-        tcp_check_all(z.side[0].t);
-        tcp_check_all(z.side[1].t);
+        for (int k = 0; k < 2; k++) {
+            tcp_check_all(z.side[k].t);
+            lender_fetch(z.side[k].t, &z.side[k].lender);
+        }
     }
     uint64_t now = z.now;
     end_side(&z.side[0]);
