@@ -288,6 +288,11 @@ static void nothing_leaves(struct tern *t, struct tcb *c)
 static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p = {0};
+    if (c->h.state == TERN_TIME_WAIT && c->ack.now_cause == 0) {
+        conn_unready(t, &c->h);
+        tcb_said_all(t, c); /* nothing else is ever sent, and its timer stands */
+        return false;
+    }
     if (c->snd.link == 0) {
         nothing_leaves(t, c);
     } else if (decide(t, c, &p)) {
