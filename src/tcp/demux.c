@@ -25,14 +25,26 @@ uint32_t demux_hash(const struct tern *t, const struct who *w)
     return pair_hash(t, &local, &remote, w->link);
 }
 
-static uint32_t hash_of(struct tern *t, ref_t r)
+static uint32_t make_hash(const struct tern *t, ref_t r)
 {
     struct who w;
     if (rec_kind(t, r) == REC_TIMEWAIT)
         waiting_pair(t, r, &w);
     else
-        who_of(t, at(t->a, r), &w);
+        who_of(t, at_const(t->a, r), &w);
     return demux_hash(t, &w);
+}
+
+/* A control block in the table knows its own. */
+static uint32_t hash_of(struct tern *t, ref_t r)
+{
+    return rec_kind(t, r) == REC_TCB ? head_at(t, r)->hash : make_hash(t, r);
+}
+
+static void keep_hash(struct tern *t, ref_t r, uint32_t hash)
+{
+    if (rec_kind(t, r) == REC_TCB)
+        head_at(t, r)->hash = hash;
 }
 
 static bool same_idle(const struct tern *t, const struct idle *i, const tern_endpoint *local,
@@ -85,14 +97,18 @@ ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_e
 
 bool demux_insert(struct tern *t, ref_t r)
 {
-    return htab_insert(t->a, &t->w->conns, hash_of(t, r), r, MEM_DATA);
+    uint32_t hash = make_hash(t, r);
+    keep_hash(t, r, hash);
+    return htab_insert(t->a, &t->w->conns, hash, r, MEM_DATA);
 }
 
 void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, hash_of(t, r), r); }
 
 void demux_replace(struct tern *t, ref_t from, ref_t to)
 {
-    htab_replace(t->a, &t->w->conns, hash_of(t, to), from, to);
+    uint32_t hash = hash_of(t, from);
+    keep_hash(t, to, hash);
+    htab_replace(t->a, &t->w->conns, hash, from, to);
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */

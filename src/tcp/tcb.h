@@ -56,6 +56,7 @@ struct conn_head {
     struct wnode timer;    /* its one place in the wheel: the earliest of its deadlines, or earlier */
     tern_ip local, remote;
     uint16_t local_port, remote_port;
+    uint32_t hash;         /* of the 4-tuple, while in the table */
     uint64_t conn;         /* number in the trace */
     uint64_t opened_us;
     uint64_t since_us;     /* when the present state was entered */
