@@ -77,7 +77,7 @@ static bool no_timer(const struct tcb *c)
 
 static bool quiet(const struct tcb *c)
 {
-    return resting_state(c) && peer_has_all(c) && nothing_owed(c) && no_timer(c) && program_has_all(c) &&
+    return nothing_owed(c) && peer_has_all(c) && program_has_all(c) && resting_state(c) && no_timer(c) &&
            !c->h.parked && !c->dying && !c->restless;
 }
 

@@ -18,11 +18,10 @@ static const uint32_t edges[] = {
 
 static bool edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
 {
-    uint32_t key = EDGE_KEY(cause, from, to);
+    uint32_t key = EDGE_KEY(cause, from, to), found = 0;
     for (size_t i = 0; i < ARRAY_LEN(edges); i++)
-        if (edges[i] == key)
-            return true;
-    return false;
+        found |= edges[i] == key; /* without a branch: several at a time */
+    return found != 0;
 }
 
 void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
