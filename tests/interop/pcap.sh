@@ -5,8 +5,9 @@
 LIMIT=${LIMIT:-110}
 . "$(dirname "$0")/lib.bash"
 if ! command -v tshark >/dev/null; then
-    echo "1..0 # SKIP tshark is not installed; ./dev test installs it"
-    exit 77
+    echo "ok 1 - captures opened in tshark # skip tshark is not installed (./dev test installs it)"
+    echo "1..1"
+    exit 0
 fi
 device 0
 
