@@ -17,11 +17,13 @@ head -c 1000000 /dev/urandom >"$www/data.bin"
 U=http://192.0.2.1
 get() { curl -sS --max-time 20 "$@"; }
 is() { [ "$1" = "$2" ] || { echo "'$1', not '$2'"; return 1; }; }
-# shark FILE [OPTION...]: with every check that Wireshark has switched on
+# shark FILE [OPTION...]: with every check that Wireshark has switched on; without HTTP, of which a rotated
+# file may begin in the middle
 shark() {
     local file=$1
     shift
-    tshark -n -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -r "$file" "$@" 2>"$dir/tshark.err" ||
+    tshark -n --disable-protocol http --disable-protocol http2 -o ip.check_checksum:TRUE \
+        -o tcp.check_checksum:TRUE -r "$file" "$@" 2>"$dir/tshark.err" ||
         { cat "$dir/tshark.err" >&2; return 1; }
 }
 packets() { shark "$1" -Y "$2" | wc -l; }
@@ -130,6 +132,18 @@ check "a disk that fills is said once, and the download goes on" bash -c "
     cat '$dir/small.err'
     [ \$status -eq 0 ] && [ \$(grep -c 'ends here: .* (No space left' '$dir/small.err') -eq 1 ]"
 check "what was written before that is sound" sound "$dir/small/x.pcapng"
+
+piped() {
+    mkfifo "$dir/pipe"
+    tshark -n -r "$dir/pipe" -Y 'tcp.flags.fin == 1' -T fields -e frame.comment >"$dir/piped" 2>/dev/null &
+    local reader=$!
+    "$tern" serve "$www" "${tern_0[@]}" --pcap - >"$dir/pipe" 2>"$dir/piped.err" &
+    local server=$!
+    soon 10 tern_listens 80 && get -o /dev/null $U/data.bin
+    kill -INT $server
+    wait $server $reader && grep -q 'CLOSE_WAIT: FIN: the peer has closed' "$dir/piped"
+}
+check "to standard output, read by tshark as it comes" piped
 
 mkfifo "$dir/fifo"
 head -c 2000 "$dir/fifo" >"$dir/head" &
