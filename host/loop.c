@@ -177,7 +177,7 @@ static int receive(tern_host *h, int id)
         int n = hl->link->ops->rx(hl->link, now, h->rx, HOST_BATCH);
         if (n < 0)
             lost(h, hl, n);
-        more = n > 0 && take_batch(h, id, now, n);
+        more = n > 0 && take_batch(h, id, now, n) && tern_replies_room(h->stack) >= HOST_BATCH;
         total += n > 0 ? n : 0;
     }
     return total;

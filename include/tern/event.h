@@ -29,6 +29,7 @@ enum {
                               it */
     TERN_RETURNED = 256,   /* lent buffers have come back: tern_returned has their tags (lent.h). Of the whole
                               stack: the event's handle is 0 */
+    TERN_SYN_WAITS = 512,  /* a listener that defers has a SYN for tern_next_syn */
 };
 
 typedef struct tern_event {

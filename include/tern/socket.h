@@ -18,11 +18,49 @@ extern "C" {
 #endif
 
 /* Listen at a local address and port (passive OPEN, RFC 9293 3.10.1). Address all zero: any address of the
- * stack, both families. `backlog` bounds half-open records and the accept queue each (1..65535; 0 = 128).
+ * stack, both families. `backlog` bounds half-open records and the accept queue each (1..1<<24; 0 = 128).
  * When either is full a new SYN (or its last ACK) draws silence, so that the peer tries again. Errors:
  * -TERN_EADDRINUSE (a listener is there), -TERN_EADDRNOTAVAIL (not an address of the stack), -TERN_EINVAL
  * (port 0), -TERN_ENOMEM. */
 int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out);
+
+/* Other ways to listen, for programs that end other people's connections (VPNs, proxies). */
+enum {
+    TERN_LISTEN_ANY_PORT = 1, /* at every port: local.port is 0 */
+    TERN_LISTEN_FOREIGN = 2,  /* addresses need not be the stack's: with an address all zero, any that packets
+                                 given to tern_rx are for. Such packets are no more unclaimed when they
+                                 belong to this listener or to what it accepted; fragments are, always */
+    TERN_LISTEN_DEFER = 4,    /* a SYN is not answered but shown to the program (tern_next_syn) */
+};
+
+/* tern_listen with `flags` of TERN_LISTEN_... The listener that fits best gets a SYN: one of its port before
+ * one of any port, then one of its address before one of any, then one of its zone. Errors as tern_listen;
+ * -TERN_EINVAL also for a port with TERN_LISTEN_ANY_PORT or an unknown flag. */
+int tern_listen_as(tern *t, const tern_endpoint *local, uint32_t backlog, unsigned flags, tern_handle *out);
+
+/* A SYN that waits for the program's word: at most 30 s to be looked at and 30 s to be decided, then it is
+ * forgotten. Meanwhile nothing is sent, and the same SYN again is the same one. */
+typedef struct tern_syn {
+    tern_handle handle;
+    tern_endpoint local, remote;
+    uint64_t arrived_us;
+    uint16_t mss;                /* the peer's option, or the default */
+    bool wscale, sack, timestamps, ecn; /* both sides can */
+} tern_syn;
+
+/* Take the oldest SYN that waits at a listener with TERN_LISTEN_DEFER (TERN_SYN_WAITS tells when). Errors:
+ * -TERN_EAGAIN (none), -TERN_EBADF, -TERN_EINVAL (not such a listener). */
+int tern_next_syn(tern *t, tern_handle listener, tern_syn *out);
+
+/* Accept it: a connection in SYN_RCVD whose SYN+ACK leaves with the next tern_tx; `data` as by tern_set_data.
+ * TERN_CONNECTED tells that it is open, TERN_ENDED that it is not to be. Errors: -TERN_EBADF (the peer has
+ * left, or it is forgotten), -TERN_ENOMEM (it waits on). */
+int tern_syn_accept(tern *t, tern_handle syn, uint64_t data, tern_handle *out);
+
+/* Refuse it with RST, as a closed port does; or forget it: the peer's next try is a new SYN. Error:
+ * -TERN_EBADF. */
+int tern_syn_reject(tern *t, tern_handle syn);
+int tern_syn_ignore(tern *t, tern_handle syn);
 
 /* Take the oldest established connection off the accept queue. It may have ended meanwhile; then its recv
  * says how. Errors: -TERN_EAGAIN (none waiting), -TERN_EBADF, -TERN_EINVAL (not a listener). */

@@ -2,8 +2,10 @@
 #include "sock/sock.h"
 
 #define BACKLOG_DEFAULT 128u
+#define BACKLOG_MOST    (1u << 24)
 
-static struct listener *listener_new(struct tern *t, const tern_endpoint *local, uint32_t backlog)
+static struct listener *listener_new(struct tern *t, const tern_endpoint *local, uint32_t backlog,
+                                     unsigned flags)
 {
     ref_t me = pool_get(t->a, &t->w->listener_pool, MEM_DATA);
     if (me == 0)
@@ -16,6 +18,8 @@ static struct listener *listener_new(struct tern *t, const tern_endpoint *local,
     l->h.conn = conn_number(t);
     l->h.opened_us = t->w->now;
     l->backlog = backlog != 0 ? backlog : BACKLOG_DEFAULT;
+    l->foreign = (flags & TERN_LISTEN_FOREIGN) != 0;
+    l->defer = (flags & TERN_LISTEN_DEFER) != 0;
     l->face.held = true;
     options_default(t, &l->set);
     if (!demux_listener_insert(t, l)) {
@@ -27,26 +31,34 @@ static struct listener *listener_new(struct tern *t, const tern_endpoint *local,
 
 /* MUST-41: a new record or a failure; nothing that exists is touched. MUST-42: connections on the port do not
  * matter. */
-int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out)
+int tern_listen_as(tern *t, const tern_endpoint *local, uint32_t backlog, unsigned flags, tern_handle *out)
 {
-    bool any = ip_is_unspecified(&local->ip);
-    if (local->port == 0 || backlog > 65535)
+    bool any = ip_is_unspecified(&local->ip), foreign = (flags & TERN_LISTEN_FOREIGN) != 0;
+    if ((local->port == 0) != ((flags & TERN_LISTEN_ANY_PORT) != 0) || backlog > BACKLOG_MOST ||
+        flags > (TERN_LISTEN_ANY_PORT | TERN_LISTEN_FOREIGN | TERN_LISTEN_DEFER))
         return -TERN_EINVAL;
+    if (foreign && !any && !ip_valid_peer(&t->w->ip, &local->ip))
+        return -TERN_EADDRNOTAVAIL;
     if (local->zone != 0 && !ip_link_known(&t->w->ip, local->zone))
         return -TERN_ENODEV;
-    if (!any && !ip_is_ours(&t->w->ip, &local->ip, local->zone))
+    if (!any && !foreign && !ip_is_ours(&t->w->ip, &local->ip, local->zone))
         return -TERN_EADDRNOTAVAIL;
     tern_endpoint at = *local;
     if (any)
         memset(&at.ip, 0, sizeof at.ip);
     if (demux_listener_exact(t, &at.ip, at.port, (uint8_t)at.zone) != NULL)
         return -TERN_EADDRINUSE;
-    struct listener *l = listener_new(t, &at, backlog);
+    struct listener *l = listener_new(t, &at, backlog, flags);
     if (l == NULL)
         return -TERN_ENOMEM;
     state_change(t, &l->h, TERN_C_PASSIVE_OPEN, TERN_LISTEN);
     *out = handle_of(t, &l->h);
     return 0;
+}
+
+int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_handle *out)
+{
+    return tern_listen_as(t, local, backlog, 0, out);
 }
 
 /* What the program must know of a connection that lived before it was accepted. */

@@ -24,7 +24,7 @@ static bool config_valid(const tern_config *c)
     if (c->msl_ms > 600000 || c->delack_us >= 500000 || c->ecn > TERN_ECN_OFF ||
         c->unclaimed_rst > TERN_RST_NO)
         return false;
-    if (c->synack_retries > QUEUES - QUEUE_SENT - 1)
+    if (c->synack_retries > QUEUE_PENDING - QUEUE_SENT - 1)
         return false; /* a queue for each */
     if (c->rto_max_us != 0 && c->rto_max_us < 1000000)
         return false;

@@ -47,6 +47,31 @@ static bool for_us(struct tern *t, const struct ip_hdr *ip, uint8_t link)
     return ip->proto == PROTO_TCP && (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst));
 }
 
+/* To an address that is not ours, and yet to a listener of any address or to what it accepted. Fragments have
+ * no ports to tell by. */
+static bool to_foreign(struct tern *t, const struct ip_hdr *ip, uint8_t link)
+{
+    if (!t->w->foreign || ip->proto != PROTO_TCP || ip->fragment || ip->payload_len < 4 ||
+        !ip_valid_peer(&t->w->ip, &ip->dst))
+        return false;
+    tern_endpoint local = {.ip = ip->dst, .port = get16(ip->payload + 2)};
+    tern_endpoint remote = {.ip = ip->src, .port = get16(ip->payload)};
+    return demux_find(t, &local, &remote, link) != 0 ||
+           demux_listener(t, &local.ip, local.port, link) != NULL;
+}
+
+/* ICMP about a segment of such a connection. */
+static bool about_foreign(struct tern *t, const struct ip_hdr *ip, uint8_t link)
+{
+    struct icmp_msg m;
+    if (!t->w->foreign || ip->fragment || ip->proto != (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6) ||
+        icmp_parse(ip, &m) != TERN_CAUSE_NONE || !m.is_error || !m.has_tcp)
+        return false;
+    tern_endpoint local = {.ip = m.in_src, .port = m.in_src_port};
+    tern_endpoint remote = {.ip = m.in_dst, .port = m.in_dst_port};
+    return demux_find(t, &local, &remote, link) != 0;
+}
+
 /* A whole packet, reassembled or not. `unclaimed` is set when it is not ours. */
 static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
                                 struct keep *keep, bool *unclaimed)
@@ -97,7 +122,7 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct ke
     enum tern_cause cause = ip_parse(p->data, p->len, &ip);
     if (cause != TERN_CAUSE_NONE)
         return cause;
-    if (!for_us(t, &ip, p->link)) {
+    if (!for_us(t, &ip, p->link) && !to_foreign(t, &ip, p->link) && !about_foreign(t, &ip, p->link)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
     }

@@ -37,6 +37,8 @@ static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
     return n;
 }
 
+uint32_t tern_replies_room(const tern *t) { return REPLIES - t->w->reply_count; }
+
 int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
 {
     stack_clock(t, now);

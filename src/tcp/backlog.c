@@ -12,6 +12,7 @@
 
 #define SENT_MASK  0x7ffffffu
 #define STEP_MOST  300000000u /* us; the time of sending wraps after 9 min */
+#define DECIDE_US 30000000u   /* for the program: to look at a SYN, and to decide about it */
 #define TURN_MOST  1000       /* records that end in one turn */
 
 static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
@@ -31,6 +32,8 @@ uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h)
 /* How long the records of a queue wait there (RFC 6298 2.1, 5.5). */
 static uint64_t patience(const struct tern *t, uint32_t queue)
 {
+    if (queue >= QUEUE_PENDING)
+        return DECIDE_US;
     uint64_t us = 1000000ull << (queue - QUEUE_SENT);
     return min_u64(us, min_u64(settings(t)->rto_max_us, STEP_MOST));
 }
@@ -44,7 +47,7 @@ uint64_t backlog_due_us(const struct tern *t, const struct halfopen *h)
 uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h)
 {
     uint64_t us = backlog_sent_us(t, h), waited = 0;
-    for (uint32_t queue = QUEUE_SENT; queue < h->queue; queue++)
+    for (uint32_t queue = QUEUE_SENT; queue < h->queue && h->queue < QUEUE_PENDING; queue++)
         waited += patience(t, queue);
     return us > waited ? us - waited : 0;
 }
@@ -101,20 +104,20 @@ static uint64_t next_due(struct tern *t, const struct listener *l)
 /* Among those that were repeated most often; NULL = none was. */
 struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l)
 {
-    for (uint32_t queue = QUEUES - 1; queue > QUEUE_SENT; queue--)
+    for (uint32_t queue = QUEUE_PENDING - 1; queue > QUEUE_SENT; queue--)
         if (l->queue[queue].head != 0)
             return half_at(t, l->queue[queue].head);
     return NULL;
 }
 
-/* SYN+ACK was repeated in vain. False: there are more. */
-static bool give_up(struct tern *t, struct listener *l)
+/* Those whose time is over. False: there are more. */
+static bool give_up(struct tern *t, struct listener *l, uint32_t queue, enum tern_cause cause)
 {
     struct halfopen *h;
     for (int i = 0; i < TURN_MOST; i++) {
-        if ((h = due_head(t, l, last_queue(t))) == NULL)
+        if ((h = due_head(t, l, queue)) == NULL)
             return true;
-        halfopen_end(t, h, TERN_C_HALFOPEN_TIMEOUT);
+        halfopen_end(t, h, cause);
     }
     return false;
 }
@@ -132,7 +135,13 @@ static struct halfopen *next_out(struct tern *t, const struct listener *l)
 
 void backlog_timer(struct tern *t, struct listener *l)
 {
-    bool all = give_up(t, l);
+    if (l->h.state == TERN_CLOSED) {
+        listener_drain(t, l);
+        return;
+    }
+    bool all = give_up(t, l, last_queue(t), TERN_C_HALFOPEN_TIMEOUT) &&
+               give_up(t, l, QUEUE_PENDING, TERN_C_SYN_UNDECIDED) &&
+               give_up(t, l, QUEUE_TAKEN, TERN_C_SYN_UNDECIDED);
     if (next_out(t, l) != NULL)
         conn_ready(t, &l->h);
     conn_timer(t, &l->h, all ? next_due(t, l) : t->w->now + 1);

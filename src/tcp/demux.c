@@ -130,17 +130,19 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
     return NULL;
 }
 
-/* How well a listener fits: the address counts more than the zone; 0 = not at all. */
-static int fit(const struct listener *l, const tern_ip *local, uint16_t port, uint8_t link)
+/* How well a listener of this port (0: of any) fits: the address counts more than the zone; 0 = not at
+ * all. */
+static int fit(const struct listener *l, const tern_ip *local, uint16_t port, uint8_t link, bool foreign)
 {
     bool any = ip_is_unspecified(&l->h.local);
     if (l->h.local_port != port || (l->h.link != 0 && l->h.link != link) ||
-        (!any && !ip_eq(&l->h.local, local)))
+        (!any && !ip_eq(&l->h.local, local)) || (foreign && !l->foreign))
         return 0;
     return 1 + 2 * !any + (l->h.link != 0);
 }
 
-struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
+static struct listener *of_port(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link,
+                                bool foreign)
 {
     struct htab_iter it;
     uint32_t hash = port_hash(t, port);
@@ -148,7 +150,7 @@ struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t p
     int best_fit = 0;
     for (ref_t r = htab_first(t->a, &t->w->listeners, hash, &it); r != 0;
          r = htab_next(t->a, &t->w->listeners, &it)) {
-        int f = fit(listener_at(t, r), local, port, link);
+        int f = fit(listener_at(t, r), local, port, link, foreign);
         if (f > best_fit)
             best = listener_at(t, r);
         best_fit = f > best_fit ? f : best_fit;
@@ -156,12 +158,25 @@ struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t p
     return best;
 }
 
+/* One of the port comes before one of any port. */
+struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
+{
+    bool foreign = t->w->foreign && !ip_is_ours(&t->w->ip, local, link);
+    struct listener *l = of_port(t, local, port, link, foreign);
+    return l == NULL && t->w->any_port > 0 ? of_port(t, local, 0, link, foreign) : l;
+}
+
 bool demux_listener_insert(struct tern *t, struct listener *l)
 {
-    return htab_insert(t->a, &t->w->listeners, port_hash(t, l->h.local_port), self(t, l), MEM_DATA);
+    if (!htab_insert(t->a, &t->w->listeners, port_hash(t, l->h.local_port), self(t, l), MEM_DATA))
+        return false;
+    t->w->any_port += l->h.local_port == 0;
+    t->w->foreign |= l->foreign;
+    return true;
 }
 
 void demux_listener_remove(struct tern *t, struct listener *l)
 {
     htab_remove(t->a, &t->w->listeners, port_hash(t, l->h.local_port), self(t, l));
+    t->w->any_port -= l->h.local_port == 0;
 }

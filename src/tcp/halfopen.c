@@ -156,19 +156,37 @@ static bool room_for_one(struct tern *t, struct listener *l)
     return true;
 }
 
+static void ask_program(struct tern *t, struct listener *l, const struct halfopen *h)
+{
+    t->w->stats.syns_deferred++;
+    conn_timer(t, &l->h, backlog_due_us(t, h));
+    face_raise(t, &l->h, &l->face, TERN_SYN_WAITS);
+}
+
+static enum tern_cause cause_of(const struct halfopen *h, ref_t old)
+{
+    if (old != 0)
+        return TERN_C_SYN_RCVD_TIME_WAIT;
+    return h->queue < QUEUE_PENDING ? TERN_C_SYN_RCVD_LISTEN : TERN_C_SYN_DEFERRED;
+}
+
 static enum tern_cause open_record(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
-    enum tern_cause cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN;
     struct halfopen *h = make(t, l, s, old);
     if (h == NULL)
         return TERN_C_NO_MEMORY;
+    h->queue = l->defer ? QUEUE_PENDING : QUEUE_NOW;
+    enum tern_cause cause = cause_of(h, old);
     l->half_count++;
     sketch_add(&t->w->sources, sketch_source(t, &s->src));
-    backlog_append(t, l, h, QUEUE_NOW);
+    backlog_append(t, l, h, h->queue);
     t->w->stats.opens_passive++;
     trace_conn(t, h, TERN_TRACE_OPENED, cause, 0, 0, 0);
     state_edge(t, h, cause, TERN_CLOSED, TERN_SYN_RCVD);
-    conn_ready(t, &l->h);
+    if (l->defer)
+        ask_program(t, l, h);
+    else
+        conn_ready(t, &l->h);
     return TERN_CAUSE_NONE;
 }
 
@@ -195,7 +213,7 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
     }
     bool greedy = source_has_its_share(t, l, s);
     t->w->stats.syn_source_limited += greedy;
-    if (l->cookies == TERN_COOKIES_NEVER || old != 0)
+    if (l->cookies == TERN_COOKIES_NEVER || l->defer || old != 0)
         return open_or_silence(t, l, s, old, greedy);
     if (!greedy && l->half_count < l->backlog && l->cookies != TERN_COOKIES_ALWAYS) {
         enum tern_cause cause = open_record(t, l, s, 0);
@@ -241,16 +259,36 @@ static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, stru
         .conn = who.conn,
         .opened_us = backlog_opened_us(t, h),
         .state = TERN_SYN_RCVD,
-        .cause = old != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN,
+        .cause = cause_of(h, old),
         .since_us = backlog_opened_us(t, h),
         .iss = h->iss,
         .irs = h->irs,
         .ts_recent = h->ts_recent,
         .rcv_wnd = listener_at(t, h->listener)->offer,
-        .sent = (uint8_t)(h->queue + h->repeated),
+        .sent = (uint8_t)(h->queue < QUEUE_PENDING ? h->queue + h->repeated : 0),
         .sent_us = max_u64(backlog_sent_us(t, h), 4) - 3, /* not later than it was */
     };
     agreed_of(h, &o->opt);
+}
+
+/* A control block in its place, in SYN_RCVD too. NULL: no memory, nothing has changed. */
+struct tcb *halfopen_grow(struct tern *t, struct halfopen *h)
+{
+    struct listener *l = listener_at(t, h->listener);
+    tern_endpoint local = {.port = h->local_port}, remote = {.port = h->remote_port};
+    halfopen_ips(t, h, &local.ip, &remote.ip);
+    struct tcb *c = tcb_new(t, &local, &remote, h->link, &l->set);
+    if (c == NULL)
+        return NULL;
+    struct opening o;
+    ref_t old = parked(t, h);
+    opening_of(t, h, old, &o);
+    tcb_from_opening(t, &o, c);
+    demux_replace(t, self(t, h), self(t, c));
+    if (old != 0)
+        time_wait_gives_way(t, old);
+    drop_record(t, h);
+    return c;
 }
 
 /* Fifth: the handshake is complete. A control block takes over and goes on with the segment. */
@@ -261,19 +299,10 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
         l->refused_full++;
         return TERN_C_ACCEPT_FULL;
     }
-    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
-    struct tcb *c = tcb_new(t, &local, &remote, h->link, &l->set);
+    struct tcb *c = halfopen_grow(t, h);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
-    struct opening o;
-    ref_t old = parked(t, h);
-    opening_of(t, h, old, &o);
-    tcb_from_opening(t, &o, c);
-    demux_replace(t, self(t, h), self(t, c));
-    if (old != 0)
-        time_wait_gives_way(t, old);
     listener_enqueue(t, l, c);
-    drop_record(t, h);
     timer_keepalive(t, c);
     enum tern_cause cause = in_synchronized(t, c, s);
     timer_rearm(t, c);
@@ -336,10 +365,29 @@ static void answer_again(struct tern *t, struct halfopen *h)
     reply_synack(t, &who, &a);
 }
 
+/* The program has not decided: to the peer nobody has answered yet, and nothing is answered. */
+static enum tern_cause in_pending(struct tern *t, struct halfopen *h, const struct segment *s)
+{
+    bool ours = seq_eq(s->seq, seq_add(h->irs, 1));
+    if ((s->flags & (F_SYN | F_ACK | F_RST)) == F_SYN && seq_eq(s->seq, h->irs))
+        return TERN_CAUSE_NONE; /* again */
+    if ((s->flags & F_RST) && ours) {
+        halfopen_end(t, h, TERN_C_HALFOPEN_RESET);
+        return TERN_CAUSE_NONE;
+    }
+    return (s->flags & F_RST) ? TERN_C_SEQ_RST : TERN_C_SYN_PENDING;
+}
+
 /* RFC 9293 3.10.7.4 for SYN_RECEIVED reached from LISTEN; the kind of record remembers that (MUST-11). */
 enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s)
 {
     seq_t nxt = seq_add(h->irs, 1);
+    if (listener_at(t, h->listener)->h.state == TERN_CLOSED) {
+        listener_refuses(t, h); /* it was closed, and has not come to this one yet */
+        return TERN_CAUSE_NONE;
+    }
+    if (h->queue >= QUEUE_PENDING)
+        return in_pending(t, h, s);
     if ((s->flags & (F_SYN | F_ACK | F_RST)) == F_SYN && seq_eq(s->seq, h->irs)) {
         answer_again(t, h);
         return TERN_CAUSE_NONE;
@@ -380,11 +428,12 @@ void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *ou
 {
     struct agreed opt;
     agreed_of(h, &opt);
-    out->reason = parked((struct tern *)t, h) != 0 ? TERN_C_SYN_RCVD_TIME_WAIT : TERN_C_SYN_RCVD_LISTEN;
+    bool asked = h->queue != QUEUE_NOW && h->queue < QUEUE_PENDING;
+    out->reason = (uint16_t)cause_of(h, parked((struct tern *)t, h));
     out->opened_us = out->state_since_us = backlog_opened_us(t, h);
     out->timer = TERN_TIMER_RETRANSMIT;
     out->timer_us = h->queue == QUEUE_NOW ? t->w->now : backlog_due_us(t, h);
-    out->retransmits = out->backoff = h->queue == QUEUE_NOW ? 0 : h->queue - QUEUE_SENT;
+    out->retransmits = out->backoff = asked ? h->queue - QUEUE_SENT : 0;
     out->rcv_wnd = ((const struct listener *)at_const(t->a, h->listener))->offer;
     out->mss = opt.mss;
     out->timestamps = opt.ts;

@@ -58,10 +58,12 @@ static void inherit_sending(struct tern *t, const struct opening *o, struct tcb 
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     cc_init(&c->cc, 0, c->snd.mss);
     c->snd.iss = c->snd.una = o->iss;
-    c->snd.nxt = seq_add(o->iss, 1);
-    c->snd.small = o->iss;
-    chunkq_init(&c->snd.q, c->snd.nxt.v);
+    c->snd.nxt = c->snd.small = o->iss;
+    chunkq_init(&c->snd.q, o->iss.v + 1);
     sendlist_init(&c->list, o->iss);
+    if (o->sent == 0)
+        return; /* ... or is still to be sent */
+    c->snd.nxt = seq_add(o->iss, 1);
     struct sendrec *syn = sendlist_add(t, &c->list, o->iss, 1, 0);
     if (syn != NULL) {
         syn->sent_us = o->sent_us;

@@ -61,6 +61,17 @@ void reply_rst_for(struct tern *t, const void *record, seq_t at_seq)
     rst(r, at_seq, seq(0), F_RST, TERN_C_SEND_RST_ABORT);
 }
 
+/* 3.10.7.1, as if nobody listened. */
+void reply_refusal(struct tern *t, const struct halfopen *h)
+{
+    struct reply *r = slot(t);
+    if (r == NULL)
+        return;
+    *r = (struct reply){0};
+    who_of(t, h, &r->who);
+    rst(r, seq(0), seq_add(h->irs, 1), F_RST | F_ACK, TERN_C_SEND_RST_REJECTED);
+}
+
 void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a, enum tern_cause why)
 {
     struct reply *r = slot(t);

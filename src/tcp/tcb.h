@@ -105,7 +105,9 @@ _Static_assert(HALFOPEN4_SIZE <= 48 && HALFOPEN6_SIZE <= 80, "with 12.7 bytes of
 enum {
     QUEUE_NOW,             /* its first SYN+ACK is to be sent */
     QUEUE_SENT,            /* QUEUE_SENT + n: n repetitions were sent, by itself */
-    QUEUES = 14,
+    QUEUE_PENDING = 14,    /* not answered: the program is to look at it */
+    QUEUE_TAKEN,           /* it has, and is to decide */
+    QUEUES,
 };
 
 /* A connection in TIME_WAIT whose handle is released: what its answers need (waiting.c). The rest of what was
@@ -447,6 +449,8 @@ struct listener {
     } queue[QUEUES];       /* half-open records */
     ref_t aq_head, aq_tail;
     uint32_t backlog, half_count, aq_count;
+    bool foreign;          /* its address need not be the stack's */
+    bool defer;            /* SYNs wait for the program */
     uint8_t cookies;       /* TERN_COOKIES_... */
     uint64_t cookie_us;    /* when the last cookie was sent; 0 = never */
     uint32_t offer;        /* window of its SYN+ACKs: the largest so far, so that none is taken back */

@@ -109,6 +109,7 @@ void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
 void halfopen_ips(const struct tern *t, const struct halfopen *h, tern_ip *local, tern_ip *remote);
 bool halfopen_is(const struct tern *t, const struct halfopen *h, const tern_endpoint *local,
                  const tern_endpoint *remote, uint8_t link);
+struct tcb *halfopen_grow(struct tern *t, struct halfopen *h);
 void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *out);
 struct reply_synack;
 void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, struct reply_synack *a);
@@ -141,6 +142,8 @@ uint16_t listener_mss(struct tern *t, const struct listener *l, const struct who
 void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c);
 struct tcb *listener_dequeue(struct tern *t, struct listener *l);
 void listener_left(struct tern *t, struct tcb *c);
+void listener_drain(struct tern *t, struct listener *l);
+void listener_refuses(struct tern *t, struct halfopen *h); /* RST, and the record goes */
 void listener_end(struct tern *t, struct listener *l);
 
 /* timewait.c; r: a record in TIME_WAIT, small or control block. Parked: a half-open successor is tried (RFC
@@ -307,6 +310,7 @@ void reply_forget(struct tern *t, const tern_ip *local); /* drops what waits to 
 /* by RFC 9293 3.5.2 group 1 */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
 void reply_rst_for(struct tern *t, const void *record, seq_t at_seq);
+void reply_refusal(struct tern *t, const struct halfopen *h); /* of a SYN that was not answered */
 /* an ACK of a small record: <SEQ=seq><ACK=ack><CTL=ACK>; `ts`: with a timestamp that echoes ts_ecr */
 struct reply_ack {
     seq_t seq, ack;

@@ -125,6 +125,9 @@ struct world {
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
+    uint32_t any_port;        /* listeners of port 0: any */
+    bool foreign;             /* one has been made for addresses that are not ours (its connections may live
+                                 longer than it) */
     struct pool tcbs, idles4, idles6, halfopens4, halfopens6, listener_pool, sendrecs, ranges;
     struct pool taken;        /* chunks that the program holds */
     struct waiting wait4, wait6;

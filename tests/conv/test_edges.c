@@ -126,6 +126,29 @@ static void evicted(struct lab *l)
             "1> SA 0 ack 1");
 }
 
+static bool is_decision(uint16_t cause)
+{
+    return cause == TERN_C_SYN_DEFERRED || cause == TERN_C_SYN_REJECTED || cause == TERN_C_SYN_IGNORED ||
+           cause == TERN_C_SYN_UNDECIDED;
+}
+
+/* A SYN that waits for the program, and what it says. */
+static void decided(struct lab *l, uint16_t cause)
+{
+    tern_endpoint any = {.port = 80};
+    tern_syn syn;
+    l->tuned = true;
+    assert_int_equal(tern_listen_as(l->t, &any, 0, TERN_LISTEN_DEFER, &l->listener), 0);
+    TALK(l, "< S 0 win 65535 <mss 1460>");
+    assert_int_equal(tern_next_syn(l->t, l->listener, &syn), 0);
+    if (cause == TERN_C_SYN_REJECTED)
+        assert_int_equal(tern_syn_reject(l->t, syn.handle), 0);
+    else if (cause == TERN_C_SYN_IGNORED)
+        assert_int_equal(tern_syn_ignore(l->t, syn.handle), 0);
+    else
+        lab_run(l, 40 * SEC);
+}
+
 static void syn_rcvd_edges(struct lab *l, const struct edge *e)
 {
     bool passive = e->cause == TERN_C_HALFOPEN_RESET || e->cause == TERN_C_HALFOPEN_SYN ||
@@ -258,6 +281,10 @@ static void take(struct lab *l, const struct edge *e)
 {
     bool unread = e->cause == TERN_C_CLOSE_UNREAD || e->cause == TERN_C_DATA_AFTER_CLOSE;
     open_edges(l, e);
+    if (is_decision(e->cause)) {
+        decided(l, e->cause);
+        return;
+    }
     if (is_change(e)) {
         change_edges(l, e);
     } else if (unread) {
