@@ -167,9 +167,9 @@ int tern_rx(tern *t, uint64_t now, struct tern_rx_packet *pkts, int n);
  * until 0. */
 int tern_tx(tern *t, uint64_t now, struct tern_tx_packet *pkts, int max);
 
-/* How many more answers that need no connection (RST, SYN cookies, ACKs of TIME_WAIT) can wait for tern_tx; those
- * beyond are dropped and counted. Who hands over packets batch after batch calls tern_tx in between when this
- * is less than a batch. */
+/* How many more answers that need no connection (RST, SYN cookies, ACKs of TIME_WAIT) can wait for tern_tx;
+ * those beyond are dropped and counted. Who hands over packets batch after batch calls tern_tx in between
+ * when this is less than a batch. */
 uint32_t tern_replies_room(const tern *t);
 
 /* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the

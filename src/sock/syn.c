@@ -1,4 +1,5 @@
-/* syn.c - SYNs that wait for the program's word, at listeners that defer (RFC 9293 3.10.7.2 third, put off). */
+/* syn.c - SYNs that wait for the program's word, at listeners that defer (RFC 9293 3.10.7.2 third, put
+ * off). */
 #include "sock/sock.h"
 
 /* The pending SYN of a handle that tern_next_syn gave; NULL: it is gone. */

@@ -1,5 +1,5 @@
-/* Ways to listen: any port, addresses that are not ours, SYNs that the program decides about; and the end of a
- * listener with very many children. */
+/* Ways to listen: any port, addresses that are not ours, SYNs that the program decides about; and the end of
+ * a listener with very many children. */
 #include "lab/lab.h"
 
 static tern_handle listen_as(struct lab *l, const tern_ip *ip, uint16_t port, unsigned flags)
@@ -90,8 +90,8 @@ static int verdict(struct lab *l, const char *line)
     return p.verdict;
 }
 
-/* Other people's connections: to addresses that are not ours, at the ports that are listened at; all else stays
- * unclaimed; and what was accepted outlives its listener. */
+/* Other people's connections: to addresses that are not ours, at the ports that are listened at; all else
+ * stays unclaimed; and what was accepted outlives its listener. */
 static void foreign(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -6,9 +6,9 @@
  *                                          RATE SYNs a second from addresses in 198.18.0.0/15 (or from SOURCE
  *                                          alone, of random ports), through a raw socket of the kernel
  *     flood connect HOST PORT COUNT GAP_US SECONDS
- *                                          COUNT connections by the kernel's TCP, one every GAP_US; each sends
- *                                          4 bytes and wants them back. One JSON line: how many got them, how
- *                                          many were refused, how many SYNs had to be sent again
+ *                                          COUNT connections by the kernel's TCP, one every GAP_US; each
+ *                                          sends 4 bytes and wants them back. One JSON line: how many got
+ *                                          them, how many were refused, how many SYNs had to be sent again
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,9 +68,10 @@ static void report(tern *t, uint64_t before)
     tern_live v;
     tern_get_stats(t, &s);
     tern_get_live(t, &v);
-    printf("{\"arena_before\":%" PRIu64 ",\"arena_most\":%" PRIu64 ",\"halfopen\":%u,\"cookies_sent\":%" PRIu64
-           ",\"cookies_valid\":%" PRIu64 ",\"accepted\":%" PRIu64 ",\"resets_out\":%" PRIu64
-           ",\"source_limited\":%" PRIu64 ",\"rx\":%" PRIu64 ",\"replies_full\":%" PRIu64 "}\n",
+    printf("{\"arena_before\":%" PRIu64 ",\"arena_most\":%" PRIu64
+           ",\"halfopen\":%u,\"cookies_sent\":%" PRIu64 ",\"cookies_valid\":%" PRIu64 ",\"accepted\":%" PRIu64
+           ",\"resets_out\":%" PRIu64 ",\"source_limited\":%" PRIu64 ",\"rx\":%" PRIu64
+           ",\"replies_full\":%" PRIu64 "}\n",
            before, v.arena_used, v.halfopen, s.cookies_sent, s.cookies_valid, s.accepted, s.resets_out,
            s.syn_source_limited, s.rx_packets, s.dropped[TERN_C_REPLIES_FULL]);
 }
@@ -139,8 +140,8 @@ static void put(uint8_t *p, uint32_t v)
 /* An IPv4 SYN with MSS 1460. */
 static void spoof(uint8_t p[44], uint32_t src, uint32_t dst, uint16_t port, uint32_t dice)
 {
-    static const uint8_t shape[44] = {0x45, 0, 0, 44, 0, 0, 0x40, 0, 64, 6, [32] = 0x60, 2, 0xff, 0xff, [40] = 2, 4,
-                                      5,    0xb4};
+    static const uint8_t shape[44] = {0x45, 0,           0, 44,   0,    0,        0x40, 0, 64,
+                                      6,    [32] = 0x60, 2, 0xff, 0xff, [40] = 2, 4,    5, 0xb4};
     memcpy(p, shape, 44);
     put(p + 12, src);
     put(p + 16, dst);
@@ -166,7 +167,8 @@ static int attack(char **arg)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     for (int i = 0; i < BATCH; i++) {
         iov[i] = (struct iovec){packets[i], 44};
-        msgs[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr =
+            (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     uint64_t start = now_us(), end = start + 1000000ull * (uint64_t)atoi(arg[3]), sent = 0;
     for (uint64_t now; (now = now_us()) < end;) {
@@ -183,7 +185,8 @@ static int attack(char **arg)
         int n = sendmmsg(fd, msgs, BATCH, 0);
         sent += n > 0 ? (uint64_t)n : 0;
     }
-    printf("{\"syns\":%" PRIu64 ",\"per_second\":%.0f}\n", sent, (double)sent * 1e6 / (double)(now_us() - start));
+    printf("{\"syns\":%" PRIu64 ",\"per_second\":%.0f}\n", sent,
+           (double)sent * 1e6 / (double)(now_us() - start));
     return 0;
 }
 
@@ -249,7 +252,8 @@ static int begin(const struct sockaddr_in *to)
 static int connects(char **arg)
 {
     int count = atoi(arg[2]), open = 0, made = 0;
-    uint64_t gap = (uint64_t)atol(arg[3]), start = now_us(), end = start + 1000000ull * (uint64_t)atol(arg[4]);
+    uint64_t gap = (uint64_t)atol(arg[3]), start = now_us(),
+             end = start + 1000000ull * (uint64_t)atol(arg[4]);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arg[1]))};
     struct pollfd *p = calloc((size_t)count, sizeof *p);
     uint64_t *began = calloc((size_t)count, sizeof *began);
@@ -272,8 +276,8 @@ static int connects(char **arg)
                 began[i] = began[open];
             }
     }
-    printf("{\"asked\":%d,\"served\":%d,\"refused\":%d,\"syns_again\":%ld,\"slowest_ms\":%.1f}\n", made, all.served,
-           all.refused, counter("TCPSynRetrans") - before, (double)all.slowest / 1000);
+    printf("{\"asked\":%d,\"served\":%d,\"refused\":%d,\"syns_again\":%ld,\"slowest_ms\":%.1f}\n", made,
+           all.served, all.refused, counter("TCPSynRetrans") - before, (double)all.slowest / 1000);
     return all.served == count ? 0 : 1;
 }
 
