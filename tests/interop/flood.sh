@@ -1,6 +1,6 @@
 #!/bin/bash
-# A SYN flood over TUN (pitfall 11): honest connects of the kernel during it are all served, by their first SYN;
-# the same from one source; and with the accept queue full (pitfall 10) silence, then service.
+# A SYN flood over TUN (pitfall 11): honest connects of the kernel during it are all served, by their first
+# SYN; the same from one source; and with the accept queue full (pitfall 10) silence, then service.
 # scripts/prove/flood.sh has it with 100,000 SYNs a second and 1,000 connects.
 # timeout: 240
 LIMIT=${LIMIT:-230}
