@@ -168,7 +168,6 @@ const char *info_timer_name(uint8_t timer)
         [TERN_TIMER_PACE] = "pace",
         [TERN_TIMER_TAIL_PROBE] = "tail probe",
         [TERN_TIMER_REORDER] = "reordering",
-        [TERN_TIMER_MEMORY] = "memory",
     };
     return timer < TERN_TIMERS ? names[timer] : "unknown";
 }

@@ -5,6 +5,11 @@
  * is released: nothing dangles and nothing is lost. Calls use the latest `now` the stack has seen (tern_tick
  * tells it).
  *
+ * A call on a connection at rest (tern_config.rest_ms) needs memory to wake it. It may use what is kept back
+ * for such; when even that is used up it gives -TERN_ENOMEM, nothing has changed, and the same call can be
+ * made again later. tern_close and tern_abort release the handle all the same, and the connection ends as
+ * soon as there is memory. tern_get_info and tern_walk never need any.
+ *
  * What the calls do by state is RFC 9293 3.9.1 and 3.10.1 to 3.10.6; tests/matrix/calls.tsv has every cell.
  */
 #ifndef TERN_SOCKET_H
@@ -84,9 +89,9 @@ enum {
 
 /* Queue up to `len` bytes to send. Returns how many were taken (>= 1; fewer than len when the buffer is
  * nearly full). In SYN_SENT and SYN_RCVD bytes are queued and leave after ESTABLISHED. Errors: -TERN_EAGAIN
- * (no room: wait for TERN_WRITABLE), -TERN_EPIPE (this side was shut down), -TERN_ENOTCONN (a listener),
- * -TERN_EBADF, or the reason that ended the connection (-TERN_ECONNRESET, -TERN_ECONNREFUSED,
- * -TERN_ETIMEDOUT, -TERN_EHOSTUNREACH). */
+ * (no room in its buffer, or no memory in the stack: wait for TERN_WRITABLE), -TERN_EPIPE (this side was shut
+ * down), -TERN_ENOTCONN (a listener), -TERN_EBADF, or the reason that ended the connection (-TERN_ECONNRESET,
+ * -TERN_ECONNREFUSED, -TERN_ETIMEDOUT, -TERN_EHOSTUNREACH). */
 long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned flags);
 
 /* Copy out up to `len` received bytes in order. Returns the count; 0 = the peer has closed and all was read

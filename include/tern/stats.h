@@ -85,7 +85,6 @@ enum tern_timer {
     TERN_TIMER_PACE,       /* output waits until then: a small segment, the silly window */
     TERN_TIMER_TAIL_PROBE, /* RFC 8985 7 */
     TERN_TIMER_REORDER,    /* RFC 8985 6: a segment out of order is lost then */
-    TERN_TIMER_MEMORY,     /* a send was refused by memory: looks again */
     TERN_TIMERS
 };
 

@@ -85,9 +85,23 @@ static uint32_t kept_back(const struct arena *a, enum mem_prio prio)
 
 uint32_t arena_room(const struct arena *a, enum mem_prio prio)
 {
-    uint32_t left = a->pages_max - (a->pages_used - a->free_count);
+    uint32_t left = a->pages_max - (a->pages_used - a->free_count) - a->promised;
     uint32_t kept = kept_back(a, prio);
     return left > kept ? left - kept : 0;
+}
+
+bool arena_promise(struct arena *a)
+{
+    if (arena_room(a, MEM_DATA) == 0)
+        return false;
+    a->promised++;
+    return true;
+}
+
+void arena_redeem(struct arena *a)
+{
+    ASSERT(a->promised > 0);
+    a->promised--;
 }
 
 /* Whether n pages are granted; a refusal is counted. */

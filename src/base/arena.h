@@ -12,7 +12,8 @@
  *
  * Invariants: (1) every page below the high-water mark is in exactly one kind; (2) free pages are linked
  * through their first word; (3) used pages never exceed the budget; (4) the last `reserve` pages of the
- * budget are for MEM_CONTROL, and half of them for MEM_EDGE.
+ * budget are for MEM_CONTROL, and half of them for MEM_EDGE; (5) so many pages are not in use as are
+ * promised.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -53,7 +54,9 @@ struct arena {
     ref_t lent;           /* what queues refer to and do not own (lent.h); 0 = nothing ever */
     uint64_t copied;      /* payload bytes copied, ever */
     uint32_t reserve;     /* pages kept for MEM_CONTROL */
-    uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused */
+    uint32_t fail_after;  /* tests: counts down at each allocation; the one that makes it 0 is refused, */
+    uint32_t fail_more;   /* and so many behind it */
+    uint32_t promised;    /* pages that are free and kept for somebody who was told so */
 };
 
 /* Bytes that the header, the map and `fixed` bytes behind them take, in whole pages; `size` is the block's or
@@ -81,6 +84,8 @@ static inline bool arena_fails(struct arena *a)
 {
     if (LIKELY(a->fail_after == 0) || --a->fail_after != 0)
         return false;
+    if (a->fail_more > 0)
+        a->fail_more--, a->fail_after = 1;
     a->refused++;
     return true;
 }
@@ -103,6 +108,11 @@ static inline enum page_kind arena_kind(const struct arena *a, ref_t r)
 
 /* How many more pages a request of this priority could get. */
 uint32_t arena_room(const struct arena *a, enum mem_prio prio);
+
+/* Keep a page for a MEM_DATA request that is to come; to everybody else it is as if it were taken. False:
+ * there is none. Redeemed just before that request, or when it will not come. */
+bool arena_promise(struct arena *a);
+void arena_redeem(struct arena *a);
 
 /* Records of one size. Every record begins with a uint32_t generation: zero while the record is free. The
  * pool gives each life a new one, so (ref, generation) names one life of one record, also when the page has

@@ -23,7 +23,8 @@
 #define BASE_LENT_H
 
 #include "arena.h"
-#include "sizes.h"
+
+#define REGIONS 16 /* numbers 1..15 */
 
 /* Where the regions are in this process. NULL: there is none of this number. */
 struct regions {

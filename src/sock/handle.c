@@ -12,8 +12,9 @@ ref_t sock_named(const struct tern *t, tern_handle h)
         return r;
     if (!pool_valid(t->a, &w->idles4, r, gen) && !pool_valid(t->a, &w->idles6, r, gen))
         return 0;
-    ref_t awake = ((const struct idle *)at_const(t->a, r))->tcb;
-    bool held = awake == 0 || ((const struct tcb *)at_const(t->a, awake))->face.held;
+    const struct idle *i = at_const(t->a, r);
+    bool held =
+        i->tcb == 0 ? i->ending == IDLE_LIVES : ((const struct tcb *)at_const(t->a, i->tcb))->face.held;
     return held ? r : 0;
 }
 

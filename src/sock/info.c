@@ -86,7 +86,6 @@ static void next_timer(const struct tcb *c, tern_info *out)
         {TERN_TIMER_PACE, c->tm.pace_us},
         {TERN_TIMER_TAIL_PROBE, c->tm.tlp_us},
         {TERN_TIMER_REORDER, c->tm.reo_us},
-        {TERN_TIMER_MEMORY, c->tm.memory_us},
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i].us != 0 && (out->timer_us == 0 || all[i].us < out->timer_us)) {
@@ -95,7 +94,16 @@ static void next_timer(const struct tcb *c, tern_info *out)
         }
 }
 
-static void queues(const struct tcb *c, tern_info *out)
+/* What the next data may use: after a pause the restart window, though it is set only then. */
+static uint32_t cwnd_now(const struct tern *t, const struct tcb *c)
+{
+    struct cc cc = c->cc;
+    if (restarts_after_idle(t, c))
+        cc_restart(&cc, c->snd.mss);
+    return cc.cwnd;
+}
+
+static void queues(const struct tern *t, const struct tcb *c, tern_info *out)
 {
     bool opening = c->h.state == TERN_SYN_SENT || c->h.state == TERN_SYN_RCVD;
     out->recv_queue = c->rcv.q.len;
@@ -105,7 +113,7 @@ static void queues(const struct tcb *c, tern_info *out)
     out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0;
     out->rcv_wnd = rcv_wnd(&c->rcv);
     out->snd_wnd = c->snd.wnd;
-    out->cwnd = c->cc.cwnd;
+    out->cwnd = cwnd_now(t, c);
     out->ssthresh = c->cc.ssthresh;
     out->in_flight = sendlist_pipe(&c->list, c->rec.reno_sacked);
 }
@@ -173,7 +181,7 @@ static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
     out->fin_acked = c->snd.fin_acked;
     out->ttl_in = c->ttl_in;
     out->dscp_in = c->tos_in >> 2;
-    queues(c, out);
+    queues(t, c, out);
     agreed(c, out);
     timing(t, c, out);
     totals(c, out);

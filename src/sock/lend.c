@@ -3,13 +3,6 @@
 #include "sock/sock.h"
 #include <tern/lent.h>
 
-/* Room for bytes that are referred to. Records cost memory too: where pieces are small their number is
- * bounded. */
-static uint32_t refer_room(const struct snd *s)
-{
-    return s->q.chunks < 64 + s->buffer / 256 ? stream_room(s) : 0;
-}
-
 static bool inside(const struct tern *t, int region, uint64_t at, size_t len)
 {
     if (region <= 0 || region >= REGIONS)
@@ -41,11 +34,12 @@ long tern_lend(tern *t, tern_handle h, int region, uint64_t at, size_t len, uint
     struct hold what = {
         .kind = HOLD_LENT,
         .region = (uint8_t)region,
-        .len = (uint32_t)min_u64(len, refer_room(&c->snd)),
+        .len = (uint32_t)min_u64(len, stream_refer_room(&c->snd)),
         .at = at,
         .tag = tag,
         .conn = h.v,
     };
+    shortage_redeem(t, c);
     uint32_t got = refer(t, c, &what);
     stream_sent(t, c, len, got, flags);
     sock_done(t, c);
@@ -59,11 +53,20 @@ static void taken_off(struct tern *t, struct tcb *c, size_t asked, uint32_t n)
     sock_trace(t, &c->h, TERN_CALL_RECV, asked, n);
 }
 
+/* The second connection of a call: should it have to wake, memory for it is not taken from the first. */
+static struct tcb *wake_beside(struct tern *t, struct tcb *first, tern_handle h, int *error)
+{
+    bool before = first->restless;
+    first->restless = true;
+    struct tcb *c = sock_conn(t, h, error);
+    first->restless = before;
+    return c;
+}
+
 long tern_move(tern *t, tern_handle from, tern_handle to, size_t n, unsigned flags)
 {
     int e;
-    struct tcb *f = sock_conn(t, from, &e);
-    struct tcb *c = f != NULL ? sock_conn(t, to, &e) : NULL;
+    struct tcb *f = sock_conn(t, from, &e), *c = f != NULL ? wake_beside(t, f, to, &e) : NULL;
     if (c == NULL || (e = stream_refused(c)) != 0)
         return e;
     if (n == 0)
@@ -71,7 +74,8 @@ long tern_move(tern *t, tern_handle from, tern_handle to, size_t n, unsigned fla
     if (f->rcv.q.len == 0)
         return stream_empty(f);
     uint32_t there = (uint32_t)min_u64(n, f->rcv.q.len);
-    uint32_t want = min_u32(there, refer_room(&c->snd));
+    uint32_t want = min_u32(there, stream_refer_room(&c->snd));
+    shortage_redeem(t, c);
     uint32_t got = chunkq_move(t->a, &t->regions, &c->snd.q, &f->rcv.q, want, MEM_DATA);
     if (got > 0)
         taken_off(t, f, n, got);
@@ -139,7 +143,8 @@ long tern_send_chunk(tern *t, tern_handle h, tern_chunk chunk, size_t at, size_t
         return -TERN_EBADF;
     if (n == 0 || at > k->q.len || n > k->q.len - at)
         return -TERN_EINVAL;
-    uint32_t want = (uint32_t)min_u64(n, refer_room(&c->snd));
+    uint32_t want = (uint32_t)min_u64(n, stream_refer_room(&c->snd));
+    shortage_redeem(t, c);
     uint32_t got = chunkq_share(t->a, &t->regions, &c->snd.q, &k->q, k->q.pos + (uint32_t)at, want, MEM_DATA);
     stream_sent(t, c, n, got, flags);
     sock_done(t, c);
@@ -153,5 +158,6 @@ int tern_drop(tern *t, tern_chunk chunk)
         return -TERN_EBADF;
     chunkq_clear(t->a, &k->q);
     pool_put(t->a, &t->w->taken, (ref_t)chunk.v);
+    sock_done(t, NULL);
     return 0;
 }

@@ -64,7 +64,7 @@ int tern_listen(tern *t, const tern_endpoint *local, uint32_t backlog, tern_hand
 /* What the program must know of a connection that lived before it was accepted. */
 static uint32_t bits_now(const struct tcb *c)
 {
-    uint32_t bits = TERN_WRITABLE;
+    uint32_t bits = 0;
     if (c->rcv.q.len > 0 || c->rcv.fin_rcvd || c->h.state == TERN_CLOSED)
         bits |= TERN_READABLE;
     if (c->rcv.fin_rcvd)
@@ -72,7 +72,7 @@ static uint32_t bits_now(const struct tcb *c)
     if (c->rcv.urgent)
         bits |= TERN_URGENT;
     if (c->h.state == TERN_CLOSED)
-        bits |= TERN_ENDED;
+        bits |= TERN_ENDED | TERN_WRITABLE;
     return bits;
 }
 
@@ -90,6 +90,8 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
         return -TERN_EAGAIN;
     c->face.held = true;
     face_raise(t, &c->h, &c->face, bits_now(c));
+    if (c->h.state != TERN_CLOSED)
+        shortage_writable(t, c);
     if (l->aq_head != 0)
         face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
     t->w->stats.accepted++;

@@ -21,8 +21,9 @@ void sock_trace(struct tern *t, const struct conn_head *h, enum tern_call call, 
 
 /* stream.c: what sending says in states that take no data; 0 = it may. */
 int stream_refused(const struct tcb *c);
-/* Bytes that may be queued. */
+/* Bytes that may be queued: copied, or referred to. */
 uint32_t stream_room(const struct snd *s);
+uint32_t stream_refer_room(const struct snd *s);
 /* `got` of the bytes that the program asked to send have been queued. */
 void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsigned flags);
 /* What reading says when nothing is there. */

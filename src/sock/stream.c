@@ -10,6 +10,13 @@ int stream_refused(const struct tcb *c)
 
 uint32_t stream_room(const struct snd *s) { return s->q.len < s->buffer ? s->buffer - s->q.len : 0; }
 
+/* Room for bytes that are referred to. Records cost memory too: where pieces are small their number is
+ * bounded. */
+uint32_t stream_refer_room(const struct snd *s)
+{
+    return s->q.chunks < 64 + s->buffer / 256 ? stream_room(s) : 0;
+}
+
 void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsigned flags)
 {
     struct snd *s = &c->snd;
@@ -22,10 +29,10 @@ void stream_sent(struct tern *t, struct tcb *c, size_t asked, uint32_t got, unsi
         s->up = snd_end(s);
         s->urgent = true;
     }
-    if (!all)
+    if (!all && stream_refer_room(s) > 0)
+        shortage_wait(t, c); /* not its limit: the stack's memory */
+    else if (!all)
         s->blocked = true;
-    if (!all && s->q.len < s->buffer)
-        c->tm.memory_us = t->w->now + MEMORY_LOOK_US; /* not our limit: the stack's memory */
     conn_ready(t, &c->h);
 }
 
@@ -37,6 +44,7 @@ long tern_send(tern *t, tern_handle h, const void *data, size_t len, unsigned fl
         return e;
     uint32_t want = (uint32_t)min_u64(len, stream_room(&c->snd));
     waiting_make_room(t, 1 + (want >> t->a->page_shift));
+    shortage_redeem(t, c);
     uint32_t got = chunkq_append(t->a, &c->snd.q, data, want, MEM_DATA);
     stream_sent(t, c, len, got, flags);
     sock_done(t, c);

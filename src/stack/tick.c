@@ -52,7 +52,7 @@ uint64_t tern_next_deadline(const tern *t)
     if (change_under_way(t))
         return t->w->now;
     uint64_t next = min_u64(wheel_next(&t->w->wheel), frag_next_deadline(&t->w->ip.frag));
-    return min_u64(next, waiting_next_deadline(t));
+    return min_u64(min_u64(next, shortage_deadline(t)), waiting_next_deadline(t));
 }
 
 uint64_t tern_now(const tern *t) { return t->w->now; }

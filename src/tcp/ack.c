@@ -109,10 +109,8 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
     c->sum.acked += bytes;
     n->small = seq_max(n->small, ack);
     n->urgent = n->urgent && seq_gt(n->up, ack);
-    if (n->blocked && n->q.len < n->buffer) {
-        n->blocked = false;
-        face_raise(t, &c->h, &c->face, TERN_WRITABLE);
-    }
+    if (n->blocked && n->q.len < n->buffer)
+        shortage_writable(t, c);
 }
 
 /* RFC 5681 2: the five conditions of a duplicate ACK. The answer to a window probe is none: the byte that it

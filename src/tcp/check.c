@@ -122,6 +122,24 @@ static void check_waiting(struct tern *t, const struct waiting *q)
     ASSERT(count == min_u32(q->fifo.live, WAITING_LOOKED_AT) && (count == 0 || last_us <= q->last_us));
 }
 
+/* The ceiling holds, and what is kept back is kept for somebody (arena.h, shortage.c). */
+static void check_budget(struct tern *t)
+{
+    const struct arena *a = t->a;
+    uint32_t kept = 0, waiting = 0;
+    for (ref_t r = 0; pool_next(a, &t->w->tcbs, &r);) {
+        const struct tcb *c = tcb_at(t, r);
+        kept += c->shortage.stage == SHORTAGE_KEPT;
+        waiting += c->shortage.stage == SHORTAGE_WAITING;
+        ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
+    }
+    for (ref_t r = t->w->short_waiting.head; r != 0; r = tcb_at(t, r)->shortage.next)
+        waiting--;
+    ASSERT(waiting == 0 && kept == a->promised);
+    ASSERT(a->pages_used <= a->pages_max && a->free_count < a->pages_used);
+    ASSERT(a->pages_used - a->free_count + a->promised <= a->pages_max);
+}
+
 void tcp_check_all(struct tern *t)
 {
     check_waiting(t, &t->w->wait4);
@@ -129,4 +147,5 @@ void tcp_check_all(struct tern *t)
     for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
         if (!tcb_at(t, r)->dying)
             check_tcb(t, tcb_at(t, r));
+    check_budget(t);
 }

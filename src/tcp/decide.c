@@ -56,6 +56,14 @@ bool later(struct tern *t, struct tcb *c, uint64_t when)
     return false;
 }
 
+bool later_for_memory(struct tern *t, struct tcb *c)
+{
+    uint64_t us = 10000ull << c->shortage.refused;
+    if (c->shortage.refused < 7)
+        c->shortage.refused++;
+    return later(t, c, t->w->now + us);
+}
+
 /* Plan to send (the beginning of) a record once more, at most `limit` bytes of it. A SYN and a FIN go with
  * their record. False: no memory to split it. */
 static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_t limit, enum tern_cause why,
@@ -66,7 +74,7 @@ static bool plan_again(struct tern *t, struct tcb *c, struct sendrec *r, uint32_
     uint32_t bytes = r->len - syn - fin;
     if (bytes > max_u32(limit, 1)) {
         if (sendlist_split(t, &c->list, r, max_u32(limit, 1) + syn) == NULL)
-            return later(t, c, t->w->now + MEMORY_RETRY_US);
+            return later_for_memory(t, c);
         fin = false;
     }
     *p = (struct plan){.start = r->start, .len = r->len, .again = true, .rec = r, .why = why};
@@ -176,12 +184,10 @@ static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len)
 }
 
 /* RFC 5681 4.1: after idle longer than the timeout the window says nothing any more. */
-static void restart_after_idle(struct tern *t, struct tcb *c)
+bool restarts_after_idle(const struct tern *t, const struct tcb *c)
 {
-    if (c->list.count > 0 || c->snd.last_us == 0 ||
-        t->w->now - c->snd.last_us <= rtt_timeout(&c->rtt, settings(t)))
-        return;
-    cc_restart(&c->cc, c->snd.mss);
+    return c->list.count == 0 && c->snd.last_us != 0 &&
+           t->w->now - c->snd.last_us > rtt_timeout(&c->rtt, settings(t));
 }
 
 static bool may_send_data(const struct tcb *c)
@@ -230,7 +236,10 @@ static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
     note_limited(c);
     if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
         return false;
-    restart_after_idle(t, c);
+    if (restarts_after_idle(t, c)) {
+        cc_restart(&c->cc, c->snd.mss);
+        c->tlp.out = false; /* whatever it found was about the window of then */
+    }
     uint32_t len = new_bytes(t, c);
     if (len == 0)
         return false;

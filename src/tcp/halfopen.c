@@ -116,6 +116,8 @@ static struct halfopen *make(struct tern *t, struct listener *l, const struct se
 {
     struct pool *pool = pool_for(t, tern_ip_is4(&s->src));
     ref_t me = pool_get(t->a, pool, MEM_DATA);
+    if (me == 0 && idle_press(t))
+        me = pool_get(t->a, pool, MEM_DATA);
     if (me == 0)
         return NULL;
     struct halfopen *h = half_at(t, me);

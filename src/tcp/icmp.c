@@ -72,7 +72,8 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
         return TERN_C_ICMP_UNUSED;
     tern_endpoint local = {m->in_src, m->in_src_port, 0}, remote = {m->in_dst, m->in_dst_port, 0};
     ref_t r = demux_find(t, &local, &remote, link);
-    /* at rest nothing is in flight that it could be about */
+    if (r != 0 && rec_kind(t, r) == REC_IDLE)
+        return TERN_C_ICMP_SEQ; /* at rest nothing is in flight that it could be about */
     if (r == 0 || rec_kind(t, r) != REC_TCB || tcb_at(t, r)->h.state == TERN_CLOSED)
         return TERN_C_ICMP_UNUSED; /* half-open and TIME_WAIT records live on their own timers */
     struct tcb *c = tcb_at(t, r);

@@ -58,21 +58,21 @@ static bool program_has_all(const struct tcb *c)
 static bool peer_has_all(const struct tcb *c)
 {
     return c->list.count == 0 && c->snd.q.len == 0 && !c->snd.blocked && c->rec.phase == PHASE_OPEN &&
-           !c->tlp.out && !c->snd.urgent && c->snd.syn_acked;
+           !c->snd.urgent && c->snd.syn_acked;
 }
 
 static bool nothing_owed(const struct tcb *c)
 {
     return !c->h.ready && c->ack.now_cause == 0 && c->ack.dup_owed == 0 && c->ack.delack_us == 0 &&
-           c->rcv.ooo == 0 && c->rcv.fin_ooo == c->rcv.fin_rcvd && c->rst_cause == 0;
+           c->rcv.ooo == 0 && !c->rcv.fin_ooo && c->rst_cause == 0;
 }
 
 /* Only keepalive may be armed, and it must not be asking. */
 static bool no_timer(const struct tcb *c)
 {
     const struct timers *m = &c->tm;
-    return m->rexmit == TERN_TIMER_NONE && m->life_us == 0 && m->pace_us == 0 && m->memory_us == 0 &&
-           m->tlp_us == 0 && m->reo_us == 0 && m->keep_probes == 0 && !m->keep_probe && !m->probe;
+    return m->rexmit == TERN_TIMER_NONE && m->life_us == 0 && m->pace_us == 0 && m->tlp_us == 0 &&
+           m->reo_us == 0 && m->keep_probes == 0 && !m->keep_probe && !m->probe;
 }
 
 static bool quiet(const struct tcb *c)
@@ -108,6 +108,7 @@ static bool rest(struct tern *t, struct tcb *c)
     }
     if (c->snd.last_us != 0)
         cc_restart(&c->cc, c->snd.mss);
+    shortage_leave(t, c); /* what was kept for it, it has not used */
     idle_pack(c, i);
     conn_timer(t, &c->h, 0);
     if (c->tm.keep_us != 0)
@@ -115,6 +116,7 @@ static bool rest(struct tern *t, struct tcb *c)
     demux_replace(t, self(t, c), c->idle);
     i->tcb = 0;
     i->gone = 0;
+    i->ending = IDLE_LIVES;
     pool_put(t->a, &t->w->tcbs, self(t, c));
     t->w->stats.rests++;
     return true;
@@ -126,6 +128,13 @@ bool idle_rest(struct tern *t, struct tcb *c)
     return due != 0 && due <= t->w->now && rest(t, c);
 }
 
+/* Not who has just said or heard something, and not who was told that it may send. */
+static bool may_be_pressed(const struct tern *t, const struct tcb *c)
+{
+    return quiet(c) && c->shortage.stage == SHORTAGE_NONE && ration_over(c) <= t->w->now &&
+           max_u64(c->last_rx_us, c->last_tx_us) < t->w->now;
+}
+
 /* Memory is short: whoever is quiet rests at once, a few control blocks at a time. */
 bool idle_press(struct tern *t)
 {
@@ -133,8 +142,9 @@ bool idle_press(struct tern *t)
     ref_t r = t->w->press;
     for (int n = 0; n < PRESS && pool_next(t->a, &t->w->tcbs, &r); n++) {
         struct tcb *c = tcb_at(t, r);
-        uint64_t now = t->w->now;
-        if (quiet(c) && ration_over(c) <= now && max_u64(c->last_rx_us, c->last_tx_us) < now)
+        if (change_under_way(t))
+            change_reaches(t, r); /* the change does not come to a record at rest again */
+        if (may_be_pressed(t, c))
             found = rest(t, c) || found;
     }
     t->w->press = r;
@@ -149,6 +159,25 @@ static void find_way(struct tern *t, struct tcb *c)
     if (c->snd.link != before)
         c->snd.path_mss = 0, c->snd.narrow = false; /* another path */
     mtu_renew(t, c);
+}
+
+#define AGAIN_US 1000000u /* without memory to wake it, it is tried again */
+
+/* The program lets go while there is no memory to do what that asks for. */
+void idle_end_later(struct tern *t, struct idle *i, enum idle_end how)
+{
+    i->ending = how & 3;
+    wheel_set(t->a, &t->w->wheel, &i->timer, t->w->now + AGAIN_US);
+}
+
+static void end_now(struct tern *t, struct idle *i, struct tcb *c)
+{
+    enum idle_end how = (enum idle_end)i->ending;
+    i->ending = IDLE_LIVES;
+    if (how == IDLE_CLOSE)
+        tcb_close(t, c);
+    else if (how == IDLE_ABORT)
+        tcb_abort(t, c);
 }
 
 /* A control block for a connection that may go on at any moment: it has the reserve. */
@@ -172,7 +201,21 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
         tcb_end(t, c, TERN_C_ADDR_REMOVED, -TERN_EADDRNOTAVAIL);
     else if (change_under_way(t))
         change_reaches(t, r);
+    end_now(t, i, c);
     timer_rearm(t, c);
     t->w->stats.wakes++;
     return c;
+}
+
+/* Its timer: keepalive, if it was not to end. The control block that has work to do now; NULL: none,
+ * later. */
+struct tcb *idle_fired(struct tern *t, struct idle *i)
+{
+    bool keepalive = i->ending == IDLE_LIVES;
+    struct tcb *c = idle_wake(t, i);
+    if (c == NULL)
+        wheel_set(t->a, &t->w->wheel, &i->timer, t->w->now + AGAIN_US);
+    else if (keepalive)
+        c->tm.keep_us = t->w->now; /* it is no longer in the wheel */
+    return keepalive ? c : NULL;
 }

@@ -174,7 +174,7 @@ static void pack_life(const struct tcb *c, struct idle *i)
 {
     i->state = c->h.state & 15;
     i->way = c->snd.link & 15;
-    i->link = c->h.link;
+    i->link = c->h.link & 15;
     i->conn = u48(c->h.conn);
     i->opened_us = u48(c->h.opened_us);
     i->since_us = u48(c->h.since_us);
@@ -222,7 +222,7 @@ static void unpack_head(const struct tern *t, const struct idle *i, struct tcb *
     h->cause = i->cause;
     h->tos = (uint8_t)(i->dscp << 2);
     h->ttl = i->ttl;
-    c->face.held = true;
+    c->face.held = i->ending == IDLE_LIVES;
     c->face.data = i->data;
     c->face.soft_error = -(int)i->soft_error;
     c->face.icmp_type = i->icmp_type;
@@ -282,7 +282,7 @@ static void unpack_receiving(const struct tern *t, const struct idle *i, struct 
     r->nxt = i->rcv_nxt;
     r->adv = i->rcv_adv;
     r->buffer = i->recv_buffer;
-    r->fin_rcvd = r->fin_ooo = i->fin_rcvd;
+    r->fin_rcvd = i->fin_rcvd;
     r->fin = seq_sub(r->nxt, 1);
     r->fin_us = i->fin_rcvd ? c->h.since_us : 0;
     r->eof_read = i->eof_read;
@@ -315,6 +315,7 @@ static void unpack_sending(const struct tern *t, const struct idle *i, struct tc
     s->limited = i->limited;
     s->cwr = i->cwr;
     chunkq_init(&s->q, s->una.v - i->fin_acked);
+    s->last_us = wide(i->sent) > 0 ? wide(i->last_tx_us) : 0; /* longer ago than any timeout, in any case */
     sendlist_init(&c->list, s->una);
     c->rtt.srtt_us = i->srtt_us;
     c->rtt.rttvar_us = i->rttvar_us;
@@ -356,6 +357,6 @@ void idle_view(const struct tern *t, const struct idle *i, struct tcb *c)
     unpack_sending(t, i, c);
     unpack_totals(i, c);
     c->idle = ref_of(t->a, i);
-    if (wheel_armed(&i->timer))
+    if (wheel_armed(&i->timer) && i->ending == IDLE_LIVES)
         c->tm.keep_us = wheel_when(&t->w->wheel, &i->timer);
 }

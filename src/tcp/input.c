@@ -39,7 +39,8 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
     }
     state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
     ack_take_window(c, s);
-    face_raise(t, &c->h, &c->face, TERN_CONNECTED | TERN_WRITABLE);
+    face_raise(t, &c->h, &c->face, TERN_CONNECTED);
+    shortage_writable(t, c);
     timer_keepalive(t, c);
     return TERN_CAUSE_NONE;
 }
@@ -242,17 +243,19 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
     return cause;
 }
 
-/* It was at rest: the segment wakes it. */
-static enum tern_cause in_idle(struct tern *t, struct idle *i, const struct segment *s)
-{
-    struct tcb *c = idle_wake(t, i);
-    return c != NULL ? in_tcb(t, c, s) : TERN_C_NO_MEMORY;
-}
-
 static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
 {
     struct listener *l = demux_listener(t, &s->dst, s->dst_port, s->link);
     return l != NULL ? in_listen(t, l, s) : in_closed(t, s);
+}
+
+/* It was at rest: the segment wakes it. */
+static enum tern_cause in_idle(struct tern *t, struct idle *i, const struct segment *s)
+{
+    struct tcb *c = idle_wake(t, i);
+    if (c == NULL)
+        return TERN_C_NO_MEMORY;
+    return c->h.state != TERN_CLOSED ? in_tcb(t, c, s) : in_no_record(t, s); /* it was to end */
 }
 
 static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *s)

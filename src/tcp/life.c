@@ -23,23 +23,33 @@ static void fill_head(struct tern *t, struct tcb *c, const tern_endpoint *local,
     h->ttl = c->set.ttl;
 }
 
-/* A control block in CLOSED, in no table. NULL: no memory. */
-struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
-                    const struct options *set)
+/* Both records of a connection; NULL: no memory. */
+static struct tcb *both_records(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
+                                uint8_t home, const struct options *set)
 {
-    waiting_make_room(t, 2); /* a page of records, one of the table */
     ref_t me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
-    if (me == 0 && idle_press(t))
-        me = pool_get(t->a, &t->w->tcbs, MEM_DATA);
     if (me == 0)
         return NULL;
     struct tcb *c = tcb_at(t, me);
     c->set = *set;
     fill_head(t, c, local, remote, home);
-    if (!idle_new(t, c)) {
-        pool_put(t->a, &t->w->tcbs, me);
+    if (idle_new(t, c))
+        return c;
+    pool_put(t->a, &t->w->tcbs, me);
+    return NULL;
+}
+
+/* A control block in CLOSED, in no table. NULL: no memory, though those in TIME_WAIT have given way and those
+ * that are quiet have been put to rest. */
+struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
+                    const struct options *set)
+{
+    waiting_make_room(t, 3); /* a page of each of its records, one of the table */
+    struct tcb *c = both_records(t, local, remote, home, set);
+    if (c == NULL && idle_press(t))
+        c = both_records(t, local, remote, home, set);
+    if (c == NULL)
         return NULL;
-    }
     c->rcv.buffer = set->recv_buffer;
     c->snd.buffer = set->send_buffer;
     c->snd.link = ip_way(&t->w->ip, &local->ip, &remote->ip, home);
@@ -113,6 +123,7 @@ static void put_on_dying(struct tern *t, struct tcb *c)
 
 static void drop_send(struct tern *t, struct tcb *c)
 {
+    shortage_leave(t, c);
     sendlist_clear(t, &c->list);
     chunkq_clear(t->a, &c->snd.q);
 }
@@ -229,6 +240,7 @@ void life_end_of_batch(struct tern *t)
             tcb_free(t, c);
         /* else: output sends the RST and puts it here again */
     }
+    shortage_serve(t);
 }
 
 void tcb_rst_sent(struct tern *t, struct tcb *c)

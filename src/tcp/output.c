@@ -269,6 +269,7 @@ static bool emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *
     payload = plan_bytes(p);
     if (!take_record(t, c, p, chunk))
         return false;
+    c->shortage.refused = 0;
     fill(t, c, p, payload, &s);
     trace_segment(t, &c->h, TERN_TRACE_SEG_OUT, &s, p->why, p->probe ? 2 : p->again);
     tcp_build(t, &s, payload, out);
@@ -298,7 +299,7 @@ static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
     } else if (decide(t, c, &p)) {
         if (emit(t, c, &p, out))
             return true;
-        later(t, c, t->w->now + MEMORY_RETRY_US);
+        later_for_memory(t, c);
     }
     timer_window(t, c); /* nothing could go: is it the window? */
     conn_unready(t, &c->h);

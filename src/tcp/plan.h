@@ -22,8 +22,9 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p);
 /* "Not before `when`": look again then, unless something comes before. Always false: return later(...). */
 bool later(struct tern *t, struct tcb *c, uint64_t when);
 
-/* How soon to try again when memory was short. */
-#define MEMORY_RETRY_US 10000u
+/* The same for want of memory to note what is sent: after 10 ms, then twice as long each time, up to 1.28 s.
+ * An ACK brings it sooner. */
+bool later_for_memory(struct tern *t, struct tcb *c);
 
 /* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
 uint32_t full_size(const struct tcb *c);

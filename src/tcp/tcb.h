@@ -324,7 +324,6 @@ struct timers {
     uint64_t life_us;
     uint64_t keep_us;
     uint64_t pace_us;      /* output said "not before" */
-    uint64_t memory_us;    /* a send was refused by memory: look again */
     uint64_t tlp_us;       /* tail loss probe */
     uint64_t reo_us;       /* RACK: when the oldest suspect becomes lost */
     uint64_t stuck_us;     /* since when data waits without progress; 0 = it does not */
@@ -344,6 +343,20 @@ struct totals {
     uint64_t sent, acked, received, retransmitted;
     uint32_t segs_out, segs_in, retransmits, fast_retransmits, timeouts, dup_acks_in, ooo_in, challenge_acks,
         dsacks;
+};
+
+/* Memory for what it wants to send (shortage.c). */
+enum shortage_stage { SHORTAGE_NONE, SHORTAGE_WAITING, SHORTAGE_KEPT };
+
+struct shortage {
+    ref_t next, prev;      /* in the list of its stage */
+    uint64_t since_us;     /* in this stage */
+    uint8_t stage;         /* enum shortage_stage; KEPT: a page is kept for its next send */
+    uint8_t refused;       /* times in a row that a packet could not be noted: back-off; 0..7 */
+};
+
+struct shortlist {
+    ref_t head, tail;      /* tcbs; 0 = none */
 };
 
 /* What the program sees: events, and who holds the record. */
@@ -376,6 +389,7 @@ struct tcb {
     struct undo undo;
     struct tlp tlp;
     struct timers tm;
+    struct shortage shortage;
     struct totals sum;
     ref_t idle;            /* its idle record, which the handle names */
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
@@ -398,6 +412,8 @@ struct u48 {
     uint16_t w[3];
 };
 
+enum idle_end { IDLE_LIVES, IDLE_CLOSE, IDLE_ABORT };
+
 /* A connection at rest (idle.c): what cannot be had from anything else while nothing is in flight, queued,
  * owed or unread. While `tcb` is not 0 the connection is awake, and only gen and tcb mean anything. */
 struct idle {
@@ -405,10 +421,11 @@ struct idle {
     ref_t tcb;             /* 0 = at rest */
     uint16_t local_port, remote_port;
     uint8_t state : 4, way : 4; /* way: snd.link when it came to rest */
-    uint8_t link;          /* home */
+    uint8_t link : 4;      /* home */
+    uint8_t ending : 2;    /* enum idle_end: the program let go, and there was no memory to end it */
     uint8_t wscales;       /* snd_wscale << 4 | rcv_wscale */
     uint8_t rack_mult;
-    struct wnode timer;    /* keepalive; not armed = none */
+    struct wnode timer;    /* keepalive, or when to try again to end; not armed = none */
     uint64_t data;
     seq_t irs, rcv_nxt, rcv_adv, iss, snd_una;
     uint32_t snd_wnd, max_wnd;

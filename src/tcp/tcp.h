@@ -78,6 +78,13 @@ uint64_t idle_due(const struct tern *t, const struct tcb *c); /* when it may res
 bool idle_rest(struct tern *t, struct tcb *c); /* if it is due: true, and the control block is gone */
 bool idle_press(struct tern *t);               /* memory is short: true, some has come back */
 struct tcb *idle_wake(struct tern *t, struct idle *i); /* NULL: no memory */
+struct tcb *idle_fired(struct tern *t, struct idle *i); /* its timer: awake for keepalive, or NULL */
+void idle_end_later(struct tern *t, struct idle *i, enum idle_end how); /* awake it would have been ended */
+
+/* close.c: CLOSE and ABORT by state. */
+void tcb_close_sending(struct tern *t, struct tcb *c, enum tern_cause cause);
+void tcb_close(struct tern *t, struct tcb *c); /* and the handle is released */
+void tcb_abort(struct tern *t, struct tcb *c);
 
 /* idle_pack.c: the codec between the two. */
 bool idle_fits(const struct tern *t, const struct tcb *c);
@@ -280,7 +287,6 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
 
 /* timer.c */
-#define MEMORY_LOOK_US 50000u /* how often a connection that waits for memory looks */
 void timer_rearm(struct tern *t, struct tcb *c);
 void timer_fire(struct tern *t, struct wnode *n); /* of whatever record it is in */
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
@@ -290,6 +296,14 @@ void timer_answered(struct tern *t, struct tcb *c); /* an ACK came while the win
 void timer_keepalive(struct tern *t, struct tcb *c); /* something came in, or the option changed */
 void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: retransmit, persist or none */
 
+/* shortage.c: memory for what is to be sent. */
+void shortage_wait(struct tern *t, struct tcb *c);     /* a send was refused: WRITABLE will say when */
+void shortage_writable(struct tern *t, struct tcb *c); /* its buffer has room: WRITABLE, or it waits */
+void shortage_redeem(struct tern *t, struct tcb *c);   /* before a send: what is kept for it can be taken */
+void shortage_leave(struct tern *t, struct tcb *c);    /* it sends no more */
+void shortage_serve(struct tern *t);                   /* at the end of each verb */
+uint64_t shortage_deadline(const struct tern *t);      /* UINT64_MAX = none */
+
 /* window.c */
 uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
 bool window_update_due(struct tern *t, struct tcb *c);
@@ -298,6 +312,9 @@ uint16_t window_field(uint32_t wnd, uint8_t shift);
 
 /* nagle.c */
 bool nagle_holds(const struct tcb *c, uint32_t len, bool last);
+
+/* decide.c */
+bool restarts_after_idle(const struct tern *t, const struct tcb *c);
 
 /* output.c */
 bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);

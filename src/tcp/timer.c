@@ -51,7 +51,6 @@ void timer_rearm(struct tern *t, struct tcb *c)
     earlier(&min, c->tm.pace_us);
     earlier(&min, c->tm.reo_us);
     earlier(&min, c->tm.tlp_us);
-    earlier(&min, c->tm.memory_us);
     earlier(&min, user_deadline(t, c));
     earlier(&min, idle_due(t, c));
     conn_timer(t, &c->h, min);
@@ -255,20 +254,6 @@ static void life_fired(struct tern *t, struct tcb *c)
     tcb_end(t, c, TERN_C_FIN_WAIT_2_TIMEOUT, -TERN_ETIMEDOUT);
 }
 
-/* A send had no memory: WRITABLE when there is some. */
-static void memory_fired(struct tern *t, struct tcb *c)
-{
-    c->tm.memory_us = 0;
-    if (!c->snd.blocked)
-        return;
-    if (arena_room(t->a, MEM_DATA) == 0) {
-        c->tm.memory_us = t->w->now + MEMORY_LOOK_US;
-        return;
-    }
-    c->snd.blocked = false;
-    face_raise(t, &c->h, &c->face, TERN_WRITABLE);
-}
-
 static bool due(uint64_t deadline, uint64_t now) { return deadline != 0 && deadline <= now; }
 
 static void tcb_timer(struct tern *t, struct tcb *c)
@@ -294,8 +279,6 @@ static void tcb_timer(struct tern *t, struct tcb *c)
     }
     if (due(c->tm.reo_us, now) && rack_detect(t, c) > 0)
         recovery_on_lost(t, c, TERN_C_LOSS_RACK);
-    if (due(c->tm.memory_us, now))
-        memory_fired(t, c);
     if (due(c->tm.tlp_us, now))
         tlp_fired(t, c);
     if (due(c->tm.keep_us, now))
@@ -304,21 +287,12 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         timer_rearm(t, c);
 }
 
-/* Keepalive of a connection at rest. Without memory to wake it, it is asked again later. */
-static void idle_timer(struct tern *t, struct idle *i)
-{
-    struct tcb *c = idle_wake(t, i);
-    if (c != NULL) {
-        c->tm.keep_us = t->w->now; /* it is no longer in the wheel */
-        tcb_timer(t, c);
-    } else
-        wheel_set(t->a, &t->w->wheel, &i->timer, t->w->now + MEMORY_LOOK_US);
-}
-
 void timer_fire(struct tern *t, struct wnode *n)
 {
     if (rec_kind(t, self(t, n)) == REC_IDLE) {
-        idle_timer(t, (struct idle *)(void *)((uint8_t *)n - offsetof(struct idle, timer)));
+        struct tcb *c = idle_fired(t, (struct idle *)(void *)((uint8_t *)n - offsetof(struct idle, timer)));
+        if (c != NULL)
+            tcb_timer(t, c);
         return;
     }
     struct conn_head *h = (struct conn_head *)(void *)((uint8_t *)n - offsetof(struct conn_head, timer));

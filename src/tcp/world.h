@@ -139,6 +139,7 @@ struct world {
     ref_t dying_head;         /* tcbs to be freed at the end of the batch, by aq_next */
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
+    struct shortlist short_waiting, short_kept; /* oldest first */
     ref_t press;              /* idle.c: the control block looked at last under pressure */
     struct cookie_key cookie_keys[COOKIE_KEYS]; /* the present one, the one before */
     bool cookie_shared;       /* other machines send cookies with these keys too */

@@ -125,8 +125,10 @@ static void on_wire(struct pair *p, int from, const uint8_t *bytes, uint32_t len
     struct pair_end *e = &p->e[from];
     struct ip_hdr ip;
     struct segment s;
-    if (ip_parse(bytes, len, &ip) != TERN_CAUSE_NONE ||
-        tcp_parse(&ip, !p->cfg.unchecked, &s) != TERN_CAUSE_NONE)
+    bool is_ip = ip_parse(bytes, len, &ip) == TERN_CAUSE_NONE;
+    if (is_ip && ip.proto != PROTO_TCP)
+        return; /* answers to what the test has sent by itself */
+    if (!is_ip || tcp_parse(&ip, !p->cfg.unchecked, &s) != TERN_CAUSE_NONE)
         pair_fail(p, "%c sent a packet that is not well-formed", "AB"[from]);
     e->segments++;
     /* what comes late to a connection that is CLOSED draws a RST by right */
@@ -191,20 +193,24 @@ void pair_flush(struct pair *p)
 
 /* --- the programs --- */
 
+/* ENOMEM: at rest, and no memory to wake it; the call can be made again. */
+static bool again_later(long r) { return r == -TERN_EAGAIN || r == -TERN_ENOMEM; }
+
 static void write_some(struct pair *p, struct pair_end *e)
 {
     while (e->wrote < e->to_write) {
         uint64_t left = e->to_write - e->wrote;
         long r = tern_send(e->t, e->h, stream(p, e->wrote), left < PIECE ? left : PIECE, 0);
         if (r <= 0) {
-            e->error = r == -TERN_EAGAIN ? e->error : r;
+            e->error = again_later(r) ? e->error : r;
             return;
         }
         e->wrote += (uint64_t)r;
     }
     if (e->shut_when_written && !e->did_shut) {
-        e->did_shut = true;
-        PAIR_CHECK(p, tern_shutdown(e->t, e->h) == 0);
+        int r = tern_shutdown(e->t, e->h);
+        PAIR_CHECK(p, r == 0 || r == -TERN_ENOMEM);
+        e->did_shut = r == 0;
     }
 }
 
@@ -217,7 +223,7 @@ static void read_some(struct pair *p, struct pair_end *e, uint8_t *buf)
         e->read += (uint64_t)r;
     }
     e->eof |= r == 0;
-    if (r < 0 && r != -TERN_EAGAIN)
+    if (r < 0 && !again_later(r))
         e->error = r;
 }
 

@@ -1,0 +1,123 @@
+/* shortage.c - who is refused memory for what it wants to send, and is told when there is some.
+ *
+ *   tern_send ── refused by memory ─▶ waiting ── a page is free ─▶ kept ── the next send, 1 s, rest ─▶
+ *                                                  TERN_WRITABLE
+ *
+ * A send that is refused by the stack's memory (not by the limit of its own buffer) waits in a list, first
+ * come, first served. At the end of every verb the pages that have come free go to those who stand in front:
+ * to each one page, kept for it in the budget as if it were in use, and TERN_WRITABLE. So the send that
+ * follows takes at least one byte, whatever arrived in between. It is the same when an ACK makes room in the
+ * buffer, and when a connection has just opened. What is kept and not used goes back after a while: a program
+ * that was told and says nothing must not hold what others wait for.
+ *
+ * Nobody looks at a clock while waiting, so ten thousand who wait cost nothing but their places in the list.
+ * RFC 9293 3.10.2 lets SEND say "insufficient resources"; when it may be tried again is ours to say.
+ */
+#include "tcp/tcp.h"
+
+#define KEPT_US 1000000u
+
+static struct shortage *place_of(struct tern *t, ref_t r) { return &tcb_at(t, r)->shortage; }
+
+static struct shortlist *list_of(struct tern *t, enum shortage_stage stage)
+{
+    return stage == SHORTAGE_WAITING ? &t->w->short_waiting : &t->w->short_kept;
+}
+
+/* Out of its list; a page kept for it is free. */
+static void unlist(struct tern *t, struct tcb *c)
+{
+    struct shortage *s = &c->shortage;
+    struct shortlist *l = list_of(t, s->stage);
+    if (s->stage == SHORTAGE_NONE)
+        return;
+    if (s->stage == SHORTAGE_KEPT)
+        arena_redeem(t->a);
+    *(s->prev != 0 ? &place_of(t, s->prev)->next : &l->head) = s->next;
+    *(s->next != 0 ? &place_of(t, s->next)->prev : &l->tail) = s->prev;
+    s->next = s->prev = 0;
+    s->stage = SHORTAGE_NONE;
+}
+
+static void put_last(struct tern *t, struct tcb *c, enum shortage_stage stage)
+{
+    struct shortage *s = &c->shortage;
+    struct shortlist *l = list_of(t, stage);
+    s->stage = stage;
+    s->since_us = t->w->now;
+    s->next = 0;
+    s->prev = l->tail;
+    *(l->tail != 0 ? &place_of(t, l->tail)->next : &l->head) = self(t, c);
+    l->tail = self(t, c);
+}
+
+/* A page has been promised to it. */
+static void tell(struct tern *t, struct tcb *c)
+{
+    put_last(t, c, SHORTAGE_KEPT);
+    c->snd.blocked = false;
+    face_raise(t, &c->h, &c->face, TERN_WRITABLE);
+}
+
+/* A send was refused. Who waits already keeps its place. */
+void shortage_wait(struct tern *t, struct tcb *c)
+{
+    c->snd.blocked = true;
+    if (c->shortage.stage != SHORTAGE_NONE)
+        return;
+    put_last(t, c, SHORTAGE_WAITING);
+}
+
+/* Its buffer has room: it is told so, or waits behind the others for memory. */
+void shortage_writable(struct tern *t, struct tcb *c)
+{
+    if (!c->face.held || c->shortage.stage == SHORTAGE_WAITING)
+        return; /* who is not accepted yet is told then */
+    bool kept = c->shortage.stage == SHORTAGE_KEPT;
+    unlist(t, c);
+    if ((kept || t->w->short_waiting.head == 0) && arena_promise(t->a))
+        tell(t, c);
+    else
+        shortage_wait(t, c);
+}
+
+/* It is about to send: what is kept for it can be taken. */
+void shortage_redeem(struct tern *t, struct tcb *c)
+{
+    if (c->shortage.stage == SHORTAGE_KEPT)
+        unlist(t, c);
+}
+
+/* It sends no more. */
+void shortage_leave(struct tern *t, struct tcb *c)
+{
+    unlist(t, c);
+    c->snd.blocked = false;
+}
+
+static uint64_t lapses_us(const struct tern *t)
+{
+    ref_t r = t->w->short_kept.head;
+    return r == 0 ? UINT64_MAX : ((const struct tcb *)at_const(t->a, r))->shortage.since_us + KEPT_US;
+}
+
+/* A page that is kept in vain matters only while somebody waits for one. */
+uint64_t shortage_deadline(const struct tern *t)
+{
+    return t->w->short_waiting.head != 0 ? lapses_us(t) : UINT64_MAX;
+}
+
+/* What is free goes to those who wait; the oldest in TIME_WAIT give way to them. */
+void shortage_serve(struct tern *t)
+{
+    while (lapses_us(t) <= t->w->now)
+        shortage_redeem(t, tcb_at(t, t->w->short_kept.head));
+    while (t->w->short_waiting.head != 0) {
+        waiting_make_room(t, 1);
+        if (!arena_promise(t->a))
+            return;
+        struct tcb *c = tcb_at(t, t->w->short_waiting.head);
+        unlist(t, c);
+        tell(t, c);
+    }
+}
