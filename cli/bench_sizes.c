@@ -20,7 +20,7 @@
 
 #define DEFAULT_N 1000000u
 #define PORT 80
-#define PEER_PORTS 50000u     /* of each peer's address */
+#define PEER_PORTS 16u        /* of each peer's address: no source has more than its share */
 #define REST_EVERY 128u       /* idle: after so many new ones the clock goes on */
 #define REST_US 4000000u      /* by this: longer than the first timeout */
 
@@ -96,10 +96,10 @@ static tern_endpoint peer(const struct rig *g, uint32_t i)
 {
     uint32_t host = i / PEER_PORTS + 1;
     tern_endpoint e = {.port = (uint16_t)(10000 + i % PEER_PORTS)};
-    e.ip = tern_ip4(198, 18, (uint8_t)(host >> 8), (uint8_t)host);
+    e.ip = tern_ip4(10, (uint8_t)(host >> 16), (uint8_t)(host >> 8), (uint8_t)host);
     if (g->v6)
-        e.ip = (tern_ip){{0x20, 0x01, 0x0d, 0xb8, 1, [13] = (uint8_t)(host >> 16), (uint8_t)(host >> 8),
-                          (uint8_t)host}};
+        e.ip = (tern_ip){{0x20, 0x01, 0x0d, 0xb8, 1, (uint8_t)(host >> 16), (uint8_t)(host >> 8),
+                          (uint8_t)host, [15] = 1}};
     return e;
 }
 
@@ -238,79 +238,103 @@ static uint32_t count(const struct rig *g, const struct kind *k)
     return k->make == make_idle ? live.tcbs : live.timewait;
 }
 
-static void report(const struct rig *g, const struct kind *k, uint32_t n, double bytes, double worst,
-                   double seconds, bool json)
+/* What was measured of n records of a kind. */
+struct figures {
+    double bytes, worst;      /* of one */
+    double make_s;            /* processor time for all */
+    double longest;           /* call while they were made, seconds */
+    const char *longest_in;
+    double end_longest;       /* call while they ended, seconds; 0 = not measured */
+};
+
+static void report(const struct rig *g, const struct kind *k, uint32_t n, const struct figures *f, bool json)
 {
     const char *form = json ? "{\"record\":\"%s\",\"ip\":%d,\"n\":%u,\"bytes\":%.2f,\"worst_bytes\":%.2f,"
-                              "\"longest_call_us\":%.0f,\"longest_call\":\"%s\",\"made_per_s\":%.0f}\n"
-                            : "%-9s IPv%d %9u %9.2f %9.2f %12.0f  %-12s %10.0f\n";
-    printf(form, k->name, g->v6 ? 6 : 4, n, bytes, worst, g->longest * 1e6, g->longest_in,
-           n / (seconds > 0 ? seconds : 1));
+                              "\"longest_call_us\":%.0f,\"longest_call\":\"%s\",\"longest_end_us\":%.0f,"
+                              "\"made_per_s\":%.0f}\n"
+                            : "%-9s IPv%d %9u %9.2f %9.2f %12.0f  %-12s %12.0f %10.0f\n";
+    printf(form, k->name, g->v6 ? 6 : 4, n, f->bytes, f->worst, f->longest * 1e6, f->longest_in,
+           f->end_longest * 1e6, n / (f->make_s > 0 ? f->make_s : 1));
     fflush(stdout);
 }
 
-static bool due_for_report(uint32_t made, uint32_t n, bool growth)
+static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct figures *f)
 {
-    if (made == n)
-        return true;
-    if (!growth)
-        return false;
-    for (uint32_t p = 1000; p < n; p *= 10)
-        if (made == p)
-            return true;
-    return false;
-}
-
-/* The memory is looked at often, but not at each: it changes by whole pages. */
-static bool measure(struct rig *g, const struct kind *k, uint32_t n, const struct bench_options *o)
-{
-    double before = (double)used(g), worst[2] = {0}, since = cpu();
-    uint32_t half = 1; /* the worst since each power of two, so that N/2 to N is known at any N */
+    double before = (double)used(g), since = cpu();
     for (uint32_t i = 0; i < n; i++) {
         if (!k->make(g, i)) {
             fprintf(stderr, "tern bench: %s number %u could not be made\n", k->name, i);
             return false;
         }
-        uint32_t made = i + 1;
-        double each = ((double)used(g) - before) / made;
-        if (made >= 2 * half) {
-            half *= 2;
-            worst[1] = worst[0];
-            worst[0] = 0;
-        }
-        worst[0] = each > worst[0] ? each : worst[0];
-        if (!due_for_report(made, n, o->growth))
-            continue;
-        if (k->make == make_idle) { /* the last of them as well */
-            g->now += REST_US;
-            tick(g);
-            each = ((double)used(g) - before) / made;
-        }
-        report(g, k, made, each, worst[0] > worst[1] ? worst[0] : worst[1], cpu() - since, o->json);
+        double each = ((double)used(g) - before) / (i + 1);
+        if (i >= n / 2 && each > f->worst)
+            f->worst = each;
     }
-    if (count(g, k) == n)
-        return true;
-    fprintf(stderr, "tern bench: of %u %s records %u are there\n", n, k->name, count(g, k));
-    return false;
+    f->make_s = cpu() - since;
+    if (k->make == make_idle) { /* the last of them as well */
+        g->now += REST_US;
+        tick(g);
+    }
+    f->bytes = ((double)used(g) - before) / n;
+    f->longest = g->longest;
+    f->longest_in = g->longest_in;
+    return true;
+}
+
+/* Half-open and TIME_WAIT records end by their timers alone. */
+static void let_end(struct rig *g, const struct kind *k, struct figures *f)
+{
+    struct segment s;
+    g->longest = 0;
+    for (uint64_t next; count(g, k) > 0 && (next = tern_next_deadline(g->t)) != UINT64_MAX;) {
+        g->now = next > g->now ? next : g->now;
+        tick(g);
+        receive(g, &s);
+    }
+    f->end_longest = g->longest;
+}
+
+static bool measure(struct rig *g, const struct kind *k, uint32_t n, bool json)
+{
+    struct figures f = {.longest_in = ""};
+    if (!make_all(g, k, n, &f))
+        return false;
+    uint32_t there = count(g, k);
+    if (there != n) {
+        fprintf(stderr, "tern bench: of %u %s records %u are there\n", n, k->name, there);
+        return false;
+    }
+    if (k->make != make_idle)
+        let_end(g, k, &f);
+    report(g, k, n, &f, json);
+    return true;
+}
+
+static int one_size(const struct kind *k, bool v6, uint32_t n, bool json)
+{
+    struct rig g;
+    int status = CMD_CANNOT;
+    if (rig_open(&g, v6, n))
+        status = measure(&g, k, n, json) ? CMD_OK : CMD_NO;
+    else
+        cmd_cannot("bench", "no memory for %u connections", n);
+    rig_close(&g);
+    return status;
 }
 
 int bench_sizes(const struct bench_options *o)
 {
     uint32_t n = o->n != 0 ? o->n : DEFAULT_N;
-    bool good = true;
+    int status = CMD_OK;
     if (!o->json)
-        printf("record          number     bytes     worst   longest us  in            made per s\n");
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        for (int v6 = 0; v6 < 2; v6++) {
-            struct rig g;
-            if (o->only != NULL && strcmp(o->only, kinds[i].name) != 0)
-                continue;
-            if (!rig_open(&g, v6 != 0, n)) {
-                rig_close(&g);
-                return cmd_cannot("bench", "no memory for %u connections", n);
-            }
-            good = measure(&g, &kinds[i], n, o) && good;
-            rig_close(&g);
-        }
-    return good ? CMD_OK : CMD_NO;
+        printf(
+            "record          number     bytes     worst   longest us  in             while ending us  made/s\n");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (o->only != NULL && strcmp(o->only, kinds[i].name) != 0)
+            continue;
+        for (int v6 = 0; v6 < 2; v6++)
+            for (uint64_t size = o->growth ? 1000 : n; size <= n && status == CMD_OK; size *= 10)
+                status = one_size(&kinds[i], v6 != 0, (uint32_t)size, o->json);
+    }
+    return status;
 }
