@@ -3,7 +3,7 @@
 
     scripts/amalgamate.py DIRECTORY        writes DIRECTORY/tern.c and DIRECTORY/tern.h
 
-tern.h is the public headers one behind the other (all but host.h, which is for Linux). tern.c includes it
+tern.h is the public headers one behind the other (all but those of host.h, for Linux). tern.c includes it
 and holds every internal header and every source file once, in an order in which each finds what it needs.
 What was visible between files becomes TERN_PRIVATE (static), so that the object file defines tern_ names
 only. Names that two files use for different things of their own are told apart by the file's: `find` in
@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-from csource import ROOT, TOKEN, Source, read, walk
+from csource import ROOT, TOKEN, Source, core_headers, read, walk
 
 ROOMS = ['src/base', 'src/wire', 'src/ip', 'src/tcp', 'src/stack', 'src/sock']
 OUTSIDE = {'memcpy', 'memmove', 'memset', 'memcmp'}  # declared, never defined: from a C library
@@ -206,7 +206,7 @@ def head(what):
 
 def header_file():
     parts = [head('tern.h'), '#ifndef TERN_H\n#define TERN_H\n']
-    for path in in_order([p for p in walk(['include/tern'], ['.h']) if not p.endswith('/host.h')]):
+    for path in in_order(core_headers()):
         parts += [banner(path), without_includes(path, read(path))]
     return ''.join(parts) + '\n#endif\n'
 

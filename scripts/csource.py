@@ -29,6 +29,17 @@ def read(path):
         return file.read()
 
 
+def core_headers():
+    """The public headers of the core: all but host.h, which is for Linux, and those that include it."""
+    paths, host = walk(['include/tern'], ['.h']), {'host.h'}
+    while True:
+        needs = re.compile(r'#include ["<](tern/)?(' + '|'.join(map(re.escape, sorted(host))) + r')[">]')
+        more = {os.path.basename(path) for path in paths if needs.search(read(path))}
+        if more <= host:
+            return [p for p in paths if os.path.basename(p) not in host]
+        host |= more
+
+
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
 

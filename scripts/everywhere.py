@@ -16,7 +16,7 @@ import tempfile
 import chip_size
 from building import BARE_FLAGS, CORE_FLAGS, WARNINGS, Failed, Missing, compile_all, core_files, files, need
 from building import run, tap
-from csource import ROOT
+from csource import ROOT, core_headers, read
 
 TERN = os.environ.get('TERN_COMMAND', os.path.join(ROOT, 'build', 'tern'))
 SEEDS = range(1, 6)
@@ -109,6 +109,7 @@ class Machine:
 # --- WebAssembly ------------------------------------------------------------------------------------------
 
 WASM = ['clang', '--target=wasm32', '-nostdlib', '-ffreestanding', '-fno-builtin']
+SCENE_STACK = '-Wl,-z,stack-size=1048576'  # as much as a process has here: the oracle's model lies there
 
 
 def leb128(data, at):
@@ -158,11 +159,9 @@ def import_entries(data, at):
 def public_calls():
     """The functions of the public headers, but for those that are inline."""
     found = set()
-    for path in files('include/tern/*.h'):
-        if not path.endswith('host.h'):
-            with open(path, encoding='utf-8') as file:
-                text = re.sub(r'/\*.*?\*/', '', file.read(), flags=re.S)
-            found |= set(re.findall(r'^(?!static)[\w ]+?[ *](tern_\w+)\([^{;]*\);', text, re.M))
+    for path in core_headers():
+        text = re.sub(r'/\*.*?\*/', '', read(path), flags=re.S)
+        found |= set(re.findall(r'^(?!static)[\w ]+?[ *](tern_\w+)\([^{;]*\);', text, re.M))
     return sorted(found)
 
 
@@ -195,7 +194,7 @@ def link_modules(parts, folder):
     all_bare = [*parts['core'], *parts['memory'], *parts['bare']]
     return [
         link_wasm(os.path.join(folder, 'tern.wasm'), [*all_bare, *parts['stack']], *exports),
-        link_wasm(os.path.join(folder, 'scenes.wasm'), [*all_bare, *parts['scenes']]),
+        link_wasm(os.path.join(folder, 'scenes.wasm'), [*all_bare, *parts['scenes']], SCENE_STACK),
     ]
 
 
