@@ -23,8 +23,11 @@ void stack_clock(struct tern *t, uint64_t now)
         return;
     }
     if (UNLIKELY(jumped(t, now))) {
+        uint64_t slept = now - w->now;
         w->jump_us = now;
         w->stats.clock_jumped++;
+        w->now = now;
+        backlog_slept(t, slept);
     }
     w->now = now;
 }

@@ -6,7 +6,9 @@
  *
  *   SYN ──▶ QUEUE_NOW ──SYN+ACK──▶ QUEUE_SENT ──1 s──▶ QUEUE_SENT + 1 ──2 s──▶ ... ──▶ given up
  *
- * No call lasts long, however many they are: what is too much for one turn is left for the next.
+ * No call lasts long, however many they are: what is too much for one turn is left for the next. When the
+ * machine slept for longer than a record may last, all records are stale: they end without a word, since
+ * their peers have given up, and a storm of SYN+ACKs would meet nobody.
  */
 #include "tcp/tcp.h"
 
@@ -68,6 +70,8 @@ void backlog_append(struct tern *t, struct listener *l, struct halfopen *h, uint
 
 void backlog_remove(struct tern *t, struct listener *l, struct halfopen *h)
 {
+    if (l->queue[h->queue].stale == self(t, h))
+        l->queue[h->queue].stale = h->prev;
     if (h->prev != 0)
         half_at(t, h->prev)->next = h->next;
     else
@@ -110,6 +114,49 @@ struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l)
     return NULL;
 }
 
+/* How long a record lasts that nobody answers. */
+static uint64_t lifetime(const struct tern *t)
+{
+    uint64_t us = 0;
+    for (uint32_t queue = QUEUE_SENT; queue <= last_queue(t); queue++)
+        us += patience(t, queue);
+    return us;
+}
+
+void backlog_slept(struct tern *t, uint64_t us)
+{
+    if (us <= lifetime(t))
+        return;
+    for (ref_t r = 0; pool_next(t->a, &t->w->listener_pool, &r);) {
+        struct listener *l = listener_at(t, r);
+        for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
+            l->queue[queue].stale = l->queue[queue].tail;
+        if (l->half_count > 0)
+            conn_timer(t, &l->h, t->w->now);
+    }
+}
+
+/* A stale record; NULL = none is left. */
+static struct halfopen *stale_head(struct tern *t, const struct listener *l)
+{
+    for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
+        if (l->queue[queue].stale != 0)
+            return half_at(t, l->queue[queue].head);
+    return NULL;
+}
+
+/* There is nobody any more to hear these. False: there are more. */
+static bool give_up_stale(struct tern *t, struct listener *l)
+{
+    struct halfopen *h;
+    for (int i = 0; i < TURN_MOST; i++) {
+        if ((h = stale_head(t, l)) == NULL)
+            return true;
+        halfopen_end(t, h, TERN_C_HALFOPEN_TIMEOUT);
+    }
+    return false;
+}
+
 /* Those whose time is over. False: there are more. */
 static bool give_up(struct tern *t, struct listener *l, uint32_t queue, enum tern_cause cause)
 {
@@ -126,6 +173,8 @@ static bool give_up(struct tern *t, struct listener *l, uint32_t queue, enum ter
 static struct halfopen *next_out(struct tern *t, const struct listener *l)
 {
     struct halfopen *h = NULL;
+    if (stale_head(t, l) != NULL)
+        return NULL; /* those come first, and say nothing */
     if (l->queue[QUEUE_NOW].head != 0)
         return half_at(t, l->queue[QUEUE_NOW].head);
     for (uint32_t queue = QUEUE_SENT; queue < last_queue(t) && h == NULL; queue++)
@@ -139,7 +188,7 @@ void backlog_timer(struct tern *t, struct listener *l)
         listener_drain(t, l);
         return;
     }
-    bool all = give_up(t, l, last_queue(t), TERN_C_HALFOPEN_TIMEOUT) &&
+    bool all = give_up_stale(t, l) && give_up(t, l, last_queue(t), TERN_C_HALFOPEN_TIMEOUT) &&
                give_up(t, l, QUEUE_PENDING, TERN_C_SYN_UNDECIDED) &&
                give_up(t, l, QUEUE_TAKEN, TERN_C_SYN_UNDECIDED);
     if (next_out(t, l) != NULL)

@@ -463,6 +463,7 @@ struct listener {
     struct options set;
     struct {
         ref_t head, tail;
+        ref_t stale;       /* the last one from before the machine slept too long; 0 = none */
     } queue[QUEUES];       /* half-open records */
     ref_t aq_head, aq_tail;
     uint32_t backlog, half_count, aq_count;

@@ -128,6 +128,7 @@ uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h); /* up 
 uint64_t backlog_due_us(const struct tern *t, const struct halfopen *h); /* not in QUEUE_NOW */
 uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h); /* when the SYN came */
 struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l);
+void backlog_slept(struct tern *t, uint64_t us); /* the clock has jumped so far */
 void backlog_timer(struct tern *t, struct listener *l);
 bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 

@@ -251,6 +251,38 @@ static void time_wait(void **state)
         }
 }
 
+/* A half-open connection: repeated once after a short sleep; after one that is longer than it lasts it ends
+ * without a word, also when a thousand wait. What comes later is served. */
+static void half_open(void **state)
+{
+    enum { MANY = 3000 };
+    for (size_t i = 0; i < JUMPS; i++) {
+        struct lab *l = lab_new(state, NULL);
+        tern_endpoint at = {.ip = l->ip, .port = 80};
+        uint8_t buf[128];
+        l->tuned = true; /* no other jump than this test's */
+        assert_int_equal(tern_listen(l->t, &at, MANY + 1, &l->listener), 0);
+        for (uint16_t n = 0; n < MANY; n++) {
+            struct segment s = {.seq = seq(n), .wnd = 1000, .flags = F_SYN, .opt.wscale = WSCALE_NONE};
+            l->flow[1].peer.port = (uint16_t)(1000 + n);
+            lab_rx(l, buf, lab_build(l, 1, &s, buf));
+        }
+        assert_int_equal(lab_pending(l), MANY);
+        lab_forget(l);
+        jump(l, jumps[i]);
+        lab_run(l, 10);
+        assert_int_equal(lab_pending(l), i == 0 ? MANY : 0);
+        assert_int_equal(lab_live(l).halfopen, i == 0 ? MANY : 0);
+        lab_forget(l);
+        TALK(l, "< S 0 win 65535 <mss 1460>\n"
+                "> SA 0 ack 1\n"
+                "< A 1 ack 1\n"
+                "accept\n"
+                "= ESTABLISHED");
+        lab_end(l);
+    }
+}
+
 /* Back by as much: time stands still, nothing fires, and it is counted. */
 static void and_back(void **state)
 {
@@ -288,6 +320,7 @@ int main(void)
         LAB_TEST(shut_window),
         LAB_TEST(timestamps_go_round),
         LAB_TEST(time_wait),
+        LAB_TEST(half_open),
         LAB_TEST(and_back),
     };
     return LAB_MAIN(tests);
