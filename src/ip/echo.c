@@ -102,8 +102,10 @@ static bool sendable(const struct ip_state *s, const struct ip_echo *e)
 
 bool ip_echo_emit(struct arena *a, struct ip_state *s, tern_tx_packet *out)
 {
-    while (s->echo_count > 0 && !sendable(s, &s->echoes[s->echo_head]))
+    while (s->echo_count > 0 && !sendable(s, &s->echoes[s->echo_head])) {
+        chunkq_clear(a, &s->echoes[s->echo_head].body); /* no packet points into it */
         finish(s);
+    }
     if (s->echo_count == 0)
         return false;
     if (emit_piece(a, s, &s->echoes[s->echo_head], out))

@@ -41,17 +41,19 @@ static void check_sent(const struct side *s, const tern_tx_packet *pkt, const ui
 {
     struct ip_hdr ip;
     struct segment seg;
+    uint32_t mtu = s->t->w->ip.links[pkt->link].mtu;
+    ASSERT(ip_link_is_up(&s->t->w->ip, pkt->link));
     ASSERT(pkt->len <= 65575 && pkt->n_slices <= TERN_TX_SLICES && pkt->hdr_len <= TERN_TX_HDR);
     ASSERT(ip_parse(bytes, pkt->len, &ip) == TERN_CAUSE_NONE && ip.total_len == pkt->len);
     if (ip.proto != PROTO_TCP)
         return;
     ASSERT(tcp_parse(&ip, !(pkt->flags & TERN_TX_CSUM), &seg) == TERN_CAUSE_NONE);
     if (pkt->gso_size == 0) {
-        ASSERT(pkt->len <= s->mtu);
+        ASSERT(pkt->len <= mtu);
         return;
     }
     ASSERT(seg.len > pkt->gso_size && seg.len <= s->gso_max && !(seg.flags & (F_SYN | F_RST)));
-    ASSERT(pkt->len - seg.len + pkt->gso_size <= s->mtu);
+    ASSERT(pkt->len - seg.len + pkt->gso_size <= mtu);
 }
 
 static int transmit(struct side *s, int max)
@@ -501,7 +503,7 @@ static void op_option(void)
     uint32_t opt = u8() % (TERN_OPT_MAX_SEG + 2), got, v = u8();
     uint32_t value = v < 128 ? v : v < 192 ? u16() : u32();
     if (opt >= TERN_OPT_KEEPIDLE_MS && opt <= TERN_OPT_USER_TIMEOUT_MS)
-        value %= 1u << 20; /* the end of a run waits for it */
+        value = 500 + value % (1u << 20); /* the end of a run waits for it, and goes through all of it */
     int e = tern_setopt(s->t, x->h, (enum tern_option)opt, value);
     SAY("  setopt %u %u -> %d\n", opt, value, e);
     if (e == 0)
@@ -591,6 +593,59 @@ static void op_fail(void)
     s->t->a->fail_after = u8() % 12;
 }
 
+/* An address goes: with it TIME_WAIT, which kept old packets from new connections. */
+static void remove_address(struct side *s, const tern_ip *ip)
+{
+    int e = tern_addr_remove(s->t, u8() & 1, ip);
+    ASSERT(e == 0 || e == -TERN_ENOENT);
+    z.forged = true;
+}
+
+static void set_mtu(struct side *s)
+{
+    static const uint16_t mtus[] = {576, 1280, 1400, 1500, 9000};
+    tern_link_info info = {.mtu = mtus[u8() % ARRAY_LEN(mtus)], .gso_max = s->gso_max};
+    int e = tern_link_set(s->t, 1, &info);
+    ASSERT(e == 0 || (e == -TERN_EINVAL && info.mtu < 1280));
+    if (e == 0)
+        s->mtu = info.mtu;
+}
+
+/* A second link, which carries nothing to the other side: what moves there waits, or is lost. */
+static void second_link(struct side *s, bool there)
+{
+    tern_link_info info = {.mtu = s->mtu};
+    tern_ip ll = {{0xfe, 0x80, [15] = 1}};
+    if (!there) {
+        int e = tern_link_remove(s->t, 2);
+        ASSERT(e == 0 || e == -TERN_ENODEV);
+    } else if (tern_link_add(s->t, &info) == 2) {
+        ASSERT(tern_addr_add(s->t, 2, &ll, 64) == (info.mtu < 1280 ? -TERN_EINVAL : 0));
+    }
+}
+
+/* Addresses, routes and links change under everything. */
+static void op_net(void)
+{
+    struct side *s = a_side();
+    uint32_t v = u8();
+    const tern_ip *ip = v & 8 ? &s->ip6 : &s->ip4;
+    tern_ip any = v & 8 ? (tern_ip){{0}} : tern_ip4(0, 0, 0, 0);
+    int len = v & 8 ? 64 : 24;
+    SAY("  net %02x\n", v);
+    switch (v & 7) {
+    case 0: remove_address(s, ip); break;
+    case 1: tern_addr_add(s->t, 1, ip, len); break;
+    case 2: ASSERT(tern_link_up(s->t, 1, v & 16) == 0); break;
+    case 3: ASSERT(tern_link_up(s->t, 1, true) == 0); break;
+    case 4: set_mtu(s); break;
+    case 5: second_link(s, v & 16); break;
+    case 6: (v & 16 ? tern_route_add : tern_route_remove)(s->t, v & 32 ? 2 : 1, &any, 0); break;
+    case 7: tern_route_replace(s->t, v & 32 ? 2 : 1, ip, len); break;
+    }
+    tcp_check_all(s->t);
+}
+
 /* A stack is written down, or doubled, and goes on elsewhere; where it was nothing is left. */
 static void op_move(void)
 {
@@ -628,7 +683,7 @@ static const struct {
     {"wire", op_wire},       {"change", op_change},       {"raw", op_raw},       {"fragments", op_fragments},
     {"compact", op_compact}, {"forge", op_forge},         {"pass", op_pass},     {"stranger", op_stranger},
     {"third", op_third},     {"late", op_late},           {"icmp", op_icmp},     {"echo", op_echo},
-    {"time", op_time},       {"transmit", op_transmit},   {"move", op_move},     {"pump", op_pump},
+    {"time", op_time},       {"net", op_net},             {"move", op_move},     {"pump", op_pump},
 };
 
 /* --- beginning and end -------------------------------------------------------------------------- */
