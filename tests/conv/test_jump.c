@@ -261,7 +261,7 @@ static void half_open(void **state)
         tern_endpoint at = {.ip = l->ip, .port = 80};
         uint8_t buf[128];
         l->tuned = true; /* no other jump than this test's */
-        assert_int_equal(tern_listen(l->t, &at, MANY + 1, &l->listener), 0);
+        assert_int_equal(tern_listen(l->t, &at, 4 * MANY, &l->listener), 0);
         for (uint16_t n = 0; n < MANY; n++) {
             struct segment s = {.seq = seq(n), .wnd = 1000, .flags = F_SYN, .opt.wscale = WSCALE_NONE};
             l->flow[1].peer.port = (uint16_t)(1000 + n);
