@@ -327,8 +327,8 @@ int bench_sizes(const struct bench_options *o)
     uint32_t n = o->n != 0 ? o->n : DEFAULT_N;
     int status = CMD_OK;
     if (!o->json)
-        printf(
-            "record          number     bytes     worst   longest us  in             while ending us  made/s\n");
+        printf("%-14s %9s %9s %9s %12s  %-12s %12s %10s\n", "record", "number", "bytes", "worst",
+               "longest us", "in", "ending us", "made per s");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (o->only != NULL && strcmp(o->only, kinds[i].name) != 0)
             continue;
