@@ -32,6 +32,7 @@ enum {
     MTU = 1500,
     ON_THE_WAY = 256,         /* packets */
     TURN_US = 1000,
+    REST_US = 5000000,        /* all quiet, before the memory at rest is looked at */
     PATIENCE_US = 60000000,   /* of each step, virtual: then a trial has failed */
 };
 
@@ -45,6 +46,7 @@ enum { PEER, CHIP, SIDES };
 
 struct trial {
     uint64_t now;
+    uint64_t until;           /* of rested() */
     tern *stack[SIDES];
     tern_handle listener;
     tern_handle client[CONNECTIONS], server[CONNECTIONS];
@@ -113,6 +115,16 @@ static void arrive(struct trial *t)
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+/* The programs look at all connections in each turn, so they only let the stacks know that they have heard: a
+ * connection rests when its program has. */
+static void hear(struct trial *t)
+{
+    tern_event events[8];
+    for (int side = 0; side < SIDES; side++)
+        while (tern_events(t->stack[side], events, 8) == 8)
+            continue;
+}
+
 /* The next millisecond, or the next timer when nothing is under way. */
 static void pass_time(struct trial *t)
 {
@@ -121,6 +133,7 @@ static void pass_time(struct trial *t)
     tern_tick(t->stack[CHIP], t->now);
     tern_tick(t->stack[PEER], t->now);
     arrive(t);
+    hear(t);
 }
 
 static uint32_t most(uint32_t a, uint32_t b) { return a > b ? a : b; }
@@ -173,11 +186,27 @@ static bool in_state(const tern *t, tern_handle h, enum tern_state state)
     return tern_get_info(t, h, &info) == 0 && info.state == state;
 }
 
+static uint16_t port_of(const tern *t, tern_handle h, bool remote)
+{
+    tern_info info;
+    return tern_get_info(t, h, &info) < 0 ? 0 : remote ? info.remote.port : info.local.port;
+}
+
+/* They need not come in the order in which the clients have asked. */
+static void take_in(struct trial *t, tern_handle h)
+{
+    uint16_t port = port_of(t->stack[CHIP], h, true);
+    for (uint32_t i = 0; i < CONNECTIONS; i++)
+        if (port_of(t->stack[PEER], t->client[i], false) == port)
+            t->server[i] = h;
+    t->accepted++;
+}
+
 static bool all_open(struct trial *t)
 {
-    while (t->accepted < CONNECTIONS &&
-           tern_accept(t->stack[CHIP], t->listener, &t->server[t->accepted]) == 0)
-        t->accepted++;
+    tern_handle h;
+    while (tern_accept(t->stack[CHIP], t->listener, &h) == 0)
+        take_in(t, h);
     for (uint32_t i = 0; i < CONNECTIONS; i++)
         if (!in_state(t->stack[PEER], t->client[i], TERN_ESTABLISHED))
             return false;
@@ -239,6 +268,8 @@ static bool turn_until(struct trial *t, bool (*done)(struct trial *t))
     return false;
 }
 
+static bool rested(struct trial *t) { return t->now >= t->until; }
+
 static bool connect_all(struct trial *t)
 {
     const tern_endpoint chip = {.ip = tern_ip4(192, 0, 2, 1), .port = 7};
@@ -258,6 +289,8 @@ static void clients_close(struct trial *t)
 static bool trial_holds(struct trial *t, size_t size, bool full)
 {
     bool held = make(t, size) && connect_all(t) && turn_until(t, all_open);
+    t->until = t->now + REST_US;
+    held = held && turn_until(t, rested);
     if (held)
         tern_get_live(t->stack[CHIP], &t->idle);
     held = held && (!full || turn_until(t, all_arrived));
