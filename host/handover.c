@@ -129,7 +129,7 @@ static int fill_memory(const tern_host *h, const tern_luggage *own, struct parce
             close(fd);
         return -e;
     }
-    uint8_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    uint8_t *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     int rc = at == MAP_FAILED ? -errno : tern_snapshot(h->stack, at, image);
     if (rc == 0 && own != NULL && own->len > 0)
         memcpy(at + image, own->data, own->len);

@@ -184,12 +184,24 @@ static int map_memory(tern_host *h, const struct handover_head *head, int memory
     uint64_t len = head->image_len + head->luggage_len;
     if (fstat(memory, &st) < 0 || len < head->image_len || (uint64_t)st.st_size != len)
         return fail(pr, -EPROTO, "what the old process sent is not what it said");
-    void *at = mmap(NULL, (size_t)len, PROT_READ, MAP_SHARED, memory, 0);
+    void *at = mmap(NULL, (size_t)len, PROT_READ, MAP_SHARED | MAP_POPULATE, memory, 0);
     if (at == MAP_FAILED)
         return fail(pr, -errno, "the state cannot be mapped: %s", strerror(errno));
     h->asked.memory = at;
     h->asked.memory_len = (size_t)len;
     return 0;
+}
+
+/* What is about to be written is asked for at once, page by page it takes longer. Kernels before 5.14 do not
+ * know how. */
+static void populate(const tern_host *h, uint64_t image_len)
+{
+#ifdef MADV_POPULATE_WRITE
+    uint64_t len = image_len < h->memory_len ? image_len : h->memory_len;
+    (void)madvise(h->memory, (size_t)len, MADV_POPULATE_WRITE);
+#else
+    (void)h, (void)image_len;
+#endif
 }
 
 /* --- the stack again ---------------------------------------------------------------------------- */
@@ -202,6 +214,8 @@ static int restore(tern_host *h, const tern_host_config *cfg, uint64_t image_len
         return fail(pr, -EPROTO, "the old process is of another build of tern");
     if (rc == 0)
         rc = host_map(h, cfg, need);
+    if (rc == 0)
+        populate(h, image_len);
     if (rc == 0)
         rc = tern_restore(&h->stack, h->asked.memory, image_len, h->memory, h->memory_len, h->ring,
                           cfg->trace_records);

@@ -1,7 +1,7 @@
 /* move.c - a stack moves to another block of memory in the middle of everything: what a snapshot is for.
  *
  * Moves take turns: an image that is restored, and a clone. The block where the stack was is overwritten, so
- * that anything which still looks there is found out.
+ * that anything which still looks there is found out. Original and copy must have the same digest.
  */
 #include "world.h"
 
@@ -27,6 +27,7 @@ int world_move(struct world *w, int host)
 {
     struct host *h = &w->host[host];
     tern_live live;
+    uint64_t before[2], after[2];
     if (h->stack == NULL)
         return 0;
     if (h->spare == NULL)
@@ -34,11 +35,15 @@ int world_move(struct world *w, int host)
     if (h->spare == NULL)
         return -TERN_ENOMEM;
     tern_get_live(h->stack, &live);
+    tern_digest(h->stack, before);
     bool clone = w->moves++ & 2;
     int error = clone ? tern_clone(&h->stack, h->stack, h->spare, ARENA_BYTES, h->ring, RING_RECORDS)
                       : by_image(h, h->spare);
     if (error < 0)
         return error;
+    tern_digest(h->stack, after);
+    if (memcmp(before, after, sizeof before) != 0)
+        return -TERN_EBADMSG;
     void *from = h->memory;
     memset(from, 0xdb, live.arena_used);
     h->memory = h->spare;

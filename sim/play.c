@@ -127,7 +127,7 @@ void play_part(struct play *p, const char *name, const char *title, const struct
         dice.s = dice.s * 131 + (uint8_t)*c;
     s.seed = rng_next(&dice);
     s.start_us = p->clock_us;
-    s.moving = p->moving;
+    s.watch = p->watch;
     s.ip6 = p->seed % 4 == 2; /* every fourth seed plays over IPv6 */
     p->on = true;
     int error = world_init(&p->w, &s);
@@ -163,10 +163,12 @@ void play_run(struct play *p, const struct scenario *scenario, uint64_t seed)
     play_run_captured(p, scenario, seed, NULL, NULL);
 }
 
-void play_run_moving(struct play *p, const struct scenario *scenario, uint64_t seed)
+void play_run_watched(struct play *p, const struct scenario *scenario, uint64_t seed, uint64_t clock_us,
+                      struct world_watch watch)
 {
     memset(p, 0, sizeof *p);
-    p->moving = true;
+    p->watch = watch;
+    p->clock_us = clock_us;
     run(p, scenario, seed);
 }
 

@@ -41,7 +41,7 @@ struct play {
     struct pcapng *pcap;    /* where the packets of all parts go; NULL = nowhere */
     uint64_t pcap_shift_us; /* added to their times */
     uint32_t pcap_interfaces;
-    bool moving;       /* all stacks move from block to block all the time (world_move) */
+    struct world_watch watch; /* what is done with the world of each part */
     bool on;           /* a part is being played in `w` */
     struct world w;
     LIST(struct part) parts;
@@ -67,8 +67,9 @@ void play_run(struct play *p, const struct scenario *scenario, uint64_t seed);
 void play_run_captured(struct play *p, const struct scenario *scenario, uint64_t seed, struct pcapng *pcap,
                        const struct play *earlier);
 
-/* The same with stacks that move in every step (world_move): everything comes out the same. */
-void play_run_moving(struct play *p, const struct scenario *scenario, uint64_t seed);
+/* The same in worlds that are watched, whose clock begins at `clock_us` (0 = 1 s). */
+void play_run_watched(struct play *p, const struct scenario *scenario, uint64_t seed, uint64_t clock_us,
+                      struct world_watch watch);
 void play_free(struct play *p);
 
 /* The first promise that did not hold, or the oracle's first complaint; NULL. */

@@ -13,8 +13,6 @@ enum {
     DELAY_MIN_US = 4000,
     DELAY_MAX_US = 48000,
     IDLE_STEPS = 10000,
-    ALWAYS = 200,      /* steps */
-    NOW_AND_THEN = 61,
 };
 
 void *list_add(void **v, uint32_t *n, uint32_t *cap, size_t size)
@@ -80,7 +78,7 @@ int world_init(struct world *w, const struct world_setup *setup)
 {
     memset(w, 0, sizeof *w);
     w->rng.s = setup->seed;
-    w->moving = setup->moving;
+    w->watch = setup->watch;
     w->now = w->start_us = setup->start_us ? setup->start_us : 1000000;
     w->first = (int)(rng_next(&w->rng) & 1);
     int error = 0;
@@ -276,19 +274,16 @@ static bool is_stuck(struct world *w, bool moved)
     return w->stuck;
 }
 
-/* In each of the first steps, and then now and then. */
-static void move_all(struct world *w)
+static void look(struct world *w)
 {
-    if (!w->moving || (++w->chances > ALWAYS && w->chances % NOW_AND_THEN != 0))
-        return;
-    for (int i = 0; i < HOSTS; i++)
-        w->stuck |= world_move(w, i) < 0;
+    if (w->watch.look != NULL)
+        w->watch.look(w, w->watch.ctx);
 }
 
 bool world_step(struct world *w, uint64_t limit)
 {
     flush(w);
-    move_all(w);
+    look(w);
     uint64_t arrival = path_next(w), timer = deadline(w);
     uint64_t next = arrival < timer ? arrival : timer;
     if (next == NEVER || next > limit || is_stuck(w, next > w->now || arrival <= timer)) {
@@ -299,7 +294,7 @@ bool world_step(struct world *w, uint64_t limit)
     tick(w, next);
     if (arrival <= timer)
         deliver(w);
-    move_all(w);
+    look(w);
     return true;
 }
 

@@ -129,6 +129,7 @@ struct fault {
 
 struct end;
 struct explain;
+struct world;
 
 enum { ARENA_BYTES = 64 << 20, RING_RECORDS = 1 << 12 };
 
@@ -140,6 +141,13 @@ struct host {
     tern_config config;
     tern_ip ip;
     bool cut;             /* its cable is out */
+};
+
+/* Somebody who looks at the world twice in each step, when everything that the stacks have said is
+ * collected: after their output has left, and after a packet has come or a timer has run. */
+struct world_watch {
+    void (*look)(struct world *w, void *ctx);
+    void *ctx;
 };
 
 struct world {
@@ -160,8 +168,8 @@ struct world {
     LIST(struct end *) ends;     /* program.h */
     uint32_t idle_steps;         /* steps in a row that moved neither the clock nor a packet */
     struct explain *explain;     /* explain.h; NULL = packets are not explained */
-    bool moving;                 /* the stacks move to another block all the time (move.c) */
-    uint64_t chances, moves;     /* to move; done */
+    struct world_watch watch;
+    uint64_t moves;              /* of stacks, so far */
     bool stuck;                  /* a stack always says that it has something to do, and does nothing */
 };
 
@@ -169,7 +177,7 @@ struct world_setup {
     uint64_t seed;
     uint64_t start_us;         /* what the clock shows at the start; 0 = 1 s */
     bool ip6;
-    bool moving;               /* the stacks move all the time: nobody may notice */
+    struct world_watch watch;  /* NULL: nobody watches */
     bool raw[HOSTS];           /* no stack: the scenario speaks for this host */
     tern_config stack[HOSTS];  /* zero: the defaults; the seed is drawn here */
 };

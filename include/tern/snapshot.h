@@ -30,7 +30,7 @@ size_t tern_snapshot_size(const tern *t);
 int tern_snapshot(const tern *t, void *out, size_t size);
 
 /* How large a block the stack of this image needs: what its own could use at most (the block's size, or the
- * budget). The same errors as tern_restore. */
+ * budget). The same errors as tern_restore, but the checksum is not looked at. */
 int tern_restore_size(const void *image, size_t len, size_t *block);
 
 /* Make a stack from an image, in `memory` (16-byte aligned; `size` at least what tern_restore_size says). In
@@ -48,6 +48,15 @@ int tern_restore(tern **out, const void *image, size_t len, void *memory, size_t
 
 /* The same without an image: a second stack equal to `t`. Errors: -TERN_ENOMEM, -TERN_EINVAL. */
 int tern_clone(tern **out, const tern *t, void *memory, size_t size, void *trace, uint32_t trace_records);
+
+/* A value for the situation that the stack is in: equal for two stacks that, given the same inputs from now
+ * on, do the same. It covers states, sequence numbers (from ISS and IRS on), bytes in queues, timers (from
+ * now on), options, listeners and accept queues, addresses, events that wait, and the keys. It does not see
+ * what makes no difference: where the clock began (a whole number of seconds earlier or later), in which
+ * order records were made and where they lie, their generations, free memory, and whether a connection is at
+ * rest; nor what is only told: counters, totals, histories, connection numbers of the trace, and
+ * tern_set_data. The same on every machine. */
+void tern_digest(const tern *t, uint64_t out[2]);
 
 #ifdef __cplusplus
 }

@@ -3,4 +3,4 @@
 # line but two gives the figures.
 cd "$(dirname "$0")/../.." || exit 1
 exec env DOWNLOADS=1000 SIZE=10485760 \
-    RATE="${RATE:-170000}" GAP="${GAP:-8}" LIMIT=900 tests/interop/handover.sh
+    RATE="${RATE:-170000}" GAP="${GAP:-4}" LIMIT=900 tests/interop/handover.sh

@@ -52,6 +52,7 @@ static uint64_t layout(void)
         sizeof(struct arena),
         sizeof(struct world),
         sizeof(struct tcb),
+        sizeof(struct idle),
         sizeof(struct halfopen),
         sizeof(struct timewait4),
         sizeof(struct timewait6),
@@ -159,7 +160,8 @@ static bool parts_sound(const uint8_t *image, const struct image_head *head)
     return true;
 }
 
-/* The head of an image that is whole, ours and undamaged; otherwise what is wrong with it. */
+/* The head of an image that is whole and ours, as far as can be told at once; otherwise what is wrong with
+ * it. */
 static int read_head(const uint8_t *image, uint64_t len, struct image_head *head)
 {
     uint64_t had = min_u64(len, sizeof *head);
@@ -177,9 +179,14 @@ static int read_head(const uint8_t *image, uint64_t len, struct image_head *head
         return -TERN_EOPNOTSUPP;
     if (head->length > len)
         return -TERN_ENODATA;
-    if (head->length < sizeof *head || head->sum != image_sum(image + SUMMED_AT, head->length - SUMMED_AT))
+    if (head->length < sizeof *head)
         return -TERN_EBADMSG;
     return parts_sound(image, head) ? 0 : -TERN_EBADMSG;
+}
+
+static bool damaged(const uint8_t *image, const struct image_head *head)
+{
+    return head->sum != image_sum(image + SUMMED_AT, head->length - SUMMED_AT);
 }
 
 int tern_restore_size(const void *image, size_t len, size_t *block)
@@ -249,6 +256,8 @@ int tern_restore(tern **out, const void *image, size_t len, void *memory, size_t
         e = read_head(image, len, &head);
     if (e < 0)
         return e;
+    if (damaged(image, &head))
+        return -TERN_EBADMSG;
     if (size < block_for(image_budget(body)))
         return -TERN_ENOMEM;
     image_load(arena_behind(memory), body, head.world, sizeof(struct world));

@@ -54,7 +54,7 @@ download() { # download I FAMILY
 start_first
 before=$(resets)
 
-# connections of other kinds, which live through all of it
+# connections of other kinds, which live through all handovers
 idle() {
     python3 - "$dir/idle.go" <<'PY'
 import os, socket, sys, time
@@ -81,8 +81,6 @@ silent.send(request)
 hello(silent)
 PY
 }
-idle >"$dir/idle.log" 2>&1 &
-idle=$!
 
 began=${EPOCHREALTIME/[.,]/}
 loads=()
@@ -92,6 +90,8 @@ for ((i = 0; i < DOWNLOADS; i++)); do
 done
 all_connected() { [ "$("$tern" ss -b established 2>/dev/null | grep -c ESTAB)" -ge "$DOWNLOADS" ]; }
 soon 60 all_connected
+idle >"$dir/idle.log" 2>&1 &
+idle=$!
 
 for ((k = 1; k <= HANDOVERS; k++)); do
     sleep "$GAP"
@@ -101,15 +101,16 @@ for ((k = 1; k <= HANDOVERS; k++)); do
     echo "# $(cat "$dir/serve$generation.err")"
 done
 
+
+: >"$dir/idle.go"
+check "connections at rest, in the middle of a request, and silent ones went along" wait "$idle"
 for job in "${loads[@]}"; do wait "$job"; done
 took=$((${EPOCHREALTIME/[.,]/} - began))
 right=$(grep -lx "$want" "$dir"/out/*[0-9] | wc -l)
 good=$(tail -qn 1 "$dir"/out/*[0-9] | grep -cx 0)
-: >"$dir/idle.go"
 check "every checksum is right" test "$right" -eq "$DOWNLOADS"
 check "every curl is content" test "$good" -eq "$DOWNLOADS"
 check "nothing was reset" test "$(resets)" -eq "$before"
-check "connections at rest, in the middle of a request, and silent ones went along" wait "$idle"
 [ "$right" -eq "$DOWNLOADS" ] || cat "$dir"/out/*.err "$dir/idle.log" | sort | uniq -c | sed 's/^/# /'
 
 # a new process that cannot take over, and one that is killed: the old one goes on

@@ -6,6 +6,8 @@
 #include "host/trace_text.h"
 #include "sim/play.h"
 
+#include <tern/snapshot.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,12 +64,11 @@ static int width(const char *line)
 }
 
 /* Everything that a scenario prints, of all its parts, as JSON. */
-static char *json_by(void (*run)(struct play *, const struct scenario *, uint64_t), const char *name,
-                     uint64_t seed)
+static char *json_watched(const char *name, uint64_t seed, struct world_watch watch)
 {
     struct play p;
     struct json_lines lines = {0};
-    run(&p, scenario_find(name), seed);
+    play_run_watched(&p, scenario_find(name), seed, 0, watch);
     for (uint32_t i = 0; i < p.parts.n; i++)
         trace_json_print(&p.parts.v[i].story, &lines);
     play_free(&p);
@@ -76,20 +77,96 @@ static char *json_by(void (*run)(struct play *, const struct scenario *, uint64_
 
 static char *json_of(const char *name, uint64_t seed)
 {
-    return json_by(play_run, name, seed);
+    return json_watched(name, seed, (struct world_watch){0});
 }
 
-/* In every step each stack is written down (or doubled) and goes on in another block of memory, while the one
- * where it was is overwritten: the story stays what it was, to the last byte. */
+/* In each of the first steps, and then now and then. */
+static void move(struct world *w, void *ctx)
+{
+    uint64_t *steps = ctx;
+    if (++*steps > 200 && *steps % 61 != 0)
+        return;
+    for (int i = 0; i < HOSTS; i++)
+        assert_int_equal(world_move(w, i), 0);
+}
+
+/* Each stack is written down (or doubled) and goes on in another block of memory, while the one where it was
+ * is overwritten: the story stays what it was, to the last byte. */
 static void moving_stacks_tell_the_same_story(void **state)
 {
     const struct scenario *s = *state;
     for (uint64_t seed = 1; seed <= 2; seed++) {
-        char *still = json_of(s->name, seed), *moving = json_by(play_run_moving, s->name, seed);
+        uint64_t steps = 0;
+        char *still = json_of(s->name, seed);
+        char *moving = json_watched(s->name, seed, (struct world_watch){move, &steps});
         assert_string_equal(still, moving);
+        assert_true(steps > 10);
         free(still);
         free(moving);
     }
+}
+
+/* --- digests --------------------------------------------------------------------------------- */
+
+/* The situation of both stacks when something had happened, and when that was. */
+struct moment {
+    uint64_t t_us; /* since the world began */
+    uint32_t logged;
+    uint64_t digest[HOSTS][2];
+};
+
+struct moments {
+    LIST(struct moment) list;
+    uint32_t logged;
+};
+
+/* Whenever something has happened: a look at the clock that finds nothing due is nothing. */
+static void keep_moment(struct world *w, void *ctx)
+{
+    struct moments *m = ctx;
+    if (w->log.n == m->logged)
+        return;
+    m->logged = w->log.n;
+    struct moment *now = LIST_ADD(m->list);
+    now->t_us = w->now - w->start_us;
+    now->logged = w->log.n;
+    for (int i = 0; i < HOSTS; i++)
+        if (w->host[i].stack != NULL)
+            tern_digest(w->host[i].stack, now->digest[i]);
+}
+
+static struct moments moments_of(const struct scenario *s, uint64_t clock_us)
+{
+    struct play p;
+    struct moments m = {0};
+    play_run_watched(&p, s, 3, clock_us, (struct world_watch){keep_moment, &m});
+    assert_true(p.ok);
+    play_free(&p);
+    return m;
+}
+
+/* The same story, begun at another time: at each moment the stacks are in the same situation. */
+static void clocks_that_began_elsewhere(void **state)
+{
+    const struct scenario *s = *state;
+    static const uint64_t starts[] = {8, 1000, 30000000, 200000000};
+    struct moments one = moments_of(s, 0);
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        struct moments two = moments_of(s, starts[i] * 1000000);
+        assert_int_equal(one.list.n, two.list.n);
+        for (uint32_t k = 0; k < one.list.n; k++)
+            assert_memory_equal(&one.list.v[k], &two.list.v[k], sizeof one.list.v[k]);
+        free(two.list.v);
+    }
+    free(one.list.v);
+}
+
+/* Not of scenarios in which programs act when a stack wakes, which may be early, and so act at other times
+ * when the clock began elsewhere; and not of a million SYNs. */
+static bool same_at_any_time(const struct scenario *s)
+{
+    return strcmp(s->name, "half-close") != 0 && strcmp(s->name, "states") != 0 &&
+           strcmp(s->name, "syn-flood") != 0;
 }
 
 static void same_seed_same_world(void **state)
@@ -243,6 +320,9 @@ int main(void)
         tests[n++] = (struct CMUnitTest){.name = s->name, .test_func = holds, .initial_state = scenario};
         tests[n++] = (struct CMUnitTest){
             .name = s->name, .test_func = moving_stacks_tell_the_same_story, .initial_state = scenario};
+        if (same_at_any_time(s))
+            tests[n++] = (struct CMUnitTest){
+                .name = s->name, .test_func = clocks_that_began_elsewhere, .initial_state = scenario};
     }
     return _cmocka_run_group_tests("demo", tests, n, NULL, NULL);
 }
