@@ -250,10 +250,12 @@ static const struct field tcb_fields[] = {
     FIELD(struct tcb, tm.life_us, TIME),
     FIELD(struct tcb, tm.keep_us, TIME),
     FIELD(struct tcb, tm.pace_us, TIME),
-    FIELD(struct tcb, tm.memory_us, TIME),
     FIELD(struct tcb, tm.tlp_us, TIME),
     FIELD(struct tcb, tm.reo_us, TIME),
     FIELD(struct tcb, tm.stuck_us, TIME),
+    FIELD(struct tcb, shortage.since_us, TIME),
+    FIELD(struct tcb, shortage.stage, RAW),
+    FIELD(struct tcb, shortage.refused, RAW),
     FIELD(struct tcb, rst_cause, RAW),
     FIELD(struct tcb, restless, RAW),
     FIELD(struct tcb, last_rx_us, TIME),
@@ -340,7 +342,7 @@ static void put_idle(struct sum *s, const struct tern *t, const struct idle *i)
     memset(&c, 0, sizeof c);
     idle_view(t, i, &c);
     put_tcb(s, t, &c);
-    sum_word(s, i->gone);
+    sum_word(s, i->gone << 2 | i->ending);
 }
 
 static void put_halfopen(struct sum *s, const struct tern *t, const struct halfopen *h)
@@ -371,7 +373,7 @@ static void put_listener(struct sum *s, const struct tern *t, const struct liste
     PUT(s, t, &l->face, face_fields);
     PUT(s, t, &l->set, option_fields);
     sum_word(s, (uint64_t)l->backlog << 32 | l->offer);
-    sum_word(s, l->cookies);
+    sum_word(s, l->cookies << 2 | l->foreign << 1 | l->defer);
     put_time(s, t, l->cookie_us);
     for (uint32_t q = 0; q < QUEUES; q++) {
         sum_word(s, q);
@@ -565,6 +567,7 @@ static const struct field world_fields[] = {
     FIELD(struct world, sweep.n_gone, RAW),
     FIELD(struct world, challenges.since_us, TIME),
     FIELD(struct world, lent.news, RAW),
+    FIELD(struct world, foreign, RAW),
     FIELD(struct world, port_next, RAW),
 };
 
@@ -578,9 +581,19 @@ static void put_challenges(struct sum *s, const struct challenge_counts *c)
     sum_word(s, n);
 }
 
+/* Who waits for memory. */
+static void put_short(struct sum *s, const struct tern *t, const struct shortlist *l)
+{
+    for (ref_t r = l->head; r != 0; r = ((const struct tcb *)at_const(t->a, r))->shortage.next)
+        put_name(s, t, r);
+    sum_word(s, 0);
+}
+
 /* Who is next. */
 static void put_orders(struct sum *s, struct tern *t)
 {
+    put_short(s, t, &t->w->short_waiting);
+    put_short(s, t, &t->w->short_kept);
     for (ref_t r = t->w->ready_head; r != 0; r = head_at(t, r)->ready_next)
         put_name(s, t, r);
     sum_word(s, 1);

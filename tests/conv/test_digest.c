@@ -119,11 +119,11 @@ struct exempt {
     size_t at, size;
 };
 #define NOT(type, member) {offsetof(type, member), sizeof(((type *)0)->member)}
-#define NOT_H(type)                                                                                      \
-    NOT(type, h.gen), NOT(type, h.ready_next), NOT(type, h.ready_prev), NOT(type, h.kind),               \
-        NOT(type, h.ready),     /* names and places of records; the order of lists is looked at apart */ \
-        NOT(type, h.timer),     /* may be early: the deadlines count */                                  \
-        NOT(type, h.conn), NOT(type, h.opened_us), NOT(type, h.pad), /* only told */                     \
+#define NOT_H(type)                                                                                     \
+    NOT(type, h.gen), NOT(type, h.ready_next), NOT(type, h.ready_prev), NOT(type, h.kind),              \
+        NOT(type, h.ready), /* names and places of records; the order of lists is looked at apart */    \
+        NOT(type, h.timer), /* may be early: the deadlines count */                                     \
+        NOT(type, h.hash), NOT(type, h.conn), NOT(type, h.opened_us), NOT(type, h.pad), /* only told */ \
         NOT(type, face.next), NOT(type, face.prev), NOT(type, face.listed), NOT(type, face.data)
 
 static const struct exempt tcb_exempt[] = {
@@ -148,6 +148,8 @@ static const struct exempt tcb_exempt[] = {
     NOT(struct tcb, sum), /* only told */
     NOT(struct tcb, history),
     NOT(struct tcb, woken_us), /* when it may rest: memory, not what it does */
+    NOT(struct tcb, shortage.next),
+    NOT(struct tcb, shortage.prev),
     NOT(struct tcb, idle),
     NOT(struct tcb, listener),
     NOT(struct tcb, aq_next),
@@ -165,7 +167,7 @@ static const struct exempt listener_exempt[] = {
     NOT(struct listener, refused_full),
     NOT(struct listener, left_unaccepted),
     /* padding that gcc 12 does not mark, behind an array of structures */
-    {offsetof(struct listener, cookies) + 1, 3},
+    {offsetof(struct listener, cookies) + 1, (0 - offsetof(struct listener, cookies) - 1) % 8},
     {offsetof(struct listener, offer) + 4, 4},
 };
 
@@ -206,7 +208,7 @@ static void set_flags(struct tcb *c)
     c->opt.ts = true;
     uint64_t *times[] = {&c->rack.xmit_us, &c->ack.delack_us, &c->ack.challenge_us, &c->snd.blocked_us,
                          &c->tm.rexmit_us, &c->tm.life_us,    &c->tm.keep_us,       &c->tm.pace_us,
-                         &c->tm.memory_us, &c->tm.tlp_us,     &c->tm.reo_us,        &c->tm.stuck_us,
+                         &c->shortage.since_us, &c->tm.tlp_us,     &c->tm.reo_us,        &c->tm.stuck_us,
                          &c->rcv.fin_us,   &c->last_rx_us,    &c->last_tx_us,       &c->ts.recent_us};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++)
         *times[i] = 4096;

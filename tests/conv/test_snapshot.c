@@ -11,13 +11,14 @@
 #include "base/image.h"
 #include "tcp/tcp.h"
 
+#include <tern/lent.h>
 #include <tern/snapshot.h>
 
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONNS = 6, BLOCK = 4 << 20, RING = 4096, WIRE = 512, BYTES = 150000 };
+enum { CONNS = 6, BLOCK = 4 << 20, RING = 4096, WIRE = 512, BYTES = 150000, FOREIGN = 8 << 20 };
 
 /* The connections: the first four carry bytes both ways. */
 enum { IN_TIME_WAIT = 4, HALF_OPEN = 5 };
@@ -45,6 +46,11 @@ struct scene {
     struct flight wire[WIRE];
     int n_wire;
     uint64_t now, dice;
+    /* A's program lends what it sends, and what A receives stays where the link has put it: */
+    bool lending;
+    uint8_t *lent, *link; /* memory outside of A, FOREIGN bytes each */
+    int lent_region, link_region;
+    uint32_t lent_at, link_at;
     bool recording;
     struct bytes tape, record; /* of A, while recording; */
     struct bytes scratch;      /* otherwise, and of B */
@@ -106,6 +112,24 @@ static void send_all(struct scene *s, bool a)
         set_out(s, data, (uint32_t)len, !a);
 }
 
+/* A packet reaches A in the link's memory, where it may stay. */
+static void receive_lendable(struct scene *s, const struct flight *f)
+{
+    assert_true(s->link_at + f->len <= FOREIGN);
+    memcpy(s->link + s->link_at, f->bytes, f->len);
+    tern_rx_packet p = {
+        .data = s->link + s->link_at,
+        .len = f->len,
+        .link = 1,
+        .flags = TERN_RX_LENDABLE,
+        .region = (uint8_t)s->link_region,
+        .pinned = f->len,
+        .buffer = s->link_at,
+    };
+    tern_rx(s->a, s->now, &p, 1);
+    s->link_at += (f->len + 15) & ~15u;
+}
+
 static void arrive(struct scene *s)
 {
     for (int i = 0; i < s->n_wire;) {
@@ -115,7 +139,10 @@ static void arrive(struct scene *s)
             continue;
         }
         s->wire[i] = s->wire[--s->n_wire];
-        on(s, f.to_a, (struct op){.what = OP_RX, .now = s->now, .len = f.len}, f.bytes, NULL);
+        if (f.to_a && s->lending && !s->recording)
+            receive_lendable(s, &f);
+        else
+            on(s, f.to_a, (struct op){.what = OP_RX, .now = s->now, .len = f.len}, f.bytes, NULL);
         free(f.bytes);
         if (draw(s, 3) > 0)
             send_all(s, f.to_a);
@@ -133,8 +160,14 @@ static void write_some(struct scene *s, bool a, tern_handle h, uint64_t *wrote)
     n = n < BYTES - *wrote ? n : BYTES - *wrote;
     for (uint64_t i = 0; i < n; i++)
         buf[i] = byte_at(*wrote + i);
-    int64_t got =
-        on(s, a, (struct op){.what = OP_SEND, .handle = h.v, .len = (uint32_t)n}, buf, NULL);
+    int64_t got;
+    if (a && s->lending && !s->recording) {
+        memcpy(s->lent + s->lent_at, buf, n);
+        got = tern_lend(s->a, h, s->lent_region, s->lent_at, n, s->lent_at, 0);
+        s->lent_at += (uint32_t)n;
+    } else {
+        got = on(s, a, (struct op){.what = OP_SEND, .handle = h.v, .len = (uint32_t)n}, buf, NULL);
+    }
     assert_true(got > 0 || got == -TERN_EAGAIN);
     *wrote += got > 0 ? (uint64_t)got : 0;
 }
@@ -198,7 +231,7 @@ static void round_of(struct scene *s)
     for (int i = 0; i < IN_TIME_WAIT; i++)
         for (int a = 0; a < 2; a++)
             program(s, &s->conn[i], a);
-    if (draw(s, 20) == 0) /* seldom: events are to wait */
+    if (draw(s, 20) == 0 && !s->lending) /* seldom: events are to wait */
         on(s, true, (struct op){.what = OP_EVENTS, .arg = draw(s, 16)}, NULL, NULL);
     on(s, false, (struct op){.what = OP_EVENTS, .arg = 16}, NULL, NULL);
     send_all(s, false);
@@ -288,11 +321,17 @@ static bool in_the_middle(struct scene *s)
            unacked > 0 && s->a->w->event_head != 0;
 }
 
-static void begin(struct scene *s, uint64_t seed)
+static void begin_with(struct scene *s, uint64_t seed, bool lending)
 {
-    *s = (struct scene){.now = 1000000, .dice = seed};
+    *s = (struct scene){.now = 1000000, .dice = seed, .lending = lending};
     s->a = make(s, true);
     s->b = make(s, false);
+    if (lending) {
+        s->lent = malloc(FOREIGN);
+        s->link = aligned_alloc(16, FOREIGN);
+        s->lent_region = tern_region_add(s->a, s->lent, FOREIGN);
+        s->link_region = tern_region_add(s->a, s->link, FOREIGN);
+    }
     tern_endpoint at = {.port = 80};
     assert_int_equal(tern_listen(s->a, &at, 16, &s->listener), 0);
     leave_time_wait(s);
@@ -305,6 +344,8 @@ static void begin(struct scene *s, uint64_t seed)
     }
     leave_icmp(s);
 }
+
+static void begin(struct scene *s, uint64_t seed) { begin_with(s, seed, false); }
 
 /* All bytes go over, both ways, and everything ends. */
 static void finish(struct scene *s)
@@ -323,7 +364,8 @@ static void finish(struct scene *s)
         assert_int_equal(c->b_read, BYTES);
         on(s, true, (struct op){.what = OP_CLOSE, .handle = c->a.v}, NULL, NULL);
     }
-    on(s, true, (struct op){.what = OP_INFO}, NULL, NULL);
+    if (!s->lending) /* a copy has returned its lent buffers at once, and has copied more */
+        on(s, true, (struct op){.what = OP_INFO}, NULL, NULL);
     on(s, true, (struct op){.what = OP_CLOSE, .handle = s->listener.v}, NULL, NULL);
     s->now += 3600 * SEC;
     for (int i = 0; i < 400; i++, s->now += SEC) {
@@ -344,6 +386,8 @@ static void end(struct scene *s)
         free(s->wire[i].bytes);
     free(s->block[0]);
     free(s->block[1]);
+    free(s->lent);
+    free(s->link);
     free(s->ring);
     bytes_free(&s->tape);
     bytes_free(&s->record);
@@ -445,30 +489,85 @@ static void run_replay(const char *const files[3], const void *address)
 }
 
 /* Another process reads the image from a file and goes on at another address. */
-static void another_process_does_the_same(void **state)
+static void in_another_process(struct scene *s)
 {
-    (void)state;
     char dir[] = "/tmp/tern-snapshot-XXXXXX", path[3][64];
     assert_non_null(mkdtemp(dir));
     for (int i = 0; i < 3; i++)
         snprintf(path[i], sizeof path[i], "%s/%d", dir, i);
-    struct scene s;
-    begin(&s, 21);
-    struct bytes image = image_of(s.a);
+    struct bytes image = image_of(s->a);
     bytes_write(&image, path[0]);
-    s.recording = true;
-    finish(&s);
-    bytes_write(&s.tape, path[1]);
-    run_replay((const char *const[]){path[0], path[1], path[2]}, s.block[1]);
+    s->recording = true;
+    finish(s);
+    bytes_write(&s->tape, path[1]);
+    run_replay((const char *const[]){path[0], path[1], path[2]}, s->block[1]);
     struct bytes record = bytes_read(path[2]);
-    assert_int_equal(record.n, s.record.n);
-    assert_memory_equal(record.v, s.record.v, record.n);
+    assert_int_equal(record.n, s->record.n);
+    assert_memory_equal(record.v, s->record.v, record.n);
     for (int i = 0; i < 3; i++)
         unlink(path[i]);
     rmdir(dir);
     bytes_free(&image);
     bytes_free(&record);
+}
+
+static void another_process_does_the_same(void **state)
+{
+    (void)state;
+    struct scene s;
+    begin(&s, 21);
+    in_another_process(&s);
     end(&s);
+}
+
+/* With a lent send buffer and unread bytes in the link's memory. */
+static void foreign_bytes_go_along(void **state)
+{
+    (void)state;
+    struct scene s;
+    begin_with(&s, 22, true);
+    assert_true(s.a->w->lent.lent_count > 0 && s.a->w->lent.link_count > 0);
+    in_another_process(&s);
+    end(&s);
+}
+
+/* A copy refers to nothing but itself: the memory that was lent is overwritten, and all of it has come back
+ * there, each piece once. In the original nothing has changed. */
+static void foreign_bytes_become_the_copys_own(void **state)
+{
+    (void)state;
+    for (int clone = 0; clone < 2; clone++) {
+        struct scene s;
+        tern *copy;
+        begin_with(&s, 23, true);
+        uint32_t lent = s.a->w->lent.lent_count, n = s.a->w->lent.back_count;
+        struct bytes image = image_of(s.a);
+        uint8_t *block = aligned_alloc(64, BLOCK);
+        if (clone)
+            assert_int_equal(tern_clone(&copy, s.a, block, BLOCK, NULL, 0), 0);
+        else
+            assert_int_equal(tern_restore(&copy, image.v, image.n, block, BLOCK, NULL, 0), 0);
+        assert_int_equal(s.a->w->lent.lent_count, lent);
+        assert_true(lent > 0);
+        uint64_t original[2], now[2];
+        for (tern_lent l; tern_returned(copy, &l, 1) == 1; n--)
+            assert_int_equal(l.region, s.lent_region);
+        assert_int_equal(n + lent, 0); /* as many as were out, and those that waited before */
+        assert_int_equal(copy->w->lent.lent_count + copy->w->lent.link_count, 0);
+        assert_int_equal(tern_rx_returned(copy, s.link_region, now, 1), -TERN_ENOENT);
+        tern_digest(copy, original);
+        memset(s.lent, 0xdb, FOREIGN);
+        memset(s.link, 0xdb, FOREIGN);
+        tern_digest(copy, now); /* it covers every byte in a queue */
+        assert_memory_equal(original, now, sizeof now);
+        bytes_free(&image);
+        free(s.block[1]);
+        s.block[1] = block;
+        s.a = copy;
+        s.lending = false;
+        finish(&s);
+        end(&s);
+    }
 }
 
 /* In every state, the small records included. */
@@ -582,6 +681,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_copy_takes_the_originals_place),
         cmocka_unit_test(a_copy_does_the_same),
         cmocka_unit_test(another_process_does_the_same),
+        cmocka_unit_test(foreign_bytes_go_along),
+        cmocka_unit_test(foreign_bytes_become_the_copys_own),
         cmocka_unit_test(every_state_can_move),
         cmocka_unit_test(each_defect_has_its_error),
         cmocka_unit_test(every_flipped_bit_is_found),
