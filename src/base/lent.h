@@ -23,8 +23,7 @@
 #define BASE_LENT_H
 
 #include "arena.h"
-
-#define REGIONS 16 /* numbers 1..15 */
+#include "sizes.h"
 
 /* Where the regions are in this process. NULL: there is none of this number. */
 struct regions {
