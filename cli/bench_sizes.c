@@ -67,9 +67,9 @@ static bool rig_open(struct rig *g, bool v6, uint32_t n)
     memset(g, 0, sizeof *g);
     g->v6 = v6;
     g->now = 1000000;
-    g->size = (size_t)n * 400 + (64u << 20);
+    g->size = (size_t)n * (v6 ? 336 : 288) + (64u << 20);
     g->memory =
-        mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mmap(NULL, g->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (g->memory == MAP_FAILED || tern_create(&g->t, &cfg, g->memory, g->size) < 0)
         return false;
     g->link = tern_link_add(g->t, &info);
@@ -79,7 +79,7 @@ static bool rig_open(struct rig *g, bool v6, uint32_t n)
         any = tern_ip4(0, 0, 0, 0);
     return tern_addr_add(g->t, g->link, &g->local.ip, v6 ? 64 : 24) == 0 &&
            tern_route_add(g->t, g->link, &any, 0) == 0 &&
-           tern_listen(g->t, &g->local, 65535, &g->listener) == 0;
+           tern_listen(g->t, &g->local, 1u << 24, &g->listener) == 0;
 }
 
 static void rig_close(struct rig *g)
