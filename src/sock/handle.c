@@ -8,8 +8,8 @@ ref_t sock_named(const struct tern *t, tern_handle h)
     const struct world *w = t->w;
     ref_t r = (ref_t)h.v;
     uint32_t gen = (uint32_t)(h.v >> 32);
-    if (pool_valid(t->a, &w->listener_pool, r, gen))
-        return r;
+    if (pool_valid(t->a, &w->listener_pool, r, gen)) /* one that is closed may still have children to reset */
+        return ((const struct listener *)at_const(t->a, r))->face.held ? r : 0;
     if (!pool_valid(t->a, &w->idles4, r, gen) && !pool_valid(t->a, &w->idles6, r, gen))
         return 0;
     const struct idle *i = at_const(t->a, r);

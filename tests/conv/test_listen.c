@@ -299,6 +299,7 @@ static void end_of_many(void **state)
     lab_forget(l);
     assert_int_equal(lab_live(l).halfopen, MANY);
     assert_int_equal(tern_close(l->t, l->listener), 0);
+    assert_int_equal(tern_close(l->t, l->listener), -TERN_EBADF);
     uint32_t left = lab_live(l).halfopen;
     assert_in_range(left, 1, MANY - 1);
     assert_int_equal(tern_listen(l->t, &at, 0, &l->listener), 0); /* the port is free at once */

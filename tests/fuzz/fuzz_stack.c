@@ -357,8 +357,36 @@ static void op_listen(void)
     if (x == NULL)
         return;
     *x = (struct held){.listener = true};
-    if (tern_listen(s->t, &at, u8() % 5, &x->h) < 0)
+    uint32_t v = u8(), flags = v >= 192 ? TERN_LISTEN_DEFER : 0;
+    if ((v & 0x30) == 0x30) {
+        flags |= TERN_LISTEN_ANY_PORT | TERN_LISTEN_FOREIGN;
+        at.port = 0;
+    }
+    if (tern_listen_as(s->t, &at, v % 5, flags, &x->h) < 0)
         x->h.v = 0;
+    else if (v & 8)
+        ASSERT(tern_setopt(s->t, x->h, TERN_OPT_COOKIES, v >> 6 & 1 ? TERN_COOKIES_ALWAYS : v >> 7) == 0);
+}
+
+/* The program decides about a SYN, of which it may have taken another in between. */
+static void op_decide(void)
+{
+    struct side *s = a_side();
+    struct held *l = a_held(s), *x = free_held(s);
+    tern_syn syn, next;
+    uint32_t v = u8();
+    if (x == NULL || tern_next_syn(s->t, l->h, &syn) < 0)
+        return;
+    if (v & 16)
+        tern_next_syn(s->t, l->h, &next);
+    if (v % 3 == 0 && tern_syn_accept(s->t, syn.handle, v, &x->h) == 0) {
+        tern_handle h = x->h;
+        *x = (struct held){.h = h};
+    } else if (v % 3 != 0) {
+        ASSERT((v % 3 == 1 ? tern_syn_reject : tern_syn_ignore)(s->t, syn.handle) == 0);
+        ASSERT(tern_syn_reject(s->t, syn.handle) == -TERN_EBADF);
+    }
+    SAY("  decided %u\n", v % 3);
 }
 
 static void op_accept(void)
@@ -500,7 +528,7 @@ static void op_option(void)
 {
     struct side *s = a_side();
     struct held *x = a_held(s);
-    uint32_t opt = u8() % (TERN_OPT_MAX_SEG + 2), got, v = u8();
+    uint32_t opt = u8() % (TERN_OPT_COOKIES + 2), got, v = u8();
     uint32_t value = v < 128 ? v : v < 192 ? u16() : u32();
     if (opt >= TERN_OPT_KEEPIDLE_MS && opt <= TERN_OPT_USER_TIMEOUT_MS)
         value = 500 + value % (1u << 20); /* the end of a run waits for it, and goes through all of it */
@@ -683,7 +711,7 @@ static const struct {
     {"wire", op_wire},       {"change", op_change},       {"raw", op_raw},       {"fragments", op_fragments},
     {"compact", op_compact}, {"forge", op_forge},         {"pass", op_pass},     {"stranger", op_stranger},
     {"third", op_third},     {"late", op_late},           {"icmp", op_icmp},     {"echo", op_echo},
-    {"time", op_time},       {"net", op_net},             {"move", op_move},     {"pump", op_pump},
+    {"time", op_time},       {"net", op_net},             {"move", op_move},     {"decide", op_decide},
 };
 
 /* --- beginning and end -------------------------------------------------------------------------- */
