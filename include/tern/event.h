@@ -17,9 +17,11 @@ extern "C" {
 
 enum {
     TERN_READABLE = 1,     /* recv will give bytes, end of stream or an error */
-    TERN_WRITABLE = 2,     /* tern_send will take at least one byte (raised after a send found no room, at
-                              connect and at accept), or say why the connection has ended. Memory for that
-                              byte is kept for one second, or until the connection rests */
+    TERN_WRITABLE = 2,     /* tern_send will take at least one byte, or say why the connection has ended.
+                              Raised after a send found no room: memory for that byte is then kept for one
+                              second, or until the connection rests. Also at connect and accept, when there
+                              is memory; but none is kept, since that would be a page for each that only
+                              listens */
     TERN_CONNECTED = 4,    /* the connection is ESTABLISHED (by connect) */
     TERN_ACCEPTABLE = 8,   /* a listener has a connection to accept */
     TERN_PEER_CLOSED = 16, /* the peer's FIN arrived: it will send no more (said at once, RFC 9293 3.6) */

@@ -91,7 +91,7 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
     c->face.held = true;
     face_raise(t, &c->h, &c->face, bits_now(c));
     if (c->h.state != TERN_CLOSED)
-        shortage_writable(t, c);
+        shortage_opened(t, c);
     if (l->aq_head != 0)
         face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
     t->w->stats.accepted++;

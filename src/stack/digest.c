@@ -255,6 +255,7 @@ static const struct field tcb_fields[] = {
     FIELD(struct tcb, tm.stuck_us, TIME),
     FIELD(struct tcb, shortage.since_us, TIME),
     FIELD(struct tcb, shortage.stage, RAW),
+    FIELD(struct tcb, shortage.only_opened, RAW),
     FIELD(struct tcb, shortage.refused, RAW),
     FIELD(struct tcb, rst_cause, RAW),
     FIELD(struct tcb, restless, RAW),

@@ -138,9 +138,15 @@ static bool may_be_pressed(const struct tern *t, const struct tcb *c)
 /* Memory is short: whoever is quiet rests at once, a few control blocks at a time. */
 bool idle_press(struct tern *t)
 {
-    bool found = false;
+    bool found = false, from_start = t->w->press == 0;
     ref_t r = t->w->press;
-    for (int n = 0; n < PRESS && pool_next(t->a, &t->w->tcbs, &r); n++) {
+    for (int n = 0; n < PRESS; n++) {
+        if (!pool_next(t->a, &t->w->tcbs, &r)) { /* the end, or where it stood has gone */
+            if (from_start)
+                break;
+            from_start = true;
+            continue;
+        }
         struct tcb *c = tcb_at(t, r);
         if (change_under_way(t))
             change_reaches(t, r); /* the change does not come to a record at rest again */

@@ -51,7 +51,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
     timer_keepalive(t, c);
     recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
     face_raise(t, &c->h, &c->face, TERN_CONNECTED);
-    shortage_writable(t, c);
+    shortage_opened(t, c);
     /* other control or text: at the sixth step */
     if (s->len > 0 || (s->flags & (F_FIN | F_URG)))
         return in_text_and_fin(t, c, s);

@@ -40,7 +40,7 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
     state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
     ack_take_window(c, s);
     face_raise(t, &c->h, &c->face, TERN_CONNECTED);
-    shortage_writable(t, c);
+    shortage_opened(t, c);
     timer_keepalive(t, c);
     return TERN_CAUSE_NONE;
 }

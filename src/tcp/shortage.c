@@ -7,8 +7,9 @@
  * come, first served. At the end of every verb the pages that have come free go to those who stand in front:
  * to each one page, kept for it in the budget as if it were in use, and TERN_WRITABLE. So the send that
  * follows takes at least one byte, whatever arrived in between. It is the same when an ACK makes room in the
- * buffer, and when a connection has just opened. What is kept and not used goes back after a while: a program
- * that was told and says nothing must not hold what others wait for.
+ * buffer. What is kept and not used goes back after a while: a program that was told and says nothing must
+ * not hold what others wait for. A connection that has just opened is told when there is memory, but none is
+ * kept for it: most wait for the peer to speak first, and each would hold a page that new ones need.
  *
  * Nobody looks at a clock while waiting, so ten thousand who wait cost nothing but their places in the list.
  * RFC 9293 3.10.2 lets SEND say "insufficient resources"; when it may be tried again is ours to say.
@@ -63,6 +64,7 @@ static void tell(struct tern *t, struct tcb *c)
 void shortage_wait(struct tern *t, struct tcb *c)
 {
     c->snd.blocked = true;
+    c->shortage.only_opened = false;
     if (c->shortage.stage != SHORTAGE_NONE)
         return;
     put_last(t, c, SHORTAGE_WAITING);
@@ -72,7 +74,7 @@ void shortage_wait(struct tern *t, struct tcb *c)
 void shortage_writable(struct tern *t, struct tcb *c)
 {
     if (!c->face.held || c->shortage.stage == SHORTAGE_WAITING)
-        return; /* who is not accepted yet is told then */
+        return;
     bool kept = c->shortage.stage == SHORTAGE_KEPT;
     unlist(t, c);
     if ((kept || t->w->short_waiting.head == 0) && arena_promise(t->a))
@@ -95,6 +97,19 @@ void shortage_leave(struct tern *t, struct tcb *c)
     c->snd.blocked = false;
 }
 
+/* It has opened, or been accepted. */
+void shortage_opened(struct tern *t, struct tcb *c)
+{
+    if (!c->face.held)
+        return; /* who is not accepted yet is told then */
+    if (t->w->short_waiting.head == 0 && arena_room(t->a, MEM_DATA) > 0) {
+        face_raise(t, &c->h, &c->face, TERN_WRITABLE);
+        return;
+    }
+    shortage_wait(t, c);
+    c->shortage.only_opened = true;
+}
+
 static uint64_t lapses_us(const struct tern *t)
 {
     ref_t r = t->w->short_kept.head;
@@ -107,6 +122,15 @@ uint64_t shortage_deadline(const struct tern *t)
     return t->w->short_waiting.head != 0 ? lapses_us(t) : UINT64_MAX;
 }
 
+/* A page has been promised to this one. */
+static void serve(struct tern *t, struct tcb *c)
+{
+    unlist(t, c);
+    tell(t, c);
+    if (c->shortage.only_opened)
+        unlist(t, c); /* told, and nothing kept */
+}
+
 /* What is free goes to those who wait; the oldest in TIME_WAIT give way to them. */
 void shortage_serve(struct tern *t)
 {
@@ -116,8 +140,6 @@ void shortage_serve(struct tern *t)
         waiting_make_room(t, 1);
         if (!arena_promise(t->a))
             return;
-        struct tcb *c = tcb_at(t, t->w->short_waiting.head);
-        unlist(t, c);
-        tell(t, c);
+        serve(t, tcb_at(t, t->w->short_waiting.head));
     }
 }

@@ -352,6 +352,7 @@ struct shortage {
     ref_t next, prev;      /* in the list of its stage */
     uint64_t since_us;     /* in this stage */
     uint8_t stage;         /* enum shortage_stage; KEPT: a page is kept for its next send */
+    bool only_opened;      /* waiting: it has not tried to send, so no page need be kept for it */
     uint8_t refused;       /* times in a row that a packet could not be noted: back-off; 0..7 */
 };
 

@@ -300,6 +300,7 @@ void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: re
 /* shortage.c: memory for what is to be sent. */
 void shortage_wait(struct tern *t, struct tcb *c);     /* a send was refused: WRITABLE will say when */
 void shortage_writable(struct tern *t, struct tcb *c); /* its buffer has room: WRITABLE, or it waits */
+void shortage_opened(struct tern *t, struct tcb *c);   /* the same, without a page kept */
 void shortage_redeem(struct tern *t, struct tcb *c);   /* before a send: what is kept for it can be taken */
 void shortage_leave(struct tern *t, struct tcb *c);    /* it sends no more */
 void shortage_serve(struct tern *t);                   /* at the end of each verb */

@@ -688,7 +688,7 @@ static void pressed(void **state)
         tern_event ev[8];
         while (tern_events(l->t, ev, 8) > 0)
             continue;
-        lab_run(l, 2 * SEC); /* until what was kept for it has lapsed */
+        lab_run(l, 10 * MS);
     }
     l->flow[1].h.v = 0;
     tern_live v = lab_live(l);
