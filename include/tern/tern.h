@@ -90,10 +90,11 @@ static inline tern_ip tern_ip4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 /* Whether `ip` is an IPv4 address. */
 static inline bool tern_ip_is4(const tern_ip *ip)
 {
-    for (int i = 0; i < 10; i++)
-        if (ip->b[i] != 0)
-            return false;
-    return ip->b[10] == 0xff && ip->b[11] == 0xff;
+    const uint8_t *b = ip->b; /* compilers make one load of each */
+    uint64_t front = (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+                     (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+    uint32_t next = (uint32_t)b[8] | (uint32_t)b[9] << 8 | (uint32_t)b[10] << 16 | (uint32_t)b[11] << 24;
+    return front == 0 && next == 0xffff0000u;
 }
 
 /* Settings of a stack. Zero in any field means the default named beside it. Checked once by tern_create. */

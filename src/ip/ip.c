@@ -241,11 +241,8 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link)
 /* All host bits one (RFC 922), in a prefix that has a broadcast address at all (RFC 3021). */
 static bool directed_broadcast(const struct ip_addr *a, const tern_ip *ip)
 {
-    if (!tern_ip_is4(&a->ip) || !tern_ip_is4(ip) || a->prefix_len > 30 ||
-        !ip_prefix_eq(&a->ip, ip, a->prefix_len))
-        return false;
-    uint32_t host = 0xffffffffu >> a->prefix_len;
-    return (get32(ip->b + 12) & host) == host;
+    return a->prefix_len <= 30 && get32(ip->b + 12) == (get32(a->ip.b + 12) | 0xffffffffu >> a->prefix_len) &&
+           tern_ip_is4(&a->ip) && tern_ip_is4(ip);
 }
 
 bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip)

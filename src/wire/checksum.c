@@ -8,6 +8,13 @@
  */
 #include "wire.h"
 
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
 static inline uint64_t load64(const uint8_t *p)
 {
     uint64_t v;
@@ -33,6 +40,13 @@ static inline uint16_t fold16(uint64_t s)
     s = (s & 0xffff) + (s >> 16);     /* < 2^18 */
     s = (s & 0xffff) + (s >> 16);
     return (uint16_t)((s & 0xffff) + (s >> 16));
+}
+
+/* A sum of words as the machine loads them, as a sum of 16-bit words in network order. */
+static inline uint16_t in_network_order(uint64_t sum)
+{
+    uint16_t s = fold16(sum);
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? swap16(s) : s;
 }
 
 /* Fewer than 8 bytes, as sum of words of 4, 2 and 2 bytes, the last one completed with zero. */
@@ -66,8 +80,7 @@ static uint16_t sum_words(const uint8_t *p, size_t n)
     for (; n >= 8; p += 8, n -= 8)
         a = add_carry(a, load64(p));
     b = add_carry(b, load_tail(p, n));
-    uint16_t sum = fold16(add_carry(add_carry(a, b), add_carry(c, d)));
-    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? swap16(sum) : sum;
+    return in_network_order(add_carry(add_carry(a, b), add_carry(c, d)));
 }
 
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n)
@@ -88,10 +101,13 @@ uint16_t csum_fold(uint64_t sum)
 
 uint64_t csum_pseudo(const tern_ip *src, const tern_ip *dst, uint8_t proto, uint32_t len)
 {
-    uint32_t skip = tern_ip_is4(src) ? 12 : 0;
-    uint64_t sum = (uint64_t)proto + (len >> 16) + (len & 0xffff);
-    sum = csum_add(sum, src->b + skip, 16 - skip);
-    return csum_add(sum, dst->b + skip, 16 - skip);
+    uint64_t sum;
+    if (tern_ip_is4(src))
+        sum = (uint64_t)load32(src->b + 12) + load32(dst->b + 12);
+    else
+        sum = add_carry(add_carry(load64(src->b), load64(src->b + 8)),
+                        add_carry(load64(dst->b), load64(dst->b + 8)));
+    return (uint64_t)in_network_order(sum) + proto + (len >> 16) + (len & 0xffff);
 }
 
 uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n)

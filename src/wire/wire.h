@@ -173,12 +173,35 @@ enum tern_cause icmp_parse(const struct ip_hdr *ip, struct icmp_msg *out);
 void icmp_emit(uint8_t *p, uint8_t version, uint8_t type, uint8_t code, uint32_t rest, const uint8_t *body,
                uint32_t body_len, const tern_ip *src, const tern_ip *dst);
 
-/* Kinds of addresses. */
-bool ip_is_multicast(const tern_ip *ip);
-bool ip_is_unspecified(const tern_ip *ip);
-bool ip_is_broadcast4(const tern_ip *ip); /* 255.255.255.255 */
-bool ip_is_link_local6(const tern_ip *ip);
-bool ip_eq(const tern_ip *a, const tern_ip *b);
+/* Kinds of addresses. Each is asked several times a packet, and is shorter than a call. IPv4 addresses are
+ * ::ffff:a.b.c.d, so byte 12 is their first. */
+static inline bool ip_eq(const tern_ip *a, const tern_ip *b) { return memcmp(a->b, b->b, sizeof a->b) == 0; }
+
+/* 224.0.0.0/4 (RFC 1112 4); ff00::/8 (RFC 4291 2.7). */
+static inline bool ip_is_multicast(const tern_ip *ip)
+{
+    return tern_ip_is4(ip) ? (ip->b[12] & 0xf0) == 0xe0 : ip->b[0] == 0xff;
+}
+
+/* 0.0.0.0 (RFC 1122 3.2.1.3 a); :: (RFC 4291 2.5.2). */
+static inline bool ip_is_unspecified(const tern_ip *ip)
+{
+    static const tern_ip none;
+    return tern_ip_is4(ip) ? get32(ip->b + 12) == 0 : ip_eq(ip, &none);
+}
+
+/* 255.255.255.255 (RFC 1122 3.2.1.3 c). */
+static inline bool ip_is_broadcast4(const tern_ip *ip)
+{
+    return get32(ip->b + 12) == 0xffffffff && tern_ip_is4(ip);
+}
+
+/* fe80::/10 (RFC 4291 2.5.6). */
+static inline bool ip_is_link_local6(const tern_ip *ip)
+{
+    return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+}
+
 /* Whether the first `len` bits (of the family: IPv4 counts from the last 4 bytes) agree. */
 bool ip_prefix_eq(const tern_ip *a, const tern_ip *b, int len);
 
