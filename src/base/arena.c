@@ -71,25 +71,6 @@ bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_s
     return true;
 }
 
-/* Pages of the budget that a request of this priority must leave alone. */
-static uint32_t kept_back(const struct arena *a, enum mem_prio prio)
-{
-    switch (prio) {
-    case MEM_OOO: return max_u32(a->reserve, a->pages_max / 8);
-    case MEM_DATA: return a->reserve;
-    case MEM_EDGE: return a->reserve / 2;
-    case MEM_CONTROL: return 0;
-    }
-    return 0;
-}
-
-uint32_t arena_room(const struct arena *a, enum mem_prio prio)
-{
-    uint32_t left = a->pages_max - (a->pages_used - a->free_count) - a->promised;
-    uint32_t kept = kept_back(a, prio);
-    return left > kept ? left - kept : 0;
-}
-
 bool arena_promise(struct arena *a)
 {
     if (arena_room(a, MEM_DATA) == 0)

@@ -106,8 +106,25 @@ static inline enum page_kind arena_kind(const struct arena *a, ref_t r)
                                   : PAGE_FREE;
 }
 
+/* Pages of the budget that a request of this priority must leave alone. */
+static inline uint32_t arena_kept_back(const struct arena *a, enum mem_prio prio)
+{
+    switch (prio) {
+    case MEM_OOO: return max_u32(a->reserve, a->pages_max / 8);
+    case MEM_DATA: return a->reserve;
+    case MEM_EDGE: return a->reserve / 2;
+    case MEM_CONTROL: return 0;
+    }
+    return 0;
+}
+
 /* How many more pages a request of this priority could get. */
-uint32_t arena_room(const struct arena *a, enum mem_prio prio);
+static inline uint32_t arena_room(const struct arena *a, enum mem_prio prio)
+{
+    uint32_t left = a->pages_max - (a->pages_used - a->free_count) - a->promised;
+    uint32_t kept = arena_kept_back(a, prio);
+    return left > kept ? left - kept : 0;
+}
 
 /* Keep a page for a MEM_DATA request that is to come; to everybody else it is as if it were taken. False:
  * there is none. Redeemed just before that request, or when it will not come. */

@@ -6,8 +6,6 @@
  */
 #include "tcp/tcp.h"
 
-const struct settings *settings(const struct tern *t) { return &t->w->set; }
-
 void options_default(const struct tern *t, struct options *o)
 {
     const struct settings *s = settings(t);

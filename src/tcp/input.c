@@ -273,19 +273,29 @@ static enum tern_cause in_record(struct tern *t, ref_t r, const struct segment *
     return TERN_CAUSE_NONE;
 }
 
+static enum tern_cause in_whatever(struct tern *t, ref_t r, const struct segment *s)
+{
+    return r != 0 ? in_record(t, r, s) : in_no_record(t, s);
+}
+
+static COLD enum tern_cause in_traced(struct tern *t, ref_t r, const struct segment *s)
+{
+    struct who who = {0}; /* as it was before: the record may be gone after */
+    if (r != 0)
+        who_of(t, at(t->a, r), &who);
+    trace_segment_of(t, &who, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
+    enum tern_cause cause = in_whatever(t, r, s);
+    if (cause != TERN_CAUSE_NONE)
+        trace_segment_of(t, &who, TERN_TRACE_DROP, s, cause, 0);
+    return cause;
+}
+
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
     if (s->len > 0 || (s->flags & F_SYN))
         waiting_make_room(t, 2 + (s->len >> t->a->page_shift)); /* first: it ends records */
-    struct who who = {0}; /* as it was before: the record may be gone after */
     tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
     ref_t r = demux_find(t, &local, &remote, s->link);
-    if (r != 0 && trace_on(&t->trace))
-        who_of(t, at(t->a, r), &who);
-    trace_segment_of(t, &who, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
     t->w->stats.segs_in++;
-    enum tern_cause cause = r != 0 ? in_record(t, r, s) : in_no_record(t, s);
-    if (cause != TERN_CAUSE_NONE)
-        trace_segment_of(t, &who, TERN_TRACE_DROP, s, cause, 0);
-    return cause;
+    return UNLIKELY(trace_on(&t->trace)) ? in_traced(t, r, s) : in_whatever(t, r, s);
 }

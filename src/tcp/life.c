@@ -225,7 +225,7 @@ static void to_small_record(struct tern *t, struct tcb *c)
         tcb_free(t, c);
 }
 
-void life_end_of_batch(struct tern *t)
+void life_bury(struct tern *t)
 {
     ref_t r = t->w->dying_head;
     t->w->dying_head = 0;
@@ -240,7 +240,6 @@ void life_end_of_batch(struct tern *t)
             tcb_free(t, c);
         /* else: output sends the RST and puts it here again */
     }
-    shortage_serve(t);
 }
 
 void tcb_rst_sent(struct tern *t, struct tcb *c)

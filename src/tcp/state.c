@@ -10,18 +10,17 @@
 #define EDGE_KEY(cause, from, to) ((uint32_t)(cause) << 8 | (uint32_t)(from) << 4 | (uint32_t)(to))
 _Static_assert(TERN_STATES <= 16, "four bits for a state");
 
-static const uint32_t edges[] = {
-#define EDGE(cause, from, to) EDGE_KEY(TERN_C_##cause, TERN_##from, TERN_##to),
-#include "tcp/state.def"
-#undef EDGE
-};
-
+/* The compiler makes a search tree of it, which takes a few comparisons. */
 static bool edge_legal(enum tern_cause cause, enum tern_state from, enum tern_state to)
 {
-    uint32_t key = EDGE_KEY(cause, from, to), found = 0;
-    for (size_t i = 0; i < ARRAY_LEN(edges); i++)
-        found |= edges[i] == key; /* without a branch: several at a time */
-    return found != 0;
+    switch (EDGE_KEY(cause, from, to)) {
+#define EDGE(cause, from, to) case EDGE_KEY(TERN_C_##cause, TERN_##from, TERN_##to):
+#include "tcp/state.def"
+#undef EDGE
+        return true;
+    default:
+        return false;
+    }
 }
 
 void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,

@@ -27,7 +27,7 @@ void demux_listener_remove(struct tern *t, struct listener *l);
 static inline bool across_jump(const struct tern *t, uint64_t since_us) { return since_us < t->w->jump_us; }
 
 /* conn.c: what every record needs. */
-const struct settings *settings(const struct tern *t);
+static inline const struct settings *settings(const struct tern *t) { return &t->w->set; }
 void options_default(const struct tern *t, struct options *o);
 void conn_ready(struct tern *t, struct conn_head *h);
 void conn_unready(struct tern *t, struct conn_head *h);
@@ -69,7 +69,8 @@ void tcb_time_wait(struct tern *t, struct tcb *c, enum tern_cause cause); /* to 
 void tcb_fin_wait_2(struct tern *t, struct tcb *c);
 void tcb_rst_sent(struct tern *t, struct tcb *c);
 void tcb_said_all(struct tern *t, struct tcb *c); /* nothing is left to send */
-void life_end_of_batch(struct tern *t);           /* frees what died */
+
+void life_bury(struct tern *t);                   /* frees what died */
 
 /* idle.c: connections at rest. */
 bool idle_new(struct tern *t, struct tcb *c); /* the record that the handle names; false: no memory */
@@ -179,7 +180,12 @@ bool waiting_reusable(const struct tern *t, ref_t r); /* by our own connect (por
 enum tern_cause waiting_cause(const struct timewait *w); /* what led to TIME_WAIT */
 /* the oldest are given up until so many pages can be had by MEM_DATA, or none is left, or enough is done for
  * one call */
-void waiting_make_room(struct tern *t, uint32_t pages);
+COLD void waiting_recycle(struct tern *t, uint32_t pages);
+static inline void waiting_make_room(struct tern *t, uint32_t pages)
+{
+    if (UNLIKELY(arena_room(t->a, MEM_DATA) < pages))
+        waiting_recycle(t, pages);
+}
 
 /* accept_seq.c: step one, and RFC 5961. */
 enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
@@ -390,15 +396,52 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
 void who_of(const struct tern *t, const void *record, struct who *out);
 
 /* trace.c: `record` as above, or NULL. Costs one branch while no ring is given. */
-void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
-                uint64_t a, uint64_t b, uint64_t c);
-void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
-                   enum tern_cause cause, uint64_t a);
+COLD void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,
+                           enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c);
+COLD void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind,
+                              const struct segment *s, enum tern_cause cause, uint64_t a);
+COLD void trace_segment_of_write(struct tern *t, const struct who *who, enum tern_trace_kind kind,
+                                 const struct segment *s, enum tern_cause cause, uint64_t a);
+COLD void trace_state_write(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+                            enum tern_state to);
+
+static inline void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind,
+                              enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c)
+{
+    if (UNLIKELY(trace_on(&t->trace)))
+        trace_conn_write(t, record, kind, cause, a, b, c);
+}
+
+static inline void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind,
+                                 const struct segment *s, enum tern_cause cause, uint64_t a)
+{
+    if (UNLIKELY(trace_on(&t->trace)))
+        trace_segment_write(t, record, kind, s, cause, a);
+}
+
 /* of what need not be there any more */
-void trace_segment_of(struct tern *t, const struct who *who, enum tern_trace_kind kind,
-                      const struct segment *s, enum tern_cause cause, uint64_t a);
-void trace_state(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
-                 enum tern_state to);
+static inline void trace_segment_of(struct tern *t, const struct who *who, enum tern_trace_kind kind,
+                                    const struct segment *s, enum tern_cause cause, uint64_t a)
+{
+    if (UNLIKELY(trace_on(&t->trace)))
+        trace_segment_of_write(t, who, kind, s, cause, a);
+}
+
+static inline void trace_state(struct tern *t, const void *record, enum tern_cause cause,
+                               enum tern_state from, enum tern_state to)
+{
+    if (UNLIKELY(trace_on(&t->trace)))
+        trace_state_write(t, record, cause, from, to);
+}
+
+/* The end of each verb: what died is freed, and who waits for memory is told of it. */
+static inline void life_end_of_batch(struct tern *t)
+{
+    if (t->w->dying_head != 0)
+        life_bury(t);
+    if (UNLIKELY(t->w->short_waiting.head != 0) || t->w->short_kept.head != 0)
+        shortage_serve(t);
+}
 
 /* check.c */
 void tcp_check_all(struct tern *t);

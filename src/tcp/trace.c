@@ -1,5 +1,5 @@
-/* trace.c - what TCP does, as binary records for people (event.h). Costs one branch while no ring is
- * given. */
+/* trace.c - what TCP does, as binary records for people (event.h). Asked only while a ring is given
+ * (tcp.h). */
 #include "tcp/tcp.h"
 
 static void fill(struct tern *t, const struct who *w, tern_trace_record *r, enum tern_trace_kind kind,
@@ -27,13 +27,11 @@ static void who(struct tern *t, const void *record, struct who *out)
         memset(out, 0, sizeof *out);
 }
 
-void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
+void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
                 uint64_t a, uint64_t b, uint64_t c)
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
-    if (r == NULL)
-        return;
     who(t, record, &w);
     fill(t, &w, r, kind, cause);
     r->a = a;
@@ -41,13 +39,11 @@ void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind, e
     r->c = c;
 }
 
-void trace_state(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
+void trace_state_write(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
                  enum tern_state to)
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
-    if (r == NULL)
-        return;
     who(t, record, &w);
     fill(t, &w, r, TERN_TRACE_STATE, cause);
     r->state = (uint8_t)from;
@@ -89,23 +85,19 @@ static void fill_segment(const struct who *w, const struct segment *s, bool out,
     fill_options(s, r);
 }
 
-void trace_segment_of(struct tern *t, const struct who *w, enum tern_trace_kind kind, const struct segment *s,
+void trace_segment_of_write(struct tern *t, const struct who *w, enum tern_trace_kind kind, const struct segment *s,
                       enum tern_cause cause, uint64_t a)
 {
     tern_trace_record *r = trace_next(&t->trace);
-    if (r == NULL)
-        return;
     fill(t, w, r, kind, cause);
     fill_segment(w, s, kind == TERN_TRACE_SEG_OUT, r);
     r->a = a;
 }
 
-void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
+void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
                    enum tern_cause cause, uint64_t a)
 {
     struct who w;
-    if (!trace_on(&t->trace))
-        return;
     who(t, record, &w);
-    trace_segment_of(t, &w, kind, s, cause, a);
+    trace_segment_of_write(t, &w, kind, s, cause, a);
 }

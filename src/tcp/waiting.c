@@ -163,7 +163,7 @@ static void recycle(struct tern *t)
     waiting_end(t, oldest(t), TERN_C_TIME_WAIT_RECYCLED);
 }
 
-void waiting_make_room(struct tern *t, uint32_t pages)
+void waiting_recycle(struct tern *t, uint32_t pages)
 {
     for (uint32_t i = 0; i < RECYCLE_MAX && arena_room(t->a, MEM_DATA) < pages && waiting_live(t) > 0; i++)
         recycle(t);
