@@ -2,15 +2,22 @@
  * record of another life. */
 #include "sock/sock.h"
 
+static bool listener_held(const struct tern *t, ref_t r)
+{
+    return ((const struct listener *)at_const(t->a, r))->face.held;
+}
+
 /* The listener or idle record that a handle names; 0: stale, foreign, or released. */
 ref_t sock_named(const struct tern *t, tern_handle h)
 {
     const struct world *w = t->w;
     ref_t r = (ref_t)h.v;
     uint32_t gen = (uint32_t)(h.v >> 32);
-    if (pool_valid(t->a, &w->listener_pool, r, gen)) /* one that is closed may still have children to reset */
-        return ((const struct listener *)at_const(t->a, r))->face.held ? r : 0;
-    if (!pool_valid(t->a, &w->idles4, r, gen) && !pool_valid(t->a, &w->idles6, r, gen))
+    enum rec_kind kind = rec_kind(t, r);
+    if (kind == REC_LISTENER) /* one that is closed may still have children to reset */
+        return pool_valid(t->a, &w->listener_pool, r, gen) && listener_held(t, r) ? r : 0;
+    bool is4 = arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE4);
+    if (kind != REC_IDLE || !pool_valid(t->a, is4 ? &w->idles4 : &w->idles6, r, gen))
         return 0;
     const struct idle *i = at_const(t->a, r);
     bool held =

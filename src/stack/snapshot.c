@@ -20,7 +20,7 @@
 #include "tcp/tcp.h"
 #include <tern/snapshot.h>
 
-#define IMAGE_VERSION 1u
+#define IMAGE_VERSION 2u
 #define ORDER         0x01020304u /* reads otherwise on a machine of the other byte order */
 
 static const char magic[8] = {'t', 'e', 'r', 'n', 's', 'n', 'a', 'p'};

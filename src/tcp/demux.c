@@ -6,29 +6,46 @@
  */
 #include "tcp/tcp.h"
 
-/* The zone is part of the pair where an address has a meaning on one link only (RFC 4007 6). */
-static uint32_t pair_hash(const struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
-                          uint8_t link)
+/* Of IPv4 addresses the four bytes that differ: what is hashed for every packet is short then. */
+static uint32_t pair_hash4(const struct tern *t, const tern_ip *local, const tern_ip *remote,
+                           const uint16_t ports[2])
 {
+    uint8_t key[12];
+    memcpy(key, local->b + 12, 4);
+    memcpy(key + 4, remote->b + 12, 4);
+    memcpy(key + 8, ports, 4);
+    return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
+}
+
+/* The zone is part of the pair where an address has a meaning on one link only (RFC 4007 6). */
+static uint32_t pair_hash(const struct tern *t, const tern_ip *local, uint16_t local_port,
+                          const tern_ip *remote, uint16_t remote_port, uint8_t link)
+{
+    const uint16_t ports[2] = {local_port, remote_port};
+    if (tern_ip_is4(remote))
+        return pair_hash4(t, local, remote, ports);
     uint8_t key[37];
-    memcpy(key, local->ip.b, 16);
-    memcpy(key + 16, remote->ip.b, 16);
-    memcpy(key + 32, &local->port, 2);
-    memcpy(key + 34, &remote->port, 2);
-    key[36] = ip_zone(&local->ip, &remote->ip, link);
+    memcpy(key, local->b, 16);
+    memcpy(key + 16, remote->b, 16);
+    memcpy(key + 32, ports, 4);
+    key[36] = ip_zone(local, remote, link);
     return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
 }
 
 uint32_t demux_hash(const struct tern *t, const struct who *w)
 {
-    tern_endpoint local = {w->local, w->local_port, 0}, remote = {w->remote, w->remote_port, 0};
-    return pair_hash(t, &local, &remote, w->link);
+    return pair_hash(t, &w->local, w->local_port, &w->remote, w->remote_port, w->link);
 }
 
 static uint32_t make_hash(const struct tern *t, ref_t r)
 {
     struct who w;
-    if (rec_kind(t, r) == REC_TIMEWAIT)
+    enum rec_kind kind = rec_kind(t, r);
+    if (kind == REC_TCB) {
+        const struct conn_head *h = at_const(t->a, r);
+        return pair_hash(t, &h->local, h->local_port, &h->remote, h->remote_port, h->link);
+    }
+    if (kind == REC_TIMEWAIT)
         waiting_pair(t, r, &w);
     else
         who_of(t, at_const(t->a, r), &w);
@@ -58,27 +75,35 @@ static bool same_idle(const struct tern *t, const struct idle *i, const tern_end
            ip_zone(&mine, &other, i->link) == ip_zone(&mine, &other, link);
 }
 
+static bool same_head(const struct conn_head *h, const tern_endpoint *local, const tern_endpoint *remote,
+                      uint8_t link)
+{
+    return h->local_port == local->port && h->remote_port == remote->port && ip_eq(&h->remote, &remote->ip) &&
+           ip_eq(&h->local, &local->ip) && (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
+}
+
 static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                  uint8_t link, bool parked)
 {
-    if (rec_kind(t, r) == REC_IDLE)
+    switch (rec_kind(t, r)) {
+    case REC_IDLE:
         return same_idle(t, at_const(t->a, r), local, remote, link);
-    if (rec_kind(t, r) == REC_TIMEWAIT)
+    case REC_TIMEWAIT:
         return waiting_same(t, r, local, remote, link) &&
                ((const struct timewait *)at_const(t->a, r))->parked == parked;
-    if (rec_kind(t, r) == REC_HALFOPEN)
+    case REC_HALFOPEN:
         return !parked && halfopen_is(t, at_const(t->a, r), local, remote, link);
-    const struct conn_head *h = at_const(t->a, r);
-    return h->parked == parked && h->local_port == local->port && h->remote_port == remote->port &&
-           ip_eq(&h->remote, &remote->ip) && ip_eq(&h->local, &local->ip) &&
-           (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
+    default:
+        return ((const struct conn_head *)at_const(t->a, r))->parked == parked &&
+               same_head(at_const(t->a, r), local, remote, link);
+    }
 }
 
 static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                   bool parked)
 {
     struct htab_iter it;
-    uint32_t hash = pair_hash(t, local, remote, link);
+    uint32_t hash = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
         if (same(t, r, local, remote, link, parked))
             return r;
