@@ -92,7 +92,8 @@ static inline bool tern_ip_is4(const tern_ip *ip)
 {
     const uint8_t *b = ip->b; /* compilers make one load of each */
     uint64_t front = (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
-                     (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
+                     (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
+                     (uint64_t)b[7] << 56;
     uint32_t next = (uint32_t)b[8] | (uint32_t)b[9] << 8 | (uint32_t)b[10] << 16 | (uint32_t)b[11] << 24;
     return front == 0 && next == 0xffff0000u;
 }

@@ -23,8 +23,8 @@ int memcmp(const void *a, const void *b, size_t n);
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-/* A function that is seldom called: it lies apart, and the way to it at the end of its caller, so that what is
- * called for every packet lies dense and fits into the processor's instruction cache. */
+/* A function that is seldom called: it lies apart, and the way to it at the end of its caller, so that what
+ * is called for every packet lies dense and fits into the processor's instruction cache. */
 #define COLD __attribute__((cold, noinline))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -85,8 +85,8 @@ static void fill_segment(const struct who *w, const struct segment *s, bool out,
     fill_options(s, r);
 }
 
-void trace_segment_of_write(struct tern *t, const struct who *w, enum tern_trace_kind kind, const struct segment *s,
-                      enum tern_cause cause, uint64_t a)
+void trace_segment_of_write(struct tern *t, const struct who *w, enum tern_trace_kind kind,
+                            const struct segment *s, enum tern_cause cause, uint64_t a)
 {
     tern_trace_record *r = trace_next(&t->trace);
     fill(t, w, r, kind, cause);
@@ -94,8 +94,8 @@ void trace_segment_of_write(struct tern *t, const struct who *w, enum tern_trace
     r->a = a;
 }
 
-void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind, const struct segment *s,
-                   enum tern_cause cause, uint64_t a)
+void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind,
+                         const struct segment *s, enum tern_cause cause, uint64_t a)
 {
     struct who w;
     who(t, record, &w);
