@@ -3,7 +3,7 @@
  * Moves take turns: an image that is restored, and a clone. The block where the stack was is overwritten, so
  * that anything which still looks there is found out. Original and copy must have the same digest.
  */
-#include "world.h"
+#include "lend.h"
 
 #include <tern/snapshot.h>
 
@@ -48,5 +48,9 @@ int world_move(struct world *w, int host)
     memset(from, 0xdb, live.arena_used);
     h->memory = h->spare;
     h->spare = from;
-    return 0;
+    if (h->lender == NULL)
+        return 0;
+    error = lend_begin(w, host); /* what was lent has come back */
+    lend_collect(w, host);
+    return error;
 }

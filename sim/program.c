@@ -99,15 +99,20 @@ struct end *prog_accept(struct end *listener)
     return e;
 }
 
+void prog_note_sent(struct end *e, const void *bytes, long result)
+{
+    struct call *c = log_call(e, CALL_SEND, result);
+    if (result > 0) {
+        keep_bytes(c, bytes, (size_t)result);
+        e->n_out += (uint64_t)result;
+    }
+    world_collect(e->w, e->host);
+}
+
 long prog_send(struct end *e, const void *data, size_t len)
 {
     long n = tern_send(stack_of(e), e->handle, data, len, 0);
-    struct call *c = log_call(e, CALL_SEND, n);
-    if (n > 0) {
-        keep_bytes(c, data, (size_t)n);
-        e->n_out += (uint64_t)n;
-    }
-    world_collect(e->w, e->host);
+    prog_note_sent(e, data, n);
     return n;
 }
 
@@ -118,14 +123,19 @@ static uint8_t stream_byte(const struct end *e, uint64_t at)
     return (uint8_t)('a' + rng_next(&r) % 26);
 }
 
+void prog_stream_bytes(const struct end *e, uint8_t *out, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = stream_byte(e, e->n_out + i);
+}
+
 long prog_send_stream(struct end *e, size_t len)
 {
     uint8_t bytes[16384];
     long total = 0;
     while (len > 0) {
         size_t n = len < sizeof bytes ? len : sizeof bytes;
-        for (size_t i = 0; i < n; i++)
-            bytes[i] = stream_byte(e, e->n_out + i);
+        prog_stream_bytes(e, bytes, n);
         long taken = prog_send(e, bytes, n);
         if (taken < 0)
             return total ? total : taken;
@@ -163,6 +173,20 @@ long prog_read(struct end *e)
         e->error = (int)n;
     world_collect(e->w, e->host);
     return total ? total : n;
+}
+
+void prog_note_read(struct end *e, const uint8_t *bytes, long result)
+{
+    if (result > 0) {
+        keep_bytes(log_call(e, CALL_RECV, result), bytes, (size_t)result);
+        append(e, bytes, (size_t)result);
+    } else if (result != -TERN_EAGAIN) {
+        log_call(e, CALL_RECV, result);
+    }
+    e->eof |= result == 0;
+    if (result < 0 && result != -TERN_EAGAIN)
+        e->error = (int)result;
+    world_collect(e->w, e->host);
 }
 
 int prog_shutdown(struct end *e)

@@ -41,6 +41,9 @@ long prog_send(struct end *e, const void *data, size_t len);
  * alone. */
 long prog_send_stream(struct end *e, size_t len);
 
+/* These bytes of that stream, from what the end has sent so far. */
+void prog_stream_bytes(const struct end *e, uint8_t *out, size_t len);
+
 /* Read all there is. Returns the bytes read (0 = none), or the error of the last call; e->eof tells the end
  * of the stream. */
 long prog_read(struct end *e);
@@ -62,6 +65,11 @@ bool prog_find(const struct world *w, int host, const tern_endpoint *local, cons
 
 /* A program hears what happened (world.c calls this with what tern_events gave). */
 void prog_told(struct world *w, int host, const tern_event *event);
+
+/* For ways to send and to read that stand elsewhere (lend.c): a call that gave `result` goes to the log, with
+ * the bytes that it took or gave. */
+void prog_note_sent(struct end *e, const void *bytes, long result);
+void prog_note_read(struct end *e, const uint8_t *bytes, long result);
 
 void prog_free(struct end *e);
 

@@ -20,6 +20,13 @@ static const struct scenario table[] = {
      "Full duplex: both programs may send at any time. ack = N means that everything up to N - 1 has "
      "arrived.",
      NULL, scene_transfer},
+    {"lend", "bytes that nobody copies",
+     "Not in the articles. A relay passes on what it receives. Between the networks and the programs the bytes "
+     "need not be copied at all: the sender lends its memory, received bytes stay where the network put them, "
+     "and the relay moves references.",
+     "A sender must leave its memory alone until the peer has acknowledged what lies there (RFC 9293 3.8.1: "
+     "it may have to be sent again).",
+     scene_lend},
     {"close", "four steps close a connection",
      "FIN with seq = u; ACK with ack = u + 1, seq = v; FIN,ACK with seq = w; ACK with seq = u + 1, ack = w "
      "+ 1. A FIN takes one number even without data. Why four: each direction is closed by itself, and the "

@@ -26,6 +26,7 @@ void scene_fin_wait_1(struct play *p);
 void scene_last_ack(struct play *p);
 void scene_states(struct play *p);
 void scene_close_wait(struct play *p);
+void scene_lend(struct play *p);
 
 /* A client without a stack: host A (or nobody) speaks segment by segment. */
 struct raw {

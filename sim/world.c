@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include "explain.h"
+#include "lend.h"
 #include "path.h"
 #include "program.h"
 
@@ -85,6 +86,8 @@ int world_init(struct world *w, const struct world_setup *setup)
     for (int i = 0; i < HOSTS; i++) {
         w->delay_us[i] = rng_range(&w->rng, DELAY_MIN_US, DELAY_MAX_US);
         int result = host_init(w, i, setup);
+        if (result >= 0 && setup->lends && !setup->raw[i])
+            result = lend_begin(w, i);
         error = result < 0 ? result : error;
     }
     return error;
@@ -97,7 +100,10 @@ int world_crash(struct world *w, int host)
     for (uint32_t i = 0; i < w->ends.n; i++)
         if (w->ends.v[i]->host == host)
             w->ends.v[i]->released = true;
-    return boot(w, host);
+    bool lends = w->host[host].lender != NULL;
+    lend_free(&w->host[host]);
+    int error = boot(w, host);
+    return error >= 0 && lends ? lend_begin(w, host) : error;
 }
 
 void world_cut(struct world *w, int host, bool cut)
@@ -109,6 +115,7 @@ static void host_free(struct host *h)
 {
     if (h->stack != NULL)
         tern_destroy(h->stack);
+    lend_free(h);
     free(h->memory);
     free(h->spare);
     free(h->ring);
@@ -190,6 +197,7 @@ void world_collect(struct world *w, int host)
     tern_trace_record ignored;
     collect_trace(w, host, &ignored);
     explain_between(w, host);
+    lend_collect(w, host);
     collect_events(w, host);
 }
 
@@ -236,10 +244,13 @@ static void deliver(struct world *w)
     uint32_t index = (uint32_t)(p - w->wire.v);
     tern_trace_record ignored;
     tern_rx_packet rx = {.data = p->bytes, .len = p->len, .link = 1};
+    lend_place(w, host, &rx);
     tern_rx(w->host[host].stack, w->now, &rx, 1);
     w->wire.v[index].refused = rx.cause;
     collect_trace(w, host, &ignored);
     explain_received(w, index, &rx);
+    lend_seen(w, host, &rx);
+    lend_collect(w, host);
     collect_events(w, host);
 }
 

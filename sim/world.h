@@ -130,6 +130,7 @@ struct fault {
 struct end;
 struct explain;
 struct world;
+struct lender;
 
 enum { ARENA_BYTES = 64 << 20, RING_RECORDS = 1 << 12 };
 
@@ -141,6 +142,7 @@ struct host {
     tern_config config;
     tern_ip ip;
     bool cut;             /* its cable is out */
+    struct lender *lender; /* lend.h; NULL = neither link nor programs lend memory */
 };
 
 /* Somebody who looks at the world twice in each step, when everything that the stacks have said is
@@ -178,6 +180,8 @@ struct world_setup {
     uint64_t start_us;         /* what the clock shows at the start; 0 = 1 s */
     bool ip6;
     struct world_watch watch;  /* NULL: nobody watches */
+    bool lends;                /* links and programs lend memory (lend.h) */
+    bool moving;               /* the stacks move all the time: nobody may notice */
     bool raw[HOSTS];           /* no stack: the scenario speaks for this host */
     tern_config stack[HOSTS];  /* zero: the defaults; the seed is drawn here */
 };
