@@ -134,5 +134,7 @@ void scene_lend(struct play *p)
     promise(p, nothing_lent(p, A) && nothing_lent(p, B),
             "all memory that was lent, by programs and links, has come back");
     promise(p, lend_wrong(&p->w) == 0, "each buffer once");
-    line(p, "What comes back is overwritten at once. Had anybody still used it, other bytes would have arrived.");
+    line(
+        p,
+        "What comes back is overwritten at once. Had anybody still used it, other bytes would have arrived.");
 }
