@@ -21,9 +21,9 @@ static const struct scenario table[] = {
      "arrived.",
      NULL, scene_transfer},
     {"lend", "bytes that nobody copies",
-     "Not in the articles. A relay passes on what it receives. Between the networks and the programs the bytes "
-     "need not be copied at all: the sender lends its memory, received bytes stay where the network put them, "
-     "and the relay moves references.",
+     "Not in the articles. A relay passes on what it receives. Between the networks and the programs the "
+     "bytes need not be copied at all: the sender lends its memory, received bytes stay where the network "
+     "put them, and the relay moves references.",
      "A sender must leave its memory alone until the peer has acknowledged what lies there (RFC 9293 3.8.1: "
      "it may have to be sent again).",
      scene_lend},
