@@ -193,7 +193,7 @@ static void read_signal(watch *w)
 /* Wait until the next sample is due; keys and signals are served meanwhile. */
 static void wait_until(watch *w, uint64_t due)
 {
-    for (uint64_t now; !w->over && (w->view.paused || (now = tern_host_now()) < due);) {
+    for (uint64_t now; now = tern_host_now(), !w->over && (w->view.paused || now < due);) {
         struct pollfd fds[] = {{.fd = w->signals, .events = POLLIN},
                                {.fd = w->keys ? STDIN_FILENO : -1, .events = POLLIN},
                                {.fd = STDOUT_FILENO}}; /* POLLERR: nobody reads any more */

@@ -115,7 +115,7 @@ static unsigned left(struct lab *l, const uint64_t *last_fin, unsigned n)
     tern_info info;
     unsigned count = 0;
     for (uint64_t cursor = 0; tern_walk(l->t, &cursor, &info); count += info.state == TERN_TIME_WAIT)
-        if (info.state == TERN_TIME_WAIT)
+        if (info.state == TERN_TIME_WAIT && info.remote.port >= FIRST) /* not the one of the first page */
             there[info.remote.port - FIRST] = true;
     for (unsigned i = 0; i < n; i++)
         if (!there[i] && l->now < last_fin[i] + 60 * SEC)
