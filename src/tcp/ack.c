@@ -26,9 +26,31 @@ static void update_window(struct tern *t, struct tcb *c, const struct segment *s
     conn_ready(t, &c->h);
 }
 
+/* Whether the echoed timestamp tells which sending was answered. A peer to whom all of a repetition is old
+ * refuses it before it looks at its timestamp (RFC 7323 5.3 R2 and R3), so when an ACK was lost the answer to
+ * the repetition echoes the first sending: the time between is the timeout's, not the path's, and would make
+ * the next one longer. Only when the answer comes too soon for the repetition was the first one late. */
+static bool echo_tells(const struct tern *t, const struct tcb *c, const struct segment *s,
+                       const struct acked *a)
+{
+    uint64_t again_us = a->again.sent_us;
+    if (!c->opt.ts || !s->opt.ts || s->opt.ts_ecr == 0 || a->bytes == 0)
+        return false;
+    return again_us == 0 || (int32_t)(s->opt.ts_ecr - stamp_at(again_us, c->ts.offset)) >= 0 ||
+           t->w->now - again_us < c->rtt.min_us;
+}
+
+/* Whether the peer says that the repetition came, as the second (RFC 2883 4): that is what it answers. There
+ * must have been but one. */
+static bool dsack_tells(const struct acked *a)
+{
+    return a->dsacked > 0 && a->again.times == 2 &&
+           seq_eq(seq_add(a->dsack_left, a->dsacked), a->again.end);
+}
+
 /* Karn's rule (MUST-18, RFC 6298 3): only segments sent once; timestamps tell repeated ones apart too
- * (RFC 7323 4). And none of what was sent before the clock jumped: the first ACK after it, and every one of a
- * segment from before, would count the machine's sleep as the network's. */
+ * (RFC 7323 4), and so does a DSACK. And none of what was sent before the clock jumped: the first ACK after
+ * it, and every one of a segment from before, would count the machine's sleep as the network's. */
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;
@@ -38,7 +60,9 @@ static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, c
         return;
     if (a->rtt_sent_us != 0 && !a->any_retx)
         us = now - a->rtt_sent_us;
-    else if (c->opt.ts && s->opt.ts && s->opt.ts_ecr != 0 && a->bytes > 0)
+    else if (dsack_tells(a))
+        us = now - a->again.sent_us;
+    else if (echo_tells(t, c, s, a))
         us = (uint64_t)(stamp_now(t, c->ts.offset) - s->opt.ts_ecr) * 1000;
     else
         return;

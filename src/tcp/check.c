@@ -63,16 +63,54 @@ static void check_rcv(struct tern *t, const struct tcb *c)
     ASSERT(bytes == r->ooo_bytes && count == r->ooo_count);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) { return b != 0 && (a == 0 || b < a) ? b : a; }
+
 static void check_timers(struct tern *t, const struct tcb *c)
 {
+    const struct timers *m = &c->tm;
     if (c->h.state == TERN_CLOSED || c->h.ready)
         return; /* output will set them */
     bool flying = c->list.count > 0;
-    ASSERT(!flying || c->tm.rexmit != TERN_TIMER_NONE); /* 6 */
-    uint64_t deadline = c->tm.rexmit != TERN_TIMER_NONE ? c->tm.rexmit_us : c->tm.life_us;
+    ASSERT(!flying || m->rexmit != TERN_TIMER_NONE); /* 6 */
+    uint64_t deadline = m->rexmit != TERN_TIMER_NONE ? m->rexmit_us : m->life_us;
+    deadline = earlier(earlier(deadline, c->ack.delack_us), m->keep_us);
+    deadline = earlier(earlier(earlier(deadline, m->pace_us), m->reo_us), m->tlp_us);
     if (deadline != 0) /* 5 */
         ASSERT(wheel_armed(&c->h.timer) &&
                wheel_when(&t->w->wheel, &c->h.timer) <= max_u64(deadline, t->w->now));
+}
+
+static bool waits_to_send(const struct tcb *c)
+{
+    switch (c->h.state) {
+    case TERN_SYN_SENT:
+    case TERN_SYN_RCVD:
+        return true; /* for the answer to our SYN, at least */
+    case TERN_ESTABLISHED:
+    case TERN_CLOSE_WAIT:
+    case TERN_FIN_WAIT_1:
+    case TERN_CLOSING:
+    case TERN_LAST_ACK:
+        return snd_unsent(&c->snd) > 0 || (c->snd.fin_queued && !c->snd.fin_sent);
+    default:
+        return false;
+    }
+}
+
+/* Nothing waits for ever: what is owed at once has its place on the ready list, what waits has a timer, and a
+ * program that was refused room is in line for it, or an ACK will make some. */
+static void check_wakes(const struct tcb *c)
+{
+    const struct timers *m = &c->tm;
+    ASSERT(c->rst_cause == 0 || c->h.ready); /* 9 */
+    if (c->h.state == TERN_CLOSED || c->h.ready || c->snd.link == 0)
+        return;
+    bool refused = c->shortage.refused > 0 && m->pace_us != 0; /* by memory: tried again */
+    bool owed = c->ack.now_cause != 0 || c->ack.dup_owed > 0 || m->probe || m->keep_probe || c->tlp.due;
+    bool later = c->ack.bytes > 0 && c->ack.delack_us == 0;
+    ASSERT((!owed && !later) || refused);
+    ASSERT(!waits_to_send(c) || m->rexmit != TERN_TIMER_NONE || m->pace_us != 0);
+    ASSERT(!c->snd.blocked || c->shortage.stage == SHORTAGE_WAITING || c->snd.q.len > 0);
 }
 
 static void check_state(const struct tcb *c)
@@ -102,6 +140,7 @@ static void check_tcb(struct tern *t, struct tcb *c)
     check_snd(c);
     check_rcv(t, c);
     check_timers(t, c);
+    check_wakes(c);
     check_state(c);
 }
 

@@ -64,7 +64,7 @@ void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const s
         widen(c);
     if (a->once.sent_us != 0)
         advance(t, r, &a->once);
-    uint32_t stamp = (uint32_t)(a->again.sent_us / 1000) + c->ts.offset;
+    uint32_t stamp = stamp_at(a->again.sent_us, c->ts.offset);
     if (a->again.sent_us != 0 && !ambiguous(c, s, a->again.sent_us, stamp, now))
         advance(t, r, &a->again);
     if (a->reordered)

@@ -192,16 +192,16 @@ static void remove_head(struct tern *t, struct sendlist *l)
 }
 
 /* The latest-sent of what one ACK delivers, in order of sending (RFC 8985 5.2). */
-static void latest(struct delivery *d, uint64_t sent_us, seq_t end)
+static void latest(struct delivery *d, const struct sendrec *r, seq_t end)
 {
-    if (d->sent_us == 0 || sent_us > d->sent_us || (sent_us == d->sent_us && seq_gt(end, d->end)))
-        *d = (struct delivery){sent_us, end};
+    if (d->sent_us == 0 || r->sent_us > d->sent_us || (r->sent_us == d->sent_us && seq_gt(end, d->end)))
+        *d = (struct delivery){r->sent_us, end, r->times};
 }
 
 /* A record, or its first part up to `end`, has arrived. */
 static void delivered(struct sendlist *l, const struct sendrec *r, seq_t end, struct acked *out)
 {
-    latest(r->times > 1 ? &out->again : &out->once, r->sent_us, end);
+    latest(r->times > 1 ? &out->again : &out->once, r, end);
     if (seq_gt(end, l->fack))
         l->fack = end;
     else if (seq_lt(end, l->fack) && r->times == 1)

@@ -31,6 +31,8 @@
  *      also while something waits for a shut window. Never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
  *   8. states with a received FIN: CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT (and CLOSED); others have none.
+ *   9. nothing waits for ever: what is owed now is on the ready list; what is to be sent later has a timer,
+ *      or the RETRANSMIT or PERSIST of what is in flight; who was refused room is told when there is some.
  */
 #ifndef TCP_TCB_H
 #define TCP_TCB_H

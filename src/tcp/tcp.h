@@ -222,6 +222,7 @@ uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, 
 struct delivery {
     uint64_t sent_us;     /* 0 = none */
     seq_t end;
+    uint8_t times;        /* sent */
 };
 /* What one ACK says. */
 struct acked {
@@ -361,6 +362,7 @@ bool synack_build(struct tern *t, const struct who *who, const struct reply_syna
 seq_t isn_make(struct tern *t, const void *record);
 seq_t isn_make_above(struct tern *t, const void *record, seq_t used); /* of the same pair (RFC 9293 MAY-2) */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
+uint32_t stamp_at(uint64_t us, uint32_t offset);
 uint32_t stamp_now(const struct tern *t, uint32_t offset);
 uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote);
 

@@ -162,6 +162,64 @@ static void timestamps_measure_repeated(void **state)
     lab_end(l);
 }
 
+/* Something is sent at 0.4 s and, unanswered, again at 1.6 s; the peer's clock of ours counts from the
+ * SYN. */
+static struct lab *repeated_once(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0 <mss 1460,sackOK,ts,wscale *>\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460,ts 1000>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+1200ms > PA 1:101(100) ack 1");
+    return l;
+}
+
+/* RFC 7323 5.3: to a peer that has it all the repetition is old, and it is refused before its timestamp is
+ * looked at. So when the ACK of the first sending was lost, the answer to the second echoes the first. Taken
+ * for a round trip, a timeout would lengthen the next one, and that the next but one: a path that loses now
+ * and then would come to a stand. */
+static void lost_ack_is_no_round_trip(void **state)
+{
+    struct lab *l = repeated_once(state);
+    TALK(l, "+400ms < A 1 ack 101 <ts 2000 ecr 400>\n"
+            "? srtt_us 400000\n"
+            "send 100\n"
+            "> PA 101:201(100) ack 1\n"
+            "+400ms < A 1 ack 201\n"
+            "? srtt_us 400000");
+    lab_end(l);
+}
+
+/* The same of a tail loss probe, and the peer says that the repetition came as the second (RFC 2883): that is
+ * the answered one. */
+static void dsack_measures_repeated(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0 <mss 1460,sackOK,ts,wscale *>\n"
+            "+400ms < SA 0 ack 1 win 65535 <mss 1460,sackOK,ts 1000>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+1s > PA 1:101(100) ack 1\n"
+            "+440ms < A 1 ack 101 <ts 2000 ecr 400,sack 1:101>\n"
+            "? srtt_us 405000");
+    lab_end(l);
+}
+
+/* An answer sooner after the repetition than any round trip was: the first sending's, late (RFC 3522). So
+ * much the path takes now. */
+static void late_ack_is_a_round_trip(void **state)
+{
+    struct lab *l = repeated_once(state);
+    TALK(l, "+10ms < A 1 ack 101 <ts 2000 ecr 400>\n"
+            "? srtt_us 501250");
+    lab_end(l);
+}
+
 /* RFC 6298 5.7: when the SYN had to be repeated the first data has an RTO of 3 s. */
 static void rto_after_lost_syn(void **state)
 {
@@ -266,6 +324,9 @@ int main(void)
         LAB_TEST(karn),
         LAB_TEST(karn_in_one_ack),
         LAB_TEST(timestamps_measure_repeated),
+        LAB_TEST(lost_ack_is_no_round_trip),
+        LAB_TEST(dsack_measures_repeated),
+        LAB_TEST(late_ack_is_a_round_trip),
         LAB_TEST(rto_after_lost_syn),
         LAB_TEST(timer_restart),
         LAB_TEST(timeout_repeats_the_first),
