@@ -46,10 +46,12 @@ static inline uint32_t room_behind(const struct arena *a, const struct chunk *c)
 
 static inline uint32_t tail_room(struct arena *a, const struct chunkq *q)
 {
-    return q->tail != 0 ? room_behind(a, chunk_at(a, q->tail)) : 0;
+    return q->list.tail != 0 ? room_behind(a, chunk_at(a, q->list.tail)) : 0;
 }
 
 void chunkq_init(struct chunkq *q, uint32_t pos) { *q = (struct chunkq){.pos = pos}; }
+
+#define PLACE offsetof(struct chunk, place)
 
 /* --- the list ------------------------------------------------------------------------------------- */
 
@@ -63,32 +65,14 @@ static void set_owner(struct arena *a, const struct chunkq *q, struct chunk *c)
 /* Into the list before `where` (0: at the end). */
 static void put_before(struct arena *a, struct chunkq *q, ref_t r, ref_t where)
 {
-    struct chunk *c = chunk_at(a, r);
-    c->next = where;
-    c->prev = where != 0 ? chunk_at(a, where)->prev : q->tail;
-    if (c->prev != 0)
-        chunk_at(a, c->prev)->next = r;
-    else
-        q->head = r;
-    if (where != 0)
-        chunk_at(a, where)->prev = r;
-    else
-        q->tail = r;
-    set_owner(a, q, c);
+    list_insert(a, &q->list, r, where, PLACE);
+    set_owner(a, q, chunk_at(a, r));
     q->chunks++;
 }
 
 static void take_out(struct arena *a, struct chunkq *q, ref_t r)
 {
-    const struct chunk *c = chunk_at(a, r);
-    if (c->prev != 0)
-        chunk_at(a, c->prev)->next = c->next;
-    else
-        q->head = c->next;
-    if (c->next != 0)
-        chunk_at(a, c->next)->prev = c->prev;
-    else
-        q->tail = c->prev;
+    list_remove(a, &q->list, r, PLACE);
     q->chunks--;
 }
 
@@ -141,7 +125,7 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
     uint32_t left = n;
     ASSERT(n <= UINT32_MAX - q->len);
     while (left > 0) {
-        struct chunk *c = q->tail != 0 ? chunk_at(a, q->tail) : NULL;
+        struct chunk *c = q->list.tail != 0 ? chunk_at(a, q->list.tail) : NULL;
         if (c == NULL || room_behind(a, c) == 0)
             c = new_page(a, q, 0, q->pos + q->len, prio);
         if (c == NULL)
@@ -164,7 +148,7 @@ bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, u
                   enum mem_prio prio)
 {
     ASSERT(n > 0 && n <= UINT32_MAX - q->len);
-    struct chunk *c = q->tail != 0 ? chunk_at(a, q->tail) : NULL;
+    struct chunk *c = q->list.tail != 0 ? chunk_at(a, q->list.tail) : NULL;
     if (c != NULL && c->hold == hold && c->off + c->used == off) { /* what follows the last piece */
         c->used += n;
         q->len += n;
@@ -181,7 +165,7 @@ bool chunkq_own(struct arena *a, struct chunkq *q, ref_t piece, const uint8_t *b
 {
     struct chunk *p = chunk_at(a, piece);
     while (p->used > 0) {
-        struct chunk *c = p->prev != 0 ? chunk_at(a, p->prev) : NULL;
+        struct chunk *c = p->place.prev != 0 ? chunk_at(a, p->place.prev) : NULL;
         if (c == NULL || room_behind(a, c) == 0)
             c = new_page(a, q, piece, p->pos, prio);
         if (c == NULL)
@@ -204,7 +188,7 @@ void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n)
     q->pos += n;
     q->len -= n;
     while (n > 0) {
-        struct chunk *c = chunk_at(a, q->head);
+        struct chunk *c = chunk_at(a, q->list.head);
         if (c->used > n) {
             c->pos += n;
             c->off += n;
@@ -212,7 +196,7 @@ void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n)
             return;
         }
         n -= c->used;
-        drop_chunk(a, q, q->head);
+        drop_chunk(a, q, q->list.head);
     }
 }
 
@@ -221,13 +205,13 @@ void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n)
     ASSERT(n <= q->len);
     q->len -= n;
     while (n > 0) {
-        struct chunk *c = chunk_at(a, q->tail);
+        struct chunk *c = chunk_at(a, q->list.tail);
         if (c->used > n) {
             c->used -= n;
             return;
         }
         n -= c->used;
-        drop_chunk(a, q, q->tail);
+        drop_chunk(a, q, q->list.tail);
     }
 }
 
@@ -259,13 +243,13 @@ static bool hint_good(const struct arena *a, const struct chunkq *q, ref_t hint)
 static ref_t find(struct arena *a, const struct chunkq *q, uint32_t pos, ref_t hint)
 {
     uint32_t offset = pos - q->pos;
-    ref_t r = offset > q->len / 2 ? q->tail : q->head;
+    ref_t r = offset > q->len / 2 ? q->list.tail : q->list.head;
     if (hint_good(a, q, hint))
         r = hint;
     while (chunk_at(a, r)->pos - q->pos > offset)
-        r = chunk_at(a, r)->prev;
+        r = chunk_at(a, r)->place.prev;
     while (pos - chunk_at(a, r)->pos >= chunk_at(a, r)->used)
-        r = chunk_at(a, r)->next;
+        r = chunk_at(a, r)->place.next;
     return r;
 }
 
@@ -311,7 +295,7 @@ static uint32_t fill_gap(struct arena *a, const struct regions *g, struct chunkq
 {
     uint32_t part = min_u32(n, chunkq_gap(a, q));
     if (part > 0)
-        q->len += fill(a, chunk_at(a, q->tail), bytes_of(a, g, c) + skip, part);
+        q->len += fill(a, chunk_at(a, q->list.tail), bytes_of(a, g, c) + skip, part);
     return part;
 }
 
@@ -321,7 +305,7 @@ uint32_t chunkq_move(struct arena *a, const struct regions *g, struct chunkq *q,
     uint32_t moved = 0;
     ASSERT(n <= from->len && n <= UINT32_MAX - q->len);
     while (moved < n) {
-        ref_t r = from->head;
+        ref_t r = from->list.head;
         struct chunk *c = chunk_at(a, r);
         uint32_t part = min_u32(n - moved, c->used), copied = fill_gap(a, g, q, c, 0, part);
         if (copied > 0) {
@@ -359,7 +343,7 @@ uint32_t chunkq_share(struct arena *a, const struct regions *g, struct chunkq *q
             whole = share_part(a, g, q, from, &r, skip, part, prio);
         c = chunk_at(a, r); /* it may be a piece now */
         if (pos + (q->len - start) - c->pos == c->used)
-            r = c->next;
+            r = c->place.next;
     }
     return q->len - start;
 }
@@ -367,10 +351,10 @@ uint32_t chunkq_share(struct arena *a, const struct regions *g, struct chunkq *q
 /* The only chunk of a small queue is copied if it fits, so that pages do not stay nearly empty. */
 static bool join_by_copy(struct arena *a, struct chunkq *q, struct chunkq *from)
 {
-    struct chunk *c = chunk_at(a, from->head);
+    struct chunk *c = chunk_at(a, from->list.head);
     if (from->chunks != 1 || c->hold != 0 || from->len > tail_room(a, q))
         return false;
-    q->len += fill(a, chunk_at(a, q->tail), page_bytes(c) + c->off, c->used);
+    q->len += fill(a, chunk_at(a, q->list.tail), page_bytes(c) + c->off, c->used);
     chunkq_clear(a, from);
     return true;
 }
@@ -380,14 +364,9 @@ void chunkq_join(struct arena *a, struct chunkq *q, struct chunkq *from)
     ASSERT(from->pos == q->pos + q->len && from->len <= UINT32_MAX - q->len);
     uint32_t end = from->pos + from->len;
     if (from->len > 0 && !join_by_copy(a, q, from)) {
-        for (ref_t r = from->head; r != 0; r = chunk_at(a, r)->next)
+        for (ref_t r = from->list.head; r != 0; r = chunk_at(a, r)->place.next)
             set_owner(a, q, chunk_at(a, r));
-        chunk_at(a, from->head)->prev = q->tail;
-        if (q->tail != 0)
-            chunk_at(a, q->tail)->next = from->head;
-        else
-            q->head = from->head;
-        q->tail = from->tail;
+        list_join(a, &q->list, &from->list, PLACE);
         q->len += from->len;
         q->chunks += from->chunks;
     }
@@ -402,7 +381,7 @@ void chunkq_copy(struct arena *a, const struct regions *g, const struct chunkq *
     ASSERT(pos - q->pos <= q->len && n <= q->len - (pos - q->pos));
     uint8_t *to = out;
     a->copied += n;
-    for (ref_t r = n > 0 ? find(a, q, pos, 0) : 0; n > 0; r = chunk_at(a, r)->next) {
+    for (ref_t r = n > 0 ? find(a, q, pos, 0) : 0; n > 0; r = chunk_at(a, r)->place.next) {
         const struct chunk *c = chunk_at(a, r);
         uint32_t skip = pos - c->pos, part = min_u32(n, c->used - skip);
         memcpy(to, bytes_of(a, g, c) + skip, part);
@@ -424,7 +403,7 @@ int chunkq_slices(struct arena *a, const struct regions *g, const struct chunkq 
     ref_t r = find(a, q, pos, hint != NULL ? *hint : 0);
     if (hint != NULL)
         *hint = r;
-    for (; count < max && *got < left; r = chunk_at(a, r)->next) {
+    for (; count < max && *got < left; r = chunk_at(a, r)->place.next) {
         const struct chunk *c = chunk_at(a, r);
         uint32_t skip = pos + *got - c->pos, part = min_u32(left - *got, c->used - skip);
         out[count++] = (tern_slice){bytes_of(a, g, c) + skip, part};

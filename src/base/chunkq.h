@@ -6,8 +6,8 @@
  * the owner uses sequence numbers), so that a reference to a chunk is a hint that makes finding a position
  * constant time.
  *
- *   q.head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ (piece) ─▶ [hdr|bytes..      ] ◀─ q.tail
- *              ^ pos                                                              ^ pos + len
+ *   head ─▶ [hdr|....bytes....] ─▶ [hdr|bytes bytes bytes] ─▶ (piece) ─▶ [hdr|bytes..      ] ◀─ tail
+ *                ^ pos                                                              ^ pos + len
  */
 #ifndef BASE_CHUNKQ_H
 #define BASE_CHUNKQ_H
@@ -20,7 +20,7 @@
 #define REFER_MIN 512u
 
 struct chunkq {
-    ref_t head, tail;
+    struct list list;
     uint32_t pos;    /* stream position of the first byte */
     uint32_t len;    /* bytes */
     uint32_t chunks; /* in the list */

@@ -1,6 +1,6 @@
 /* fifo.c - records in order of arrival, in a chain of pages.
  *
- *   head                                                  tail
+ *   chain.head                                            chain.tail
  *   [run | . . r r r] ⇄ [run | r . r r r] ⇄ ... ⇄ [run | r r r     ]
  *            ▲ first          a hole (.)                      ▲ used
  *
@@ -12,12 +12,13 @@
 
 /* The head of a page. */
 struct run {
-    ref_t next, prev;
+    struct place chain;
     uint32_t first, used, live; /* places 0.. */
     uint32_t reserved;
     uint64_t note;              /* the owner's */
 };
 _Static_assert(sizeof(struct run) == 2 * GRAIN, "two grains before the records");
+#define CHAIN offsetof(struct run, chain)
 
 static inline struct run *run_at(struct arena *a, ref_t page) { return at(a, page); }
 static inline const struct run *run_const(const struct arena *a, ref_t page) { return at_const(a, page); }
@@ -57,23 +58,19 @@ static bool grow(struct arena *a, struct fifo *f, enum mem_prio prio)
     ref_t page = arena_page(a, (enum page_kind)(PAGE_POOL0 + f->number), prio);
     if (page == 0)
         return false;
-    *run_at(a, page) = (struct run){.prev = f->tail};
-    if (f->tail != 0)
-        run_at(a, f->tail)->next = page;
-    else
-        f->head = page;
-    f->tail = page;
+    *run_at(a, page) = (struct run){0};
+    list_append(a, &f->chain, page, CHAIN);
     f->pages++;
     return true;
 }
 
 ref_t fifo_append(struct arena *a, struct fifo *f, bool turn, enum mem_prio prio)
 {
-    bool full = f->tail == 0 || turn || run_at(a, f->tail)->used == per_page(a, f);
+    bool full = f->chain.tail == 0 || turn || run_at(a, f->chain.tail)->used == per_page(a, f);
     if (full ? !grow(a, f, prio) : arena_fails(a))
         return 0;
-    struct run *run = run_at(a, f->tail);
-    ref_t r = place(f, f->tail, run->used++);
+    struct run *run = run_at(a, f->chain.tail);
+    ref_t r = place(f, f->chain.tail, run->used++);
     run->live++;
     f->live++;
     memset(at(a, r), 0, f->size);
@@ -82,15 +79,7 @@ ref_t fifo_append(struct arena *a, struct fifo *f, bool turn, enum mem_prio prio
 
 static void give_back(struct arena *a, struct fifo *f, ref_t page)
 {
-    const struct run *run = run_at(a, page);
-    if (run->prev != 0)
-        run_at(a, run->prev)->next = run->next;
-    else
-        f->head = run->next;
-    if (run->next != 0)
-        run_at(a, run->next)->prev = run->prev;
-    else
-        f->tail = run->prev;
+    list_remove(a, &f->chain, page, CHAIN);
     f->pages--;
     arena_page_free(a, page);
 }
@@ -112,7 +101,8 @@ void fifo_remove(struct arena *a, struct fifo *f, ref_t r)
 
 ref_t fifo_front(const struct arena *a, const struct fifo *f)
 {
-    return f->head == 0 ? 0 : place(f, f->head, run_const(a, f->head)->first);
+    ref_t page = f->chain.head;
+    return page == 0 ? 0 : place(f, page, run_const(a, page)->first);
 }
 
 /* The place behind r in the chain, live or not; 0 = none. */
@@ -122,7 +112,7 @@ static ref_t behind(const struct arena *a, const struct fifo *f, ref_t r)
     uint32_t i = index_of(a, f, r) + 1;
     if (i < run_const(a, page)->used)
         return place(f, page, i);
-    page = run_const(a, page)->next;
+    page = run_const(a, page)->chain.next;
     return page == 0 ? 0 : place(f, page, run_const(a, page)->first);
 }
 

@@ -6,13 +6,13 @@
 #ifndef BASE_FIFO_H
 #define BASE_FIFO_H
 
-#include "arena.h"
+#include "list.h"
 
 /* A record begins with a uint32_t that is its owner's and never 0 while it lives. */
 struct fifo {
     uint32_t size;       /* bytes of a record, a multiple of GRAIN */
     uint32_t number;     /* its pages are of kind PAGE_POOL0 + number */
-    ref_t head, tail;    /* pages, oldest first; 0 = none */
+    struct list chain;   /* pages, oldest first */
     uint32_t live;       /* records in use */
     uint32_t pages;
 };

@@ -11,32 +11,8 @@ void lent_init(struct lent *l, uint32_t hold_pool, uint32_t piece_pool)
     pool_init(&l->pieces, piece_pool, sizeof(struct piece));
 }
 
-/* --- lists of holds ------------------------------------------------------------------------------- */
-
-static void push(struct arena *a, ref_t *head, ref_t *tail, ref_t r)
-{
-    struct hold *h = hold_at(a, r);
-    h->next = 0;
-    h->prev = *tail;
-    if (*tail != 0)
-        hold_at(a, *tail)->next = r;
-    else
-        *head = r;
-    *tail = r;
-}
-
-static void take_out(struct arena *a, ref_t *head, ref_t *tail, ref_t r)
-{
-    const struct hold *h = hold_at(a, r);
-    if (h->prev != 0)
-        hold_at(a, h->prev)->next = h->next;
-    else
-        *head = h->next;
-    if (h->next != 0)
-        hold_at(a, h->next)->prev = h->prev;
-    else
-        *tail = h->prev;
-}
+#define PLACE offsetof(struct hold, place)
+#define HELD  offsetof(struct piece, held)
 
 /* --- lives of holds ------------------------------------------------------------------------------- */
 
@@ -50,10 +26,11 @@ ref_t hold_new(struct arena *a, const struct hold *what, enum mem_prio prio)
     uint32_t gen = h->gen;
     *h = *what;
     h->gen = gen;
-    h->count = h->pieces = 0;
+    h->count = 0;
+    h->pieces = (struct list){0};
     if (h->region != 0) {
         struct region *g = &l->region[h->region];
-        push(a, &g->head, &g->tail, r);
+        list_append(a, &g->live, r, PLACE);
         g->kept += h->len;
         g->holds++;
     }
@@ -67,10 +44,10 @@ static void leave(struct arena *a, ref_t r)
 {
     struct lent *l = lent_of(a);
     const struct hold *h = hold_at(a, r);
-    ASSERT(h->count == 0 && h->pieces == 0);
+    ASSERT(h->count == 0 && h->pieces.head == 0);
     if (h->region != 0) {
         struct region *g = &l->region[h->region];
-        take_out(a, &g->head, &g->tail, r);
+        list_remove(a, &g->live, r, PLACE);
         g->kept -= h->len;
         g->holds--;
     }
@@ -97,12 +74,12 @@ void hold_drop(struct arena *a, ref_t hold)
         pool_put(a, &l->holds, hold);
         break;
     case HOLD_LENT:
-        push(a, &l->back_head, &l->back_tail, hold);
+        list_append(a, &l->back, hold, PLACE);
         l->back_count++;
         l->news = true;
         break;
     case HOLD_LINK:
-        push(a, &l->region[h->region].back_head, &l->region[h->region].back_tail, hold);
+        list_append(a, &l->region[h->region].back, hold, PLACE);
         break;
     }
 }
@@ -137,13 +114,12 @@ const uint8_t *hold_bytes(const struct arena *a, const struct regions *g, const 
 bool lent_fetch(struct arena *a, int region, struct hold *out)
 {
     struct lent *l = lent_of(a);
-    ref_t *head = region == 0 ? &l->back_head : &l->region[region].back_head;
-    ref_t *tail = region == 0 ? &l->back_tail : &l->region[region].back_tail;
-    ref_t r = *head;
+    struct list *back = region == 0 ? &l->back : &l->region[region].back;
+    ref_t r = back->head;
     if (r == 0)
         return false;
     *out = *hold_at(a, r);
-    take_out(a, head, tail, r);
+    list_remove(a, back, r, PLACE);
     l->back_count -= region == 0;
     pool_put(a, &l->holds, r);
     return true;
@@ -163,24 +139,15 @@ ref_t piece_new(struct arena *a, ref_t hold, uint32_t off, uint32_t used, enum m
     p->c.off = off;
     p->c.used = used;
     p->c.hold = hold;
-    p->hold_next = h->pieces;
-    if (h->pieces != 0)
-        piece_at(a, h->pieces)->hold_prev = r;
-    h->pieces = r;
+    list_insert(a, &h->pieces, r, h->pieces.head, HELD);
     h->count++;
     return r;
 }
 
 void piece_free(struct arena *a, ref_t piece)
 {
-    struct piece *p = piece_at(a, piece);
-    ref_t hold = p->c.hold;
-    if (p->hold_prev != 0)
-        piece_at(a, p->hold_prev)->hold_next = p->hold_next;
-    else
-        hold_at(a, hold)->pieces = p->hold_next;
-    if (p->hold_next != 0)
-        piece_at(a, p->hold_next)->hold_prev = p->hold_prev;
+    ref_t hold = piece_at(a, piece)->c.hold;
+    list_remove(a, &hold_at(a, hold)->pieces, piece, HELD);
     pool_put(a, &lent_of(a)->pieces, piece);
     hold_drop(a, hold);
 }
@@ -199,8 +166,8 @@ static bool own_hold(struct arena *a, const struct regions *g, ref_t r)
 {
     const struct hold *h = hold_at(a, r);
     for (uint32_t left = h->count; left > 0; left--) { /* with the last piece the hold goes */
-        const struct piece *p = piece_at(a, h->pieces);
-        if (!lent_own(a, h->pieces, hold_bytes(a, g, h) + p->c.off, MEM_DATA))
+        const struct piece *p = piece_at(a, h->pieces.head);
+        if (!lent_own(a, h->pieces.head, hold_bytes(a, g, h) + p->c.off, MEM_DATA))
             return false;
     }
     return true;
@@ -210,8 +177,8 @@ bool lent_compact(struct arena *a, const struct regions *g, int region, uint64_t
 {
     struct region *own = &lent_of(a)->region[region];
     uint64_t start = own->kept;
-    while (own->head != 0 && start - own->kept < bytes)
-        if (!own_hold(a, g, own->head))
+    while (own->live.head != 0 && start - own->kept < bytes)
+        if (!own_hold(a, g, own->live.head))
             return false;
     return true;
 }
@@ -241,7 +208,7 @@ void lent_cut(struct arena *a)
 {
     struct hold ignored;
     for (int i = 1; i < REGIONS; i++) {
-        ASSERT(lent_of(a)->region[i].head == 0);
+        ASSERT(lent_of(a)->region[i].live.head == 0);
         while (lent_fetch(a, i, &ignored))
             continue;
         lent_of(a)->region[i].len = 0;

@@ -22,7 +22,7 @@
 #ifndef BASE_LENT_H
 #define BASE_LENT_H
 
-#include "arena.h"
+#include "list.h"
 #include "sizes.h"
 
 /* Where the regions are in this process. NULL: there is none of this number. */
@@ -35,27 +35,25 @@ enum hold_kind { HOLD_PAGE = 1, HOLD_LENT, HOLD_LINK };
 /* What pieces refer to. */
 struct hold {
     uint32_t gen;
-    ref_t next;    /* of its region, or of those that wait to be fetched; free link */
-    ref_t prev;
-    ref_t pieces;  /* by piece.hold_next */
+    struct place place;  /* of its region's holds, or of those that wait to be fetched */
+    struct list pieces;  /* by piece.held, the newest first */
     uint32_t count;
     uint8_t kind;  /* enum hold_kind */
     uint8_t region; /* 0 = the arena: */
     uint16_t reserved;
     ref_t page;    /* HOLD_PAGE */
     uint32_t len;  /* HOLD_LENT: bytes lent; HOLD_LINK: bytes of the link's memory that it keeps */
+    uint32_t reserved2;
     uint64_t at;   /* offset in the region */
     uint64_t tag;  /* HOLD_LENT: the program's; HOLD_LINK: the link's name of the buffer */
     uint64_t conn; /* HOLD_LENT: handle of the connection */
-    uint64_t reserved2;
 };
 _Static_assert(sizeof(struct hold) == 64, "a hold is one cache line");
 
 /* What stands in a queue: the head of a page whose bytes follow it, or of a piece. */
 struct chunk {
     uint32_t gen;   /* of a piece */
-    ref_t next;
-    ref_t prev;
+    struct place place; /* in its queue */
     ref_t owner;    /* place of the queue, in grains, rounded down */
     uint32_t pos;   /* stream position of the first used byte */
     uint32_t off;   /* place of the first used byte: behind this header, or behind the hold's first byte */
@@ -67,7 +65,7 @@ _Static_assert(sizeof(struct chunk) == 32, "head of a chunk");
 /* A reference to bytes of a hold. */
 struct piece {
     struct chunk c;
-    ref_t hold_next, hold_prev; /* pieces of the same hold */
+    struct place held;          /* among the pieces of the same hold */
     uint32_t owner_low;         /* place of the queue, bytes above c.owner */
     uint32_t reserved;
 };
@@ -78,14 +76,14 @@ struct region {
     uint64_t len;               /* bytes; 0 = there is none of this number */
     uint64_t kept;              /* bytes that live holds keep */
     uint32_t holds;             /* live holds */
-    ref_t head, tail;           /* these, oldest first */
-    ref_t back_head, back_tail; /* HOLD_LINK, waiting for the link to fetch them */
+    struct list live;           /* these, oldest first */
+    struct list back;           /* HOLD_LINK, waiting for the link to fetch them */
 };
 
 struct lent {
     struct pool holds, pieces;
     struct region region[REGIONS];
-    ref_t back_head, back_tail; /* HOLD_LENT, waiting for the program to fetch them, oldest first */
+    struct list back;           /* HOLD_LENT, waiting for the program to fetch them, oldest first */
     uint32_t back_count;
     uint32_t lent_count;        /* live holds of kind HOLD_LENT */
     uint32_t link_count;        /* and HOLD_LINK */

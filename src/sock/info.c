@@ -197,8 +197,8 @@ static void from_listener(const struct tern *t, const struct listener *l, tern_i
     out->acceptq = l->aq_count;
     out->refused_full = l->refused_full;
     out->left_unaccepted = l->left_unaccepted;
-    if (l->aq_head != 0)
-        out->accept_oldest_us = ((const struct tcb *)at_const(t->a, l->aq_head))->h.since_us;
+    if (l->aq.head != 0)
+        out->accept_oldest_us = ((const struct tcb *)at_const(t->a, l->aq.head))->h.since_us;
 }
 
 static void from_timewait(const struct tern *t, ref_t r, tern_info *out)

@@ -89,11 +89,11 @@ int tern_accept(tern *t, tern_handle listener, tern_handle *out)
     if (c == NULL)
         return -TERN_EAGAIN;
     c->face.held = true;
-    face_raise(t, &c->h, &c->face, bits_now(c));
+    face_raise(t, &c->h, bits_now(c));
     if (c->h.state != TERN_CLOSED)
         shortage_opened(t, c);
-    if (l->aq_head != 0)
-        face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
+    if (l->aq.head != 0)
+        face_raise(t, &l->h, TERN_ACCEPTABLE);
     t->w->stats.accepted++;
     *out = handle_of(t, &c->h);
     sock_trace(t, &c->h, TERN_CALL_ACCEPT, 0, 0);

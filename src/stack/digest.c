@@ -100,6 +100,13 @@ static void put_name(struct sum *s, const struct tern *t, ref_t r)
     sum_word(s, (uint64_t)w.local_port << 32 | (uint64_t)w.remote_port << 16 | w.link);
 }
 
+/* Who is next. */
+static void put_order(struct sum *s, const struct tern *t, const struct list *l, size_t offset)
+{
+    for (ref_t r = l->head; r != 0; r = list_next(t->a, r, offset))
+        put_name(s, t, r);
+}
+
 static void put_queue(struct sum *s, const struct tern *t, const struct chunkq *q)
 {
     tern_slice slices[16];
@@ -296,28 +303,28 @@ static void put_conditional(struct sum *s, const struct tern *t, const struct tc
 static void put_sendlist(struct sum *s, const struct tern *t, const struct tcb *c)
 {
     sum_word(s, c->list.count);
-    for (ref_t r = c->list.head; r != 0;) {
+    for (ref_t r = c->list.seq.head; r != 0;) {
         const struct sendrec *p = at_const(t->a, r);
         sum_word(s, (uint64_t)seq_span(c->snd.iss, p->start) << 32 | p->len);
         sum_word(s, (uint64_t)p->flags << 8 | p->times);
         put_time(s, t, p->sent_us);
-        r = p->next;
+        r = p->seq.next;
     }
-    for (ref_t r = c->list.thead; r != 0;) {
+    for (ref_t r = c->list.time.head; r != 0;) {
         const struct sendrec *p = at_const(t->a, r);
         sum_word(s, seq_span(c->snd.iss, p->start));
-        r = p->tnext;
+        r = p->time.next;
     }
 }
 
 static void put_ranges(struct sum *s, const struct tern *t, const struct rcv *v)
 {
     sum_word(s, v->ooo_count);
-    for (ref_t r = v->ooo; r != 0;) {
+    for (ref_t r = v->ooo.head; r != 0;) {
         const struct range *g = at_const(t->a, r);
         sum_word(s, (uint64_t)seq_span(v->irs, seq(g->q.pos)) << 32 | (v->stamp - g->stamp));
         put_queue(s, t, &g->q);
-        r = g->next;
+        r = g->place.next;
     }
 }
 
@@ -378,11 +385,9 @@ static void put_listener(struct sum *s, const struct tern *t, const struct liste
     put_time(s, t, l->cookie_us);
     for (uint32_t q = 0; q < QUEUES; q++) {
         sum_word(s, q);
-        for (ref_t r = l->queue[q].head; r != 0; r = ((const struct halfopen *)at_const(t->a, r))->next)
-            put_name(s, t, r);
+        put_order(s, t, &l->queue[q], offsetof(struct halfopen, place));
     }
-    for (ref_t r = l->aq_head; r != 0; r = ((const struct tcb *)at_const(t->a, r))->aq_next)
-        put_name(s, t, r);
+    put_order(s, t, &l->aq, offsetof(struct tcb, aq));
 }
 
 enum { SET_TCB, SET_HALFOPEN, SET_TIMEWAIT, SET_LISTENER, SET_TAKEN, SET_HOLD, SET_FRAG };
@@ -582,26 +587,18 @@ static void put_challenges(struct sum *s, const struct challenge_counts *c)
     sum_word(s, n);
 }
 
-/* Who waits for memory. */
-static void put_short(struct sum *s, const struct tern *t, const struct shortlist *l)
-{
-    for (ref_t r = l->head; r != 0; r = ((const struct tcb *)at_const(t->a, r))->shortage.next)
-        put_name(s, t, r);
-    sum_word(s, 0);
-}
-
-/* Who is next. */
+/* All that stands in a line. */
 static void put_orders(struct sum *s, struct tern *t)
 {
-    put_short(s, t, &t->w->short_waiting);
-    put_short(s, t, &t->w->short_kept);
-    for (ref_t r = t->w->ready_head; r != 0; r = head_at(t, r)->ready_next)
-        put_name(s, t, r);
+    put_order(s, t, &t->w->short_waiting, offsetof(struct tcb, shortage.place));
+    sum_word(s, 0);
+    put_order(s, t, &t->w->short_kept, offsetof(struct tcb, shortage.place));
+    sum_word(s, 0);
+    put_order(s, t, &t->w->ready, offsetof(struct conn_head, turn));
     sum_word(s, 1);
-    for (ref_t r = t->w->event_head; r != 0; r = face_of(head_at(t, r))->next)
-        put_name(s, t, r);
+    put_order(s, t, &t->w->events, offsetof(struct tcb, face.place));
     sum_word(s, 2);
-    for (ref_t r = t->w->lent.back_head; r != 0; r = hold_at(t->a, r)->next)
+    for (ref_t r = t->w->lent.back.head; r != 0; r = hold_at(t->a, r)->place.next)
         sum_word(s, hold_at(t->a, r)->tag);
 }
 

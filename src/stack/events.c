@@ -3,13 +3,13 @@
 
 static void take(struct tern *t, tern_event *out)
 {
-    struct conn_head *h = head_at(t, t->w->event_head);
+    struct conn_head *h = head_at(t, t->w->events.head);
     struct face *f = face_of(h);
     out->handle = handle_of(t, h);
     out->data = f->data;
     out->bits = f->bits;
     f->bits = 0;
-    face_unlist(t, f);
+    face_unlist(t, h);
     if (h->kind == REC_TCB)
         timer_rearm(t, (struct tcb *)h); /* it may rest now */
 }
@@ -21,7 +21,7 @@ int tern_events(tern *t, tern_event *out, int max)
         t->w->lent.news = false;
         out[n++] = (tern_event){.bits = TERN_RETURNED};
     }
-    while (n < max && t->w->event_head != 0)
+    while (n < max && t->w->events.head != 0)
         take(t, &out[n++]);
     return n;
 }

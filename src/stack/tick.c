@@ -45,7 +45,7 @@ void tern_tick(tern *t, uint64_t now)
 
 static bool output_waits(const struct tern *t)
 {
-    return t->w->ready_head != 0 || t->w->reply_count > 0 || t->w->ip.echo_count > 0;
+    return t->w->ready.head != 0 || t->w->reply_count > 0 || t->w->ip.echo_count > 0;
 }
 
 uint64_t tern_next_deadline(const tern *t)

@@ -19,7 +19,7 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
         pkts[n++].trace = (uint32_t)trace;
     if (n < limit)
         conn_unready(t, h);
-    else if (h->ready && h->ready_next != 0) {
+    else if (h->ready && h->turn.next != 0) {
         conn_unready(t, h);
         conn_ready(t, h);
     }
@@ -44,8 +44,8 @@ int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
     stack_clock(t, now);
     ip_echo_done(t->a, &t->w->ip);
     int n = tx_stateless(t, pkts, max);
-    while (n < max && t->w->ready_head != 0)
-        n += tx_conn(t, head_at(t, t->w->ready_head), pkts + n, max - n);
+    while (n < max && t->w->ready.head != 0)
+        n += tx_conn(t, head_at(t, t->w->ready.head), pkts + n, max - n);
     for (int i = 0; i < n; i++)
         t->w->stats.tx_bytes += pkts[i].len;
     t->w->stats.tx_packets += (uint64_t)n;

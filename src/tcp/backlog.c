@@ -12,6 +12,7 @@
  */
 #include "tcp/tcp.h"
 
+#define PLACE      offsetof(struct halfopen, place)
 #define SENT_MASK  0x7ffffffu
 #define STEP_MOST  300000000u /* us; the time of sending wraps after 9 min */
 #define DECIDE_US 30000000u   /* for the program: to look at a SYN, and to decide about it */
@@ -56,30 +57,16 @@ uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h)
 
 void backlog_append(struct tern *t, struct listener *l, struct halfopen *h, uint32_t queue)
 {
-    ref_t me = self(t, h), last = l->queue[queue].tail;
     h->queue = queue & 15;
-    h->prev = last;
-    h->next = 0;
-    if (last != 0)
-        half_at(t, last)->next = me;
-    else
-        l->queue[queue].head = me;
-    l->queue[queue].tail = me;
+    list_append(t->a, &l->queue[queue], self(t, h), PLACE);
     stamp_sent(t, h);
 }
 
 void backlog_remove(struct tern *t, struct listener *l, struct halfopen *h)
 {
-    if (l->queue[h->queue].stale == self(t, h))
-        l->queue[h->queue].stale = h->prev;
-    if (h->prev != 0)
-        half_at(t, h->prev)->next = h->next;
-    else
-        l->queue[h->queue].head = h->next;
-    if (h->next != 0)
-        half_at(t, h->next)->prev = h->prev;
-    else
-        l->queue[h->queue].tail = h->prev;
+    if (l->stale[h->queue] == self(t, h))
+        l->stale[h->queue] = h->place.prev;
+    list_remove(t->a, &l->queue[h->queue], self(t, h), PLACE);
 }
 
 /* The head of a queue if it is due; NULL = none. */
@@ -130,7 +117,7 @@ void backlog_slept(struct tern *t, uint64_t us)
     for (ref_t r = 0; pool_next(t->a, &t->w->listener_pool, &r);) {
         struct listener *l = listener_at(t, r);
         for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
-            l->queue[queue].stale = l->queue[queue].tail;
+            l->stale[queue] = l->queue[queue].tail;
         if (l->half_count > 0)
             conn_timer(t, &l->h, t->w->now);
     }
@@ -140,7 +127,7 @@ void backlog_slept(struct tern *t, uint64_t us)
 static struct halfopen *stale_head(struct tern *t, const struct listener *l)
 {
     for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
-        if (l->queue[queue].stale != 0)
+        if (l->stale[queue] != 0)
             return half_at(t, l->queue[queue].head);
     return NULL;
 }

@@ -8,7 +8,7 @@ static void check_sendlist(struct tern *t, struct tcb *c)
 {
     uint32_t bytes = 0, sacked = 0, lost = 0, retx = 0, count = 0;
     seq_t expect = c->snd.una;
-    for (ref_t r = c->list.head; r != 0;) {
+    for (ref_t r = c->list.seq.head; r != 0;) {
         struct sendrec *s = at(t->a, r);
         ASSERT(s->len > 0 && seq_eq(s->start, expect)); /* 2 */
         ASSERT(!(s->flags & SR_SACKED) || s->flags == SR_SACKED);
@@ -19,7 +19,7 @@ static void check_sendlist(struct tern *t, struct tcb *c)
         lost += s->flags & SR_LOST ? s->len : 0;
         retx += s->flags & SR_RETX ? s->len : 0;
         count++;
-        r = s->next;
+        r = s->seq.next;
     }
     ASSERT(bytes == c->list.bytes && sacked == c->list.sacked && lost == c->list.lost &&
            retx == c->list.retx);
@@ -52,13 +52,13 @@ static void check_rcv(struct tern *t, const struct tcb *c)
     ASSERT(seq_le(r->nxt, r->adv));                            /* 4 */
     seq_t above = r->nxt;
     uint32_t bytes = 0, count = 0;
-    for (ref_t g = r->ooo; g != 0;) {
+    for (ref_t g = r->ooo.head; g != 0;) {
         const struct range *range = at(t->a, g);
         ASSERT(range->q.len > 0 && seq_gt(seq(range->q.pos), above));
         above = seq(range->q.pos + range->q.len);
         bytes += range->q.len;
         count++;
-        g = range->next;
+        g = range->place.next;
     }
     ASSERT(bytes == r->ooo_bytes && count == r->ooo_count);
 }
@@ -172,7 +172,7 @@ static void check_budget(struct tern *t)
         waiting += c->shortage.stage == SHORTAGE_WAITING;
         ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
     }
-    for (ref_t r = t->w->short_waiting.head; r != 0; r = tcb_at(t, r)->shortage.next)
+    for (ref_t r = t->w->short_waiting.head; r != 0; r = tcb_at(t, r)->shortage.place.next)
         waiting--;
     ASSERT(waiting == 0 && kept == a->promised);
     ASSERT(a->pages_used <= a->pages_max && a->free_count < a->pages_used);

@@ -23,35 +23,18 @@ void options_default(const struct tern *t, struct options *o)
 /* It has something to send: tern_tx will ask it. */
 void conn_ready(struct tern *t, struct conn_head *h)
 {
-    struct world *w = t->w;
     if (h->ready)
         return;
-    ref_t me = self(t, h);
     h->ready = true;
-    h->ready_next = 0;
-    h->ready_prev = w->ready_tail;
-    if (w->ready_tail != 0)
-        head_at(t, w->ready_tail)->ready_next = me;
-    else
-        w->ready_head = me;
-    w->ready_tail = me;
+    list_append(t->a, &t->w->ready, self(t, h), offsetof(struct conn_head, turn));
 }
 
 void conn_unready(struct tern *t, struct conn_head *h)
 {
-    struct world *w = t->w;
     if (!h->ready)
         return;
-    if (h->ready_prev != 0)
-        head_at(t, h->ready_prev)->ready_next = h->ready_next;
-    else
-        w->ready_head = h->ready_next;
-    if (h->ready_next != 0)
-        head_at(t, h->ready_next)->ready_prev = h->ready_prev;
-    else
-        w->ready_tail = h->ready_prev;
     h->ready = false;
-    h->ready_next = h->ready_prev = 0;
+    list_remove(t->a, &t->w->ready, self(t, h), offsetof(struct conn_head, turn));
 }
 
 /* Small records keep the low half alone, and 0 is free there (base/arena.h, pool). */

@@ -13,7 +13,7 @@
 
 uint32_t full_size(const struct tcb *c)
 {
-    if (!c->opt.sack || c->rcv.ooo == 0)
+    if (!c->opt.sack || c->rcv.ooo.head == 0)
         return c->snd.mss;
     uint32_t blocks = min_u32(c->rcv.ooo_count, c->opt.ts ? 3 : 4);
     uint32_t room = 4 + 8 * blocks;
@@ -105,9 +105,9 @@ static bool decide_syn(struct tcb *c, struct plan *p)
  * MUST-10). */
 static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.head == 0)
+    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.seq.head == 0)
         return false;
-    return plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_SYNACK, p);
+    return plan_again(t, c, at(t->a, c->list.seq.head), 1, TERN_C_SEND_SYNACK, p);
 }
 
 static enum tern_cause again_cause(const struct tcb *c)
@@ -286,7 +286,7 @@ static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
         p->flags = new == snd_unsent(&c->snd) ? F_PSH : 0;
         return true;
     }
-    struct sendrec *r = c->list.tail != 0 ? at(t->a, c->list.tail) : NULL;
+    struct sendrec *r = c->list.seq.tail != 0 ? at(t->a, c->list.seq.tail) : NULL;
     if (r != NULL && r->len > full)
         r = sendlist_split(t, &c->list, r, (r->len - 1) / full * full);
     return r != NULL && !(r->flags & SR_SACKED) && plan_again(t, c, r, full, TERN_C_SEND_TAIL_PROBE, p);
@@ -298,8 +298,8 @@ static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
     if (!c->tm.probe)
         return false;
     c->tm.probe = false;
-    if (c->list.head != 0) {
-        if (!plan_again(t, c, at(t->a, c->list.head), 1, TERN_C_SEND_WINDOW_PROBE, p))
+    if (c->list.seq.head != 0) {
+        if (!plan_again(t, c, at(t->a, c->list.seq.head), 1, TERN_C_SEND_WINDOW_PROBE, p))
             return false;
     } else {
         bool data = snd_unsent(&c->snd) > 0;

@@ -162,7 +162,7 @@ static void ask_program(struct tern *t, struct listener *l, const struct halfope
 {
     t->w->stats.syns_deferred++;
     conn_timer(t, &l->h, backlog_due_us(t, h));
-    face_raise(t, &l->h, &l->face, TERN_SYN_WAITS);
+    face_raise(t, &l->h, TERN_SYN_WAITS);
 }
 
 static enum tern_cause cause_of(const struct halfopen *h, ref_t old)

@@ -64,7 +64,7 @@ static bool peer_has_all(const struct tcb *c)
 static bool nothing_owed(const struct tcb *c)
 {
     return !c->h.ready && c->ack.now_cause == 0 && c->ack.dup_owed == 0 && c->ack.delack_us == 0 &&
-           c->rcv.ooo == 0 && !c->rcv.fin_ooo && c->rst_cause == 0;
+           c->rcv.ooo.head == 0 && !c->rcv.fin_ooo && c->rst_cause == 0;
 }
 
 /* Only keepalive may be armed, and it must not be asking. */

@@ -26,7 +26,7 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
 
 static void note_rtt(struct tern *t, struct tcb *c)
 {
-    struct sendrec *syn = c->list.head != 0 ? at(t->a, c->list.head) : NULL;
+    struct sendrec *syn = c->list.seq.head != 0 ? at(t->a, c->list.seq.head) : NULL;
     bool slept = syn != NULL && across_jump(t, syn->sent_us);
     if (syn != NULL && syn->times == 1 && syn->sent_us != 0 && !slept)
         rtt_sample(&c->rtt, (uint32_t)min_u64(t->w->now - syn->sent_us, 1u << 29), settings(t));
@@ -40,7 +40,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
 {
     struct acked a = {0};
     note_rtt(t, c);
-    if (c->list.head != 0 && ((struct sendrec *)at(t->a, c->list.head))->times > 2)
+    if (c->list.seq.head != 0 && ((struct sendrec *)at(t->a, c->list.seq.head))->times > 2)
         c->cc.cwnd = c->snd.mss; /* RFC 6928 2: more than one SYN lost means one segment */
     sendlist_ack(t, &c->list, s->ack, &a);
     c->snd.una = s->ack;
@@ -50,7 +50,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
     timer_progress(t, c);
     timer_keepalive(t, c);
     recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
-    face_raise(t, &c->h, &c->face, TERN_CONNECTED);
+    face_raise(t, &c->h, TERN_CONNECTED);
     shortage_opened(t, c);
     /* other control or text: at the sixth step */
     if (s->len > 0 || (s->flags & (F_FIN | F_URG)))

@@ -39,7 +39,7 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
     }
     state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
     ack_take_window(c, s);
-    face_raise(t, &c->h, &c->face, TERN_CONNECTED);
+    face_raise(t, &c->h, TERN_CONNECTED);
     shortage_opened(t, c);
     timer_keepalive(t, c);
     return TERN_CAUSE_NONE;
@@ -84,7 +84,7 @@ static void check_fin(struct tern *t, struct tcb *c)
     reasm_clear(t, &c->rcv); /* nothing comes behind a FIN */
     c->rcv.fin_us = t->w->now;
     recv_ack_now(t, c, TERN_C_SEND_ACK_FIN);
-    face_raise(t, &c->h, &c->face, TERN_READABLE | TERN_PEER_CLOSED);
+    face_raise(t, &c->h, TERN_READABLE | TERN_PEER_CLOSED);
     switch (c->h.state) {
     case TERN_ESTABLISHED:
         state_change(t, &c->h, TERN_C_FIN_RCVD, TERN_CLOSE_WAIT);

@@ -117,8 +117,8 @@ static void put_on_dying(struct tern *t, struct tcb *c)
     if (c->dying)
         return;
     c->dying = true;
-    c->aq_next = t->w->dying_head;
-    t->w->dying_head = self(t, c);
+    c->aq.next = t->w->dying;
+    t->w->dying = self(t, c);
 }
 
 static void drop_send(struct tern *t, struct tcb *c)
@@ -150,7 +150,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
         conn_ready(t, &c->h);
     if (c->listener != 0)
         listener_left(t, c);
-    face_raise(t, &c->h, &c->face, TERN_ENDED | TERN_READABLE | TERN_WRITABLE);
+    face_raise(t, &c->h, TERN_ENDED | TERN_READABLE | TERN_WRITABLE);
     if (unowned(c))
         put_on_dying(t, c);
 }
@@ -187,7 +187,7 @@ void tcb_release(struct tern *t, struct tcb *c)
 {
     c->face.held = false;
     c->face.orphan = true;
-    face_unlist(t, &c->face);
+    face_unlist(t, &c->h);
     chunkq_clear(t->a, &c->rcv.q);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
         put_on_dying(t, c);
@@ -209,7 +209,7 @@ static void tcb_free(struct tern *t, struct tcb *c)
     trace_conn(t, &c->h, TERN_TRACE_RELEASED, c->h.cause, 0, 0, 0);
     conn_unready(t, &c->h);
     conn_timer(t, &c->h, 0);
-    face_unlist(t, &c->face);
+    face_unlist(t, &c->h);
     drop_send(t, c);
     reasm_clear(t, &c->rcv);
     chunkq_clear(t->a, &c->rcv.q);
@@ -227,13 +227,13 @@ static void to_small_record(struct tern *t, struct tcb *c)
 
 void life_bury(struct tern *t)
 {
-    ref_t r = t->w->dying_head;
-    t->w->dying_head = 0;
+    ref_t r = t->w->dying;
+    t->w->dying = 0;
     while (r != 0) {
         struct tcb *c = tcb_at(t, r);
-        r = c->aq_next;
+        r = c->aq.next;
         c->dying = false;
-        c->aq_next = 0;
+        c->aq.next = 0;
         if (c->h.state == TERN_TIME_WAIT)
             to_small_record(t, c);
         else if (c->rst_cause == 0)

@@ -18,33 +18,21 @@ uint16_t listener_mss(struct tern *t, const struct listener *l, const struct who
 
 void listener_enqueue(struct tern *t, struct listener *l, struct tcb *c)
 {
-    ref_t me = self(t, c);
     c->listener = self(t, l);
-    c->aq_next = 0;
-    c->aq_prev = l->aq_tail;
-    if (l->aq_tail != 0)
-        tcb_at(t, l->aq_tail)->aq_next = me;
-    else
-        l->aq_head = me;
-    l->aq_tail = me;
+    list_append(t->a, &l->aq, self(t, c), offsetof(struct tcb, aq));
     l->aq_count++;
-    face_raise(t, &l->h, &l->face, TERN_ACCEPTABLE);
+    face_raise(t, &l->h, TERN_ACCEPTABLE);
 }
 
 /* The oldest, taken off the queue; NULL when it is empty. */
 struct tcb *listener_dequeue(struct tern *t, struct listener *l)
 {
-    if (l->aq_head == 0)
+    if (l->aq.head == 0)
         return NULL;
-    struct tcb *c = tcb_at(t, l->aq_head);
-    l->aq_head = c->aq_next;
-    if (c->aq_next != 0)
-        tcb_at(t, c->aq_next)->aq_prev = 0;
-    else
-        l->aq_tail = 0;
+    struct tcb *c = tcb_at(t, l->aq.head);
+    list_remove(t->a, &l->aq, self(t, c), offsetof(struct tcb, aq));
     l->aq_count--;
     c->listener = 0;
-    c->aq_next = c->aq_prev = 0;
     return c;
 }
 
@@ -108,7 +96,7 @@ void listener_drain(struct tern *t, struct listener *l)
 void listener_end(struct tern *t, struct listener *l)
 {
     conn_unready(t, &l->h);
-    face_unlist(t, &l->face);
+    face_unlist(t, &l->h);
     l->face.held = false;
     demux_listener_remove(t, l);
     state_change(t, &l->h, TERN_C_CLOSE_LISTEN, TERN_CLOSED);

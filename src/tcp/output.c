@@ -85,7 +85,7 @@ static void data_options(struct tern *t, struct tcb *c, struct segment *s)
     s->opt.ts = c->opt.ts;
     s->opt.ts_val = stamp_now(t, c->ts.offset);
     s->opt.ts_ecr = s->flags & F_ACK ? c->ts.recent : 0; /* RFC 7323 3.2 */
-    if (c->opt.sack && c->rcv.ooo != 0 && !(s->flags & F_RST))
+    if (c->opt.sack && c->rcv.ooo.head != 0 && !(s->flags & F_RST))
         s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, c->opt.ts ? 3 : 4);
 }
 
@@ -261,8 +261,8 @@ static bool emit(struct tern *t, struct tcb *c, struct plan *p, tern_tx_packet *
 {
     struct segment s;
     ref_t chunk = p->again ? p->rec->chunk : 0;
-    if (!p->again && c->list.tail != 0)
-        chunk = ((struct sendrec *)at(t->a, c->list.tail))->chunk;
+    if (!p->again && c->list.seq.tail != 0)
+        chunk = ((struct sendrec *)at(t->a, c->list.seq.tail))->chunk;
     uint32_t payload = payload_slices(t, c, p, &chunk, out);
     if (payload < plan_bytes(p) && !shorten(t, c, p, payload, out, &chunk))
         return false;

@@ -9,6 +9,8 @@
  */
 #include "tcp/tcp.h"
 
+#define PLACE offsetof(struct range, place)
+
 static struct range *range_at(struct tern *t, ref_t r) { return r == 0 ? NULL : at(t->a, r); }
 static seq_t range_start(const struct range *g) { return seq(g->q.pos); }
 static seq_t range_end(const struct range *g) { return seq(g->q.pos + g->q.len); }
@@ -27,30 +29,14 @@ static struct range *range_new(struct tern *t, struct rcv *r, struct range *prev
         return NULL;
     struct range *g = range_at(t, me);
     chunkq_init(&g->q, start.v);
-    g->prev = prev == NULL ? 0 : self(t, prev);
-    g->next = prev == NULL ? r->ooo : prev->next;
-    if (prev != NULL)
-        prev->next = me;
-    else
-        r->ooo = me;
-    if (g->next != 0)
-        range_at(t, g->next)->prev = me;
-    else
-        r->ooo_tail = me;
+    list_insert(t->a, &r->ooo, me, prev == NULL ? r->ooo.head : prev->place.next, PLACE);
     r->ooo_count++;
     return g;
 }
 
 static void range_free(struct tern *t, struct rcv *r, struct range *g)
 {
-    if (g->prev != 0)
-        range_at(t, g->prev)->next = g->next;
-    else
-        r->ooo = g->next;
-    if (g->next != 0)
-        range_at(t, g->next)->prev = g->prev;
-    else
-        r->ooo_tail = g->prev;
+    list_remove(t->a, &r->ooo, self(t, g), PLACE);
     chunkq_clear(t->a, &g->q);
     r->ooo_count--;
     pool_put(t->a, &t->w->ranges, self(t, g));
@@ -59,9 +45,9 @@ static void range_free(struct tern *t, struct rcv *r, struct range *g)
 /* The last range that begins at or before `start`. Searched from the top: news is mostly at the end. */
 static struct range *range_before(struct tern *t, struct rcv *r, seq_t start)
 {
-    struct range *g = range_at(t, r->ooo_tail);
+    struct range *g = range_at(t, r->ooo.tail);
     while (g != NULL && seq_gt(range_start(g), start))
-        g = range_at(t, g->prev);
+        g = range_at(t, g->place.prev);
     return g;
 }
 
@@ -77,7 +63,7 @@ static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, co
 /* Two neighbours that touch become one. */
 static void join_next(struct tern *t, struct rcv *r, struct range *g)
 {
-    struct range *n = range_at(t, g->next);
+    struct range *n = range_at(t, g->place.next);
     if (n == NULL || !seq_eq(range_end(g), range_start(n)))
         return;
     chunkq_join(t->a, &g->q, &n->q);
@@ -117,7 +103,7 @@ enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint
             g->stamp = ++r->stamp;
             continue;
         }
-        struct range *n = range_at(t, g == NULL ? r->ooo : g->next);
+        struct range *n = range_at(t, g == NULL ? r->ooo.head : g->place.next);
         uint32_t piece = n == NULL ? len : min_u32(len, seq_span(start, range_start(n)));
         enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : place(t, r, &g, start, data, piece, k);
         if (cause != TERN_CAUSE_NONE)
@@ -133,8 +119,8 @@ enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint
 uint32_t reasm_pull(struct tern *t, struct rcv *r)
 {
     uint32_t moved = 0;
-    while (r->ooo != 0) {
-        struct range *g = range_at(t, r->ooo);
+    while (r->ooo.head != 0) {
+        struct range *g = range_at(t, r->ooo.head);
         if (seq_gt(range_start(g), r->nxt))
             break;
         uint32_t old = min_u32(g->q.len, seq_span(range_start(g), r->nxt));
@@ -152,8 +138,8 @@ uint32_t reasm_pull(struct tern *t, struct rcv *r)
 
 void reasm_clear(struct tern *t, struct rcv *r)
 {
-    while (r->ooo != 0)
-        range_free(t, r, range_at(t, r->ooo));
+    while (r->ooo.head != 0)
+        range_free(t, r, range_at(t, r->ooo.head));
     r->ooo_bytes = 0;
     r->fin_ooo = false;
 }
@@ -163,7 +149,7 @@ uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, 
 {
     uint32_t stamps[MAX_SACK];
     uint8_t n = 0;
-    for (struct range *g = range_at(t, r->ooo); g != NULL; g = range_at(t, g->next)) {
+    for (struct range *g = range_at(t, r->ooo.head); g != NULL; g = range_at(t, g->place.next)) {
         uint8_t i = n < max ? n : (uint8_t)(max - 1);
         if (n == max && g->stamp < stamps[i])
             continue;

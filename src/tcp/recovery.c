@@ -183,7 +183,7 @@ static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
  * reneging). */
 static bool reneged(struct tern *t, struct tcb *c)
 {
-    return c->list.head != 0 && (((struct sendrec *)at(t->a, c->list.head))->flags & SR_SACKED) != 0;
+    return c->list.seq.head != 0 && (((struct sendrec *)at(t->a, c->list.seq.head))->flags & SR_SACKED) != 0;
 }
 
 static void believe_reneging(struct tern *t, struct tcb *c)

@@ -26,7 +26,7 @@ void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
         return;
     r->up = up;
     r->urgent = true;
-    face_raise(t, &c->h, &c->face, TERN_URGENT);
+    face_raise(t, &c->h, TERN_URGENT);
 }
 
 /* An out-of-order segment: a duplicate ACK at once (MAY-13, RFC 5681 4.2); each its own while the peer cannot
@@ -92,16 +92,16 @@ static void deliver(struct tern *t, struct tcb *c, uint32_t bytes)
 {
     c->sum.received += bytes;
     trace_conn(t, &c->h, TERN_TRACE_DELIVER, TERN_CAUSE_NONE, bytes, c->rcv.q.len, 0);
-    face_raise(t, &c->h, &c->face, TERN_READABLE);
+    face_raise(t, &c->h, TERN_READABLE);
 }
 
 /* Bytes of [RCV.NXT, RCV.NXT + len) before the first range: what came first stays, so that nothing that was
  * SACKed changes. */
 static uint32_t before_ranges(struct tern *t, const struct rcv *r, uint32_t len)
 {
-    if (r->ooo == 0)
+    if (r->ooo.head == 0)
         return len;
-    const struct range *first = at(t->a, r->ooo);
+    const struct range *first = at(t->a, r->ooo.head);
     return min_u32(len, seq_span(r->nxt, seq(first->q.pos)));
 }
 
@@ -109,7 +109,7 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
                                 uint32_t len)
 {
     struct rcv *r = &c->rcv;
-    bool gap = r->ooo != 0, all = true;
+    bool gap = r->ooo.head != 0, all = true;
     seq_t start = r->nxt, end = seq_add(r->nxt, len);
     while (all && seq_lt(r->nxt, end)) {
         uint32_t piece = before_ranges(t, r, seq_span(r->nxt, end));

@@ -1,7 +1,7 @@
 /* sendlist.c - what is in flight: one record for each sending, in order of sequence and in order of time.
  *
- *   by sequence   head ─▶ [una....) ─▶ [....) ─▶ [SACKED) ─▶ [....nxt) ◀─ tail
- *   by time       thead ─▶ oldest sending  ...  latest sending ◀─ ttail
+ *   seq    head ─▶ [una....) ─▶ [....) ─▶ [SACKED) ─▶ [....nxt) ◀─ tail
+ *   time   head ─▶ oldest sending  ...  latest sending ◀─ tail
  *
  * A record covers a run of sequence numbers that left together (up to a 64 KiB super-segment); it is split
  * when a SACK or a retransmission needs part of it. The order of time holds only what may still be in the
@@ -17,31 +17,20 @@
  */
 #include "tcp/tcp.h"
 
+#define BY_SEQ  offsetof(struct sendrec, seq)
+#define BY_TIME offsetof(struct sendrec, time)
+
 static struct sendrec *rec(struct tern *t, ref_t r) { return r == 0 ? NULL : at(t->a, r); }
 static seq_t rec_end(const struct sendrec *r) { return seq_add(r->start, r->len); }
 
-static void time_append(struct tern *t, struct sendlist *l, struct sendrec *r)
+static void time_append(struct tern *t, struct sendlist *l, const struct sendrec *r)
 {
-    ref_t me = self(t, r);
-    r->tnext = 0;
-    r->tprev = l->ttail;
-    if (l->ttail != 0)
-        rec(t, l->ttail)->tnext = me;
-    else
-        l->thead = me;
-    l->ttail = me;
+    list_append(t->a, &l->time, self(t, r), BY_TIME);
 }
 
-static void time_remove(struct tern *t, struct sendlist *l, struct sendrec *r)
+static void time_remove(struct tern *t, struct sendlist *l, const struct sendrec *r)
 {
-    if (r->tprev != 0)
-        rec(t, r->tprev)->tnext = r->tnext;
-    else
-        l->thead = r->tnext;
-    if (r->tnext != 0)
-        rec(t, r->tnext)->tprev = r->tprev;
-    else
-        l->ttail = r->tprev;
+    list_remove(t->a, &l->time, self(t, r), BY_TIME);
 }
 
 static bool in_network(const struct sendrec *r)
@@ -49,31 +38,13 @@ static bool in_network(const struct sendrec *r)
     return !(r->flags & SR_SACKED) && (r->flags & (SR_LOST | SR_RETX)) != SR_LOST;
 }
 
-static void time_insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *n)
-{
-    ref_t me = self(t, n);
-    n->tprev = self(t, r);
-    n->tnext = r->tnext;
-    if (r->tnext != 0)
-        rec(t, r->tnext)->tprev = me;
-    else
-        l->ttail = me;
-    r->tnext = me;
-}
-
 /* Put `n` behind `r`, whose second half it is, in both orders. */
-static void insert_behind(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *n)
+static void insert_behind(struct tern *t, struct sendlist *l, const struct sendrec *r,
+                          const struct sendrec *n)
 {
-    ref_t me = self(t, n), before = self(t, r);
-    n->prev = before;
-    n->next = r->next;
-    if (r->next != 0)
-        rec(t, r->next)->prev = me;
-    else
-        l->tail = me;
-    r->next = me;
+    list_insert(t->a, &l->seq, self(t, n), r->seq.next, BY_SEQ);
     if (in_network(r))
-        time_insert_behind(t, l, r, n);
+        list_insert(t->a, &l->time, self(t, n), r->time.next, BY_TIME);
     l->count++;
 }
 
@@ -114,12 +85,7 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
     r->chunk = chunk;
     r->sent_us = t->w->now;
     r->times = 1;
-    r->prev = l->tail;
-    if (l->tail != 0)
-        rec(t, l->tail)->next = me;
-    else
-        l->head = me;
-    l->tail = me;
+    list_append(t->a, &l->seq, me, BY_SEQ);
     time_append(t, l, r);
     l->count++;
     sums(l, r, len, true);
@@ -148,7 +114,7 @@ struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendre
 /* The last record takes n more numbers along. */
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n)
 {
-    ASSERT(l->tail == self(t, r));
+    ASSERT(l->seq.tail == self(t, r));
     sums(l, r, n, true);
     r->len += n;
 }
@@ -156,7 +122,7 @@ void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint
 /* The same for numbers that are sent now: only when the last record can stand for them. */
 bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n)
 {
-    struct sendrec *r = rec(t, l->tail);
+    struct sendrec *r = rec(t, l->seq.tail);
     if (r == NULL || !in_network(r))
         return false;
     sendlist_extend(t, l, r, n);
@@ -167,26 +133,22 @@ static void forget(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
     ref_t me = self(t, r);
     if (l->hint == me)
-        l->hint = r->next;
+        l->hint = r->seq.next;
     if (l->high == me)
         l->high = 0;
     if (l->lost_next == me)
-        l->lost_next = r->next;
+        l->lost_next = r->seq.next;
 }
 
 /* Take the first record out. */
 static void remove_head(struct tern *t, struct sendlist *l)
 {
-    struct sendrec *r = rec(t, l->head);
+    struct sendrec *r = rec(t, l->seq.head);
     sums(l, r, r->len, false);
     forget(t, l, r);
     if (in_network(r))
         time_remove(t, l, r);
-    l->head = r->next;
-    if (r->next != 0)
-        rec(t, r->next)->prev = 0;
-    else
-        l->tail = 0;
+    list_remove(t->a, &l->seq, l->seq.head, BY_SEQ);
     l->count--;
     pool_put(t->a, &t->w->sendrecs, self(t, r));
 }
@@ -225,8 +187,8 @@ void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *o
 {
     /* neither falls further behind than what it is compared with */
     l->lost_below = seq_max(l->lost_below, una);
-    while (l->head != 0) {
-        struct sendrec *r = rec(t, l->head);
+    while (l->seq.head != 0) {
+        struct sendrec *r = rec(t, l->seq.head);
         if (seq_ge(r->start, una))
             return;
         if (seq_le(rec_end(r), una)) {
@@ -246,11 +208,11 @@ void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *o
 /* The record that holds s, or NULL. Starts where the last search ended. */
 static struct sendrec *find(struct tern *t, struct sendlist *l, seq_t s)
 {
-    struct sendrec *r = rec(t, l->hint != 0 ? l->hint : l->head);
+    struct sendrec *r = rec(t, l->hint != 0 ? l->hint : l->seq.head);
     while (r != NULL && seq_lt(s, r->start))
-        r = rec(t, r->prev);
+        r = rec(t, r->seq.prev);
     while (r != NULL && seq_ge(s, rec_end(r)))
-        r = rec(t, r->next);
+        r = rec(t, r->seq.next);
     if (r == NULL)
         return NULL;
     l->hint = self(t, r);
@@ -303,7 +265,7 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
             r = part;
         }
         l->hint = self(t, r);
-        r = rec(t, r->next);
+        r = rec(t, r->seq.next);
     }
     return news;
 }
@@ -322,7 +284,7 @@ static uint32_t judge_below(struct tern *t, struct sendlist *l, struct sendrec *
 {
     uint32_t lost = 0;
     seq_t judged = r->start;
-    for (r = rec(t, r->prev); r != NULL; r = rec(t, r->prev)) {
+    for (r = rec(t, r->seq.prev); r != NULL; r = rec(t, r->seq.prev)) {
         if (seq_le(rec_end(r), l->lost_below))
             break;
         if (!(r->flags & (SR_SACKED | SR_LOST))) {
@@ -340,7 +302,7 @@ uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t ms
 {
     uint32_t runs = 0, bytes = 0;
     bool in_run = false;
-    for (struct sendrec *r = rec(t, l->high); r != NULL; r = rec(t, r->prev)) {
+    for (struct sendrec *r = rec(t, l->high); r != NULL; r = rec(t, r->seq.prev)) {
         if (!(r->flags & SR_SACKED)) {
             in_run = false;
             continue;
@@ -359,7 +321,7 @@ uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t ms
 /* The first segment, not all of the record that it left with. */
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss)
 {
-    struct sendrec *r = rec(t, l->head);
+    struct sendrec *r = rec(t, l->seq.head);
     if (r == NULL || (r->flags & SR_SACKED))
         return;
     if (r->len > mss + 1) /* a FIN goes with it */
@@ -370,7 +332,7 @@ void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss)
 /* After a timeout (RFC 6298 5.4). `forget_sacks`: the receiver may have reneged (RFC 2018 8). */
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks)
 {
-    for (struct sendrec *r = rec(t, l->head); r != NULL; r = rec(t, r->next)) {
+    for (struct sendrec *r = rec(t, l->seq.head); r != NULL; r = rec(t, r->seq.next)) {
         if (forget_sacks && (r->flags & SR_SACKED)) {
             set_flags(l, r, 0);
             time_append(t, l, r); /* only to be taken out again as lost */
@@ -380,8 +342,8 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
     }
     if (forget_sacks)
         l->high = 0;
-    if (l->tail != 0)
-        l->lost_below = rec_end(rec(t, l->tail));
+    if (l->seq.tail != 0)
+        l->lost_below = rec_end(rec(t, l->seq.tail));
 }
 
 /* Segments of more than `size` bytes cannot have passed; a super-segment was cut into such. A FIN is no byte
@@ -389,7 +351,7 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
 bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size)
 {
     bool any = false;
-    for (struct sendrec *r = rec(t, l->head); r != NULL; r = rec(t, r->next)) {
+    for (struct sendrec *r = rec(t, l->seq.head); r != NULL; r = rec(t, r->seq.next)) {
         if (r->len <= size || (r->flags & SR_SACKED))
             continue;
         mark_lost(t, l, r);
@@ -403,7 +365,7 @@ struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
 {
     struct sendrec *r = rec(t, l->lost_next);
     while (r != NULL && (r->flags & (SR_LOST | SR_RETX)) != SR_LOST)
-        r = rec(t, r->next);
+        r = rec(t, r->seq.next);
     l->lost_next = r == NULL ? 0 : self(t, r);
     return r;
 }
@@ -423,7 +385,7 @@ void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
 
 void sendlist_clear(struct tern *t, struct sendlist *l)
 {
-    while (l->head != 0)
+    while (l->seq.head != 0)
         remove_head(t, l);
 }
 
@@ -443,7 +405,7 @@ struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l)
     struct sendrec *high = rec(t, l->high);
     if (high == NULL)
         return NULL;
-    for (struct sendrec *r = rec(t, l->head); r != high && r != NULL; r = rec(t, r->next))
+    for (struct sendrec *r = rec(t, l->seq.head); r != high && r != NULL; r = rec(t, r->seq.next))
         if (!(r->flags & (SR_SACKED | SR_LOST))) {
             mark_lost(t, l, r);
             return r;
@@ -459,14 +421,14 @@ uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t se
 {
     uint32_t lost = 0;
     *next = 0;
-    for (struct sendrec *r = rec(t, l->thead); r != NULL;) {
+    for (struct sendrec *r = rec(t, l->time.head); r != NULL;) {
         if (r->sent_us > sent_us || (r->sent_us == sent_us && seq_ge(rec_end(r), end)))
             break;
         if (r->sent_us + patience > t->w->now) {
             *next = r->sent_us + patience;
             break;
         }
-        struct sendrec *after = rec(t, r->tnext);
+        struct sendrec *after = rec(t, r->time.next);
         mark_lost(t, l, r);
         lost += r->len;
         r = after;

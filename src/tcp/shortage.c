@@ -17,10 +17,9 @@
 #include "tcp/tcp.h"
 
 #define KEPT_US 1000000u
+#define PLACE   offsetof(struct tcb, shortage.place)
 
-static struct shortage *place_of(struct tern *t, ref_t r) { return &tcb_at(t, r)->shortage; }
-
-static struct shortlist *list_of(struct tern *t, enum shortage_stage stage)
+static struct list *list_of(struct tern *t, enum shortage_stage stage)
 {
     return stage == SHORTAGE_WAITING ? &t->w->short_waiting : &t->w->short_kept;
 }
@@ -29,27 +28,19 @@ static struct shortlist *list_of(struct tern *t, enum shortage_stage stage)
 static void unlist(struct tern *t, struct tcb *c)
 {
     struct shortage *s = &c->shortage;
-    struct shortlist *l = list_of(t, s->stage);
     if (s->stage == SHORTAGE_NONE)
         return;
     if (s->stage == SHORTAGE_KEPT)
         arena_redeem(t->a);
-    *(s->prev != 0 ? &place_of(t, s->prev)->next : &l->head) = s->next;
-    *(s->next != 0 ? &place_of(t, s->next)->prev : &l->tail) = s->prev;
-    s->next = s->prev = 0;
+    list_remove(t->a, list_of(t, s->stage), self(t, c), PLACE);
     s->stage = SHORTAGE_NONE;
 }
 
 static void put_last(struct tern *t, struct tcb *c, enum shortage_stage stage)
 {
-    struct shortage *s = &c->shortage;
-    struct shortlist *l = list_of(t, stage);
-    s->stage = stage;
-    s->since_us = t->w->now;
-    s->next = 0;
-    s->prev = l->tail;
-    *(l->tail != 0 ? &place_of(t, l->tail)->next : &l->head) = self(t, c);
-    l->tail = self(t, c);
+    c->shortage.stage = stage;
+    c->shortage.since_us = t->w->now;
+    list_append(t->a, list_of(t, stage), self(t, c), PLACE);
 }
 
 /* A page has been promised to it. */
@@ -57,7 +48,7 @@ static void tell(struct tern *t, struct tcb *c)
 {
     put_last(t, c, SHORTAGE_KEPT);
     c->snd.blocked = false;
-    face_raise(t, &c->h, &c->face, TERN_WRITABLE);
+    face_raise(t, &c->h, TERN_WRITABLE);
 }
 
 /* A send was refused. Who waits already keeps its place. */
@@ -103,7 +94,7 @@ void shortage_opened(struct tern *t, struct tcb *c)
     if (!c->face.held)
         return; /* who is not accepted yet is told then */
     if (t->w->short_waiting.head == 0 && arena_room(t->a, MEM_DATA) > 0) {
-        face_raise(t, &c->h, &c->face, TERN_WRITABLE);
+        face_raise(t, &c->h, TERN_WRITABLE);
         return;
     }
     shortage_wait(t, c);

@@ -48,8 +48,7 @@ enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_IDLE, REC_TIM
 /* The head of every record. */
 struct conn_head {
     uint32_t gen;          /* the pool's */
-    ref_t ready_next;      /* list of records with something to send (second word: free while not live) */
-    ref_t ready_prev;
+    struct place turn;     /* in the list of records with something to send */
     uint8_t kind;          /* enum rec_kind */
     uint8_t state;         /* enum tern_state; written by state.c alone */
     uint8_t link;          /* home: where the peer's SYN came from, the zone, or what the program prefers;
@@ -85,7 +84,7 @@ struct halfopen {
     seq_t iss, irs;
     uint32_t ts_recent;    /* the peer's timestamp */
     ref_t listener;
-    ref_t next, prev;      /* in its queue */
+    struct place place;    /* in its queue */
     uint16_t local_port, remote_port;
     uint32_t mss : 16;     /* the peer's MSS option, or the default */
     uint32_t snd_wscale : 4, rcv_wscale : 4; /* as agreed; SHIFT_NONE: no scaling */
@@ -146,8 +145,7 @@ _Static_assert(sizeof(struct timewait6) == 64, "a page of 4096 bytes has 63 reco
 /* A run of bytes that arrived above rcv.nxt. */
 struct range {
     uint32_t gen;
-    ref_t next;            /* higher; on the free list: next free */
-    ref_t prev;
+    struct place place;    /* next: higher */
     uint32_t stamp;        /* order of last change: the newest is reported first (RFC 2018 4) */
     struct chunkq q;       /* pos = first sequence number */
     uint32_t pad[3];
@@ -160,7 +158,7 @@ struct rcv {
     seq_t up;              /* RCV.UP; valid while urgent */
     uint32_t buffer;       /* limit of unread bytes, and of the window */
     struct chunkq q;       /* in order, unread */
-    ref_t ooo, ooo_tail;   /* ranges above nxt, lowest first */
+    struct list ooo;       /* ranges above nxt, lowest first */
     uint32_t ooo_bytes, ooo_count;
     uint32_t stamp;        /* for range.stamp */
     seq_t fin;             /* sequence number of a FIN that came out of order; valid while fin_ooo */
@@ -220,8 +218,8 @@ struct snd {
 /* Segments in flight, in order of sequence and of time (sendlist.c). */
 struct sendrec {
     uint32_t gen;
-    ref_t next, prev;      /* by sequence; next is the free link */
-    ref_t tnext, tprev;    /* by time of the last sending; only what may still be in the network: neither
+    struct place seq;      /* in order of sequence */
+    struct place time;     /* in order of the last sending; only what may still be in the network: neither
                               SACKED, nor LOST and not sent again */
     seq_t start;
     uint32_t len;          /* sequence numbers, SYN and FIN included */
@@ -238,7 +236,7 @@ enum {
 };
 
 struct sendlist {
-    ref_t head, tail, thead, ttail;
+    struct list seq, time; /* all records; those that may still be in the network */
     ref_t hint;            /* where the last search ended */
     ref_t high;            /* the highest SACKed record; 0 = none */
     ref_t lost_next;       /* lowest lost record not yet sent again; 0 = none */
@@ -351,21 +349,17 @@ struct totals {
 enum shortage_stage { SHORTAGE_NONE, SHORTAGE_WAITING, SHORTAGE_KEPT };
 
 struct shortage {
-    ref_t next, prev;      /* in the list of its stage */
+    struct place place;    /* in the list of its stage */
     uint64_t since_us;     /* in this stage */
     uint8_t stage;         /* enum shortage_stage; KEPT: a page is kept for its next send */
     bool only_opened;      /* waiting: it has not tried to send, so no page need be kept for it */
     uint8_t refused;       /* times in a row that a packet could not be noted: back-off; 0..7 */
 };
 
-struct shortlist {
-    ref_t head, tail;      /* tcbs; 0 = none */
-};
-
 /* What the program sees: events, and who holds the record. */
 struct face {
-    ref_t next, prev;      /* event list */
-    bool listed;
+    struct place place;    /* in the event list, */
+    bool listed;           /* if it is */
     bool held;             /* the program has the handle */
     bool orphan;           /* the program released it; what waits for accept is neither */
     uint32_t bits;         /* TERN_READABLE, ... not yet reported */
@@ -396,7 +390,7 @@ struct tcb {
     struct totals sum;
     ref_t idle;            /* its idle record, which the handle names */
     ref_t listener;        /* while unaccepted: whose queue it is in; 0 = none */
-    ref_t aq_next, aq_prev; /* in that queue; aq_next also in the list of the dying */
+    struct place aq;       /* in that queue; aq.next also in the list of the dying */
     uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
     bool dying;            /* to be freed at the end of the batch */
     bool restless;         /* does not fit into an idle record as it is now */
@@ -464,11 +458,9 @@ struct listener {
     struct conn_head h;    /* local address (zero: any) and port; state LISTEN or CLOSED */
     struct face face;
     struct options set;
-    struct {
-        ref_t head, tail;
-        ref_t stale;       /* the last one from before the machine slept too long; 0 = none */
-    } queue[QUEUES];       /* half-open records */
-    ref_t aq_head, aq_tail;
+    struct list queue[QUEUES]; /* half-open records */
+    ref_t stale[QUEUES];   /* the last one from before the machine slept too long; 0 = none */
+    struct list aq;        /* tcbs that wait for accept, oldest first */
     uint32_t backlog, half_count, aq_count;
     bool foreign;          /* its address need not be the stack's */
     bool defer;            /* SYNs wait for the program */
@@ -477,6 +469,10 @@ struct listener {
     uint32_t offer;        /* window of its SYN+ACKs: the largest so far, so that none is taken back */
     uint64_t refused_full, left_unaccepted;
 };
+
+/* Of a control block or a listener. It stands behind the head of both, so one list of events has both. */
+static inline struct face *face_of(struct conn_head *h) { return &((struct tcb *)(void *)h)->face; }
+_Static_assert(offsetof(struct listener, face) == offsetof(struct tcb, face), "face_of");
 
 /* RCV.WND */
 static inline uint32_t rcv_wnd(const struct rcv *r) { return seq_span(r->nxt, r->adv); }

@@ -95,9 +95,8 @@ void idle_addresses(const struct tern *t, const struct idle *i, tern_ip *local, 
 uint64_t idle_conn(const struct idle *i);
 
 /* face.c: readiness. */
-void face_raise(struct tern *t, struct conn_head *h, struct face *f, uint32_t bits);
-void face_unlist(struct tern *t, struct face *f);
-struct face *face_of(struct conn_head *h); /* NULL for records without one */
+void face_raise(struct tern *t, struct conn_head *h, uint32_t bits);
+void face_unlist(struct tern *t, struct conn_head *h);
 void face_soft_error(struct tern *t, struct tcb *c, int error, uint8_t icmp_type, uint8_t icmp_code);
 
 /* input.c and its parts. Each returns why the segment was refused, or TERN_CAUSE_NONE. */
@@ -439,7 +438,7 @@ static inline void trace_state(struct tern *t, const void *record, enum tern_cau
 /* The end of each verb: what died is freed, and who waits for memory is told of it. */
 static inline void life_end_of_batch(struct tern *t)
 {
-    if (t->w->dying_head != 0)
+    if (t->w->dying != 0)
         life_bury(t);
     if (UNLIKELY(t->w->short_waiting.head != 0) || t->w->short_kept.head != 0)
         shortage_serve(t);

@@ -123,7 +123,7 @@ static ref_t append(struct tern *t, struct waiting *q, uint64_t due_us, bool tur
 {
     bool alone = q->fifo.live == 0;
     uint64_t due = alone ? due_us : max_u64(due_us, q->last_us);
-    uint64_t page_us = alone ? due : *fifo_note(t->a, q->fifo.tail);
+    uint64_t page_us = alone ? due : *fifo_note(t->a, q->fifo.chain.tail);
     uint64_t late = (due - page_us + tick_us(t) - 1) / tick_us(t);
     ref_t r = fifo_append(t->a, &q->fifo, turn || late > LATE_MAX, prio);
     if (r == 0)

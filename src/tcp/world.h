@@ -134,12 +134,12 @@ struct world {
     uint32_t wait_held;       /* control blocks in TIME_WAIT */
     struct challenge_counts challenges;
     _Alignas(GRAIN) struct lent lent;
-    ref_t ready_head, ready_tail;
-    ref_t event_head, event_tail;
-    ref_t dying_head;         /* tcbs to be freed at the end of the batch, by aq_next */
+    struct list ready;        /* records with something to send, by turn */
+    struct list events;       /* records with news for the program, by face.place */
+    ref_t dying;              /* tcbs to be freed at the end of the batch, by aq.next; 0 = none */
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
-    struct shortlist short_waiting, short_kept; /* oldest first */
+    struct list short_waiting, short_kept; /* tcbs, oldest first */
     ref_t press;              /* idle.c: the control block looked at last under pressure */
     struct cookie_key cookie_keys[COOKIE_KEYS]; /* the present one, the one before */
     bool cookie_shared;       /* other machines send cookies with these keys too */

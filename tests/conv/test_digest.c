@@ -120,24 +120,21 @@ struct exempt {
 };
 #define NOT(type, member) {offsetof(type, member), sizeof(((type *)0)->member)}
 #define NOT_H(type)                                                                                     \
-    NOT(type, h.gen), NOT(type, h.ready_next), NOT(type, h.ready_prev), NOT(type, h.kind),              \
+    NOT(type, h.gen), NOT(type, h.turn), NOT(type, h.kind),                                             \
         NOT(type, h.ready), /* names and places of records; the order of lists is looked at apart */    \
         NOT(type, h.timer), /* may be early: the deadlines count */                                     \
         NOT(type, h.hash), NOT(type, h.conn), NOT(type, h.opened_us), NOT(type, h.pad), /* only told */ \
-        NOT(type, face.next), NOT(type, face.prev), NOT(type, face.listed), NOT(type, face.data)
+        NOT(type, face.place), NOT(type, face.listed), NOT(type, face.data)
 
 static const struct exempt tcb_exempt[] = {
     NOT_H(struct tcb),
     NOT(struct tcb, rcv.q), /* where the bytes lie; they are looked at apart */
     NOT(struct tcb, snd.q),
     NOT(struct tcb, rcv.ooo),
-    NOT(struct tcb, rcv.ooo_tail),
     NOT(struct tcb, rcv.ooo_bytes), /* sums and counts of what is looked at */
     NOT(struct tcb, rcv.stamp),     /* only as a difference */
-    NOT(struct tcb, list.head),
-    NOT(struct tcb, list.tail),
-    NOT(struct tcb, list.thead),
-    NOT(struct tcb, list.ttail),
+    NOT(struct tcb, list.seq),
+    NOT(struct tcb, list.time),
     NOT(struct tcb, list.hint),
     NOT(struct tcb, list.high),
     NOT(struct tcb, list.lost_next),
@@ -148,20 +145,18 @@ static const struct exempt tcb_exempt[] = {
     NOT(struct tcb, sum), /* only told */
     NOT(struct tcb, history),
     NOT(struct tcb, woken_us), /* when it may rest: memory, not what it does */
-    NOT(struct tcb, shortage.next),
-    NOT(struct tcb, shortage.prev),
+    NOT(struct tcb, shortage.place),
     NOT(struct tcb, idle),
     NOT(struct tcb, listener),
-    NOT(struct tcb, aq_next),
-    NOT(struct tcb, aq_prev),
+    NOT(struct tcb, aq),
     NOT(struct tcb, dying),
 };
 
 static const struct exempt listener_exempt[] = {
     NOT_H(struct listener),
     NOT(struct listener, queue),
-    NOT(struct listener, aq_head),
-    NOT(struct listener, aq_tail),
+    NOT(struct listener, stale),
+    NOT(struct listener, aq),
     NOT(struct listener, half_count),
     NOT(struct listener, aq_count),
     NOT(struct listener, refused_full),
@@ -335,9 +330,9 @@ static void whatever_happens_counts(void **state)
     ref_t r = 0;
     assert_true(pool_next(l->t->a, &w->tcbs, &r));
     c = tcb_at(l->t, r);
-    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.head))->times);
-    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.head))->flags);
-    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.head))->sent_us);
+    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->times);
+    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->flags);
+    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->sent_us);
     tern_slice s;
     uint32_t got;
     assert_true(chunkq_slices(l->t->a, &l->t->regions, &c->snd.q, c->snd.q.pos + 7000, 1, NULL, &s, 1, &got) >
@@ -346,7 +341,7 @@ static void whatever_happens_counts(void **state)
     assert_true(chunkq_slices(l->t->a, &l->t->regions, &c->rcv.q, c->rcv.q.pos + 100, 1, NULL, &s, 1, &got) >
                 0);
     COUNTS(l, *(uint8_t *)(uintptr_t)s.data); /* one that waits to be read, */
-    const struct range *g = at(l->t->a, c->rcv.ooo);
+    const struct range *g = at(l->t->a, c->rcv.ooo.head);
     assert_true(chunkq_slices(l->t->a, &l->t->regions, &g->q, g->q.pos, 1, NULL, &s, 1, &got) > 0);
     COUNTS(l, *(uint8_t *)(uintptr_t)s.data); /* and one out of order */
     COUNTS(l, w->set.msl_us);

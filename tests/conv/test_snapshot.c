@@ -318,7 +318,7 @@ static bool in_the_middle(struct scene *s)
         unacked += info.send_unacked;
     }
     return live.ranges > 0 && live.halfopen > 0 && live.timewait > 0 && live.sendrecs > 2 && unread > 0 &&
-           unacked > 0 && s->a->w->event_head != 0;
+           unacked > 0 && s->a->w->events.head != 0;
 }
 
 static void begin_with(struct scene *s, uint64_t seed, bool lending)

@@ -749,7 +749,7 @@ static void end_side(struct side *s)
     ASSERT(!v.pieces && !v.lent && !v.returned && !v.kept && !v.taken);
     ASSERT(!v.listeners && !v.halfopen && !v.tcbs && !v.timewait);
     ASSERT(!v.chunks && !v.sendrecs && !v.ranges && !v.timers && !v.fragments && !v.replies);
-    ASSERT(s->t->w->conns.count == 0 && s->t->w->ready_head == 0 && s->t->w->event_head == 0);
+    ASSERT(s->t->w->conns.count == 0 && s->t->w->ready.head == 0 && s->t->w->events.head == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

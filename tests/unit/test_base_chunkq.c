@@ -69,7 +69,7 @@ static void check_look(struct bench *b, struct dice *d, uint32_t i)
     const struct chunkq *q = &b->q[i];
     uint32_t offset = dice(d, q->len + 1), n = dice(d, q->len - offset + 1);
     if (q->len == 0) {
-        assert_true(q->head == 0 && q->tail == 0 && q->chunks == 0);
+        assert_true(q->list.head == 0 && q->list.tail == 0 && q->chunks == 0);
         check_slices(b, q, 0, 100, &b->hint[i][0], 4);
     } else if (dice(d, 4) == 0) {
         check_copy(b, q, offset, n);
@@ -111,7 +111,7 @@ static void join(struct bench *b, struct dice *d, uint32_t i)
     chunkq_join(b->a, q, from);
     assert_int_equal(q->len, len);
     assert_true(q->chunks <= pages);
-    assert_true(from->len == 0 && from->chunks == 0 && from->head == 0 && from->pos == q->pos + q->len);
+    assert_true(from->len == 0 && from->chunks == 0 && from->list.head == 0 && from->pos == q->pos + q->len);
 }
 
 static void step(struct bench *b, struct dice *d)
@@ -258,7 +258,7 @@ static void test_a_hint_whose_chunk_went_to_another_queue(void **state)
     uint8_t wrong[480];
     memset(wrong, 0xee, sizeof wrong);
     chunkq_append(b.a, theirs, wrong, 480, MEM_DATA);
-    assert_int_equal(theirs->head, old);
+    assert_int_equal(theirs->list.head, old);
     chunkq_init(mine, 0); /* the same positions again */
     append(&b, mine, 480);
     check_slices(&b, mine, 100, 300, &hint, 1);

@@ -10,12 +10,12 @@ struct entry {
     uint32_t id;
 };
 
-struct list {
+struct model {
     struct entry v[N];
     uint32_t n;
 };
 
-static void add(struct arena *a, struct fifo *f, struct list *l, uint32_t id, bool turn)
+static void add(struct arena *a, struct fifo *f, struct model *l, uint32_t id, bool turn)
 {
     ref_t r = fifo_append(a, f, turn, MEM_DATA);
     assert_int_not_equal(r, 0);
@@ -27,7 +27,7 @@ static void add(struct arena *a, struct fifo *f, struct list *l, uint32_t id, bo
     l->v[l->n++] = (struct entry){r, id};
 }
 
-static void take(struct arena *a, struct fifo *f, struct list *l, uint32_t i)
+static void take(struct arena *a, struct fifo *f, struct model *l, uint32_t i)
 {
     const uint8_t *bytes = at(a, l->v[i].ref);
     for (uint32_t k = sizeof(uint32_t); k < f->size; k++)
@@ -38,7 +38,7 @@ static void take(struct arena *a, struct fifo *f, struct list *l, uint32_t i)
 }
 
 /* Order, front and sums are the list's. */
-static void compare(struct arena *a, const struct fifo *f, const struct list *l)
+static void compare(struct arena *a, const struct fifo *f, const struct model *l)
 {
     uint32_t i = 0;
     for (ref_t r = 0; fifo_next(a, f, &r); i++) {
@@ -55,7 +55,7 @@ static void random_history(uint32_t page, uint32_t size)
 {
     struct dice d = {page + size};
     struct arena *a = arena_make(8 << 20, 0, page, 0, NULL);
-    static struct list l;
+    static struct model l;
     uint32_t before = arena_in_use(a);
     struct fifo f;
     l.n = 0;
@@ -90,7 +90,7 @@ static void test_middle_goes_back(void **state)
 {
     (void)state;
     struct arena *a = arena_make(1 << 20, 0, 2048, 0, NULL);
-    static struct list l;
+    static struct model l;
     struct fifo f;
     l.n = 0;
     fifo_init(&f, 2, 32);
@@ -110,7 +110,7 @@ static void test_notes(void **state)
 {
     (void)state;
     struct arena *a = arena_make(1 << 20, 0, 2048, 0, NULL);
-    static struct list l;
+    static struct model l;
     struct fifo f;
     l.n = 0;
     fifo_init(&f, 2, 64);
@@ -130,7 +130,7 @@ static void test_refused(void **state)
 {
     (void)state;
     struct arena *a = arena_make(64 << 10, 0, 2048, 0, NULL);
-    static struct list l;
+    static struct model l;
     struct fifo f;
     l.n = 0;
     fifo_init(&f, 2, 64);

@@ -57,12 +57,12 @@ static void check_queue(struct bench *b, uint32_t i)
     chunkq_copy(b->a, &b->regions, q, q->pos, text, q->len);
     assert_memory_equal(text, b->m[i].bytes, q->len);
     uint32_t sum = 0, count = 0;
-    for (ref_t r = q->head; r != 0; count++) {
+    for (ref_t r = q->list.head; r != 0; count++) {
         const struct chunk *c = at(b->a, r);
         assert_int_equal(c->pos, q->pos + sum);
         assert_true(c->used > 0);
         sum += c->used;
-        r = c->next;
+        r = c->place.next;
     }
     assert_int_equal(sum, q->len);
     assert_int_equal(count, q->chunks);
@@ -76,7 +76,7 @@ static void check_holds(struct bench *b)
     for (ref_t r = 0; pool_next(b->a, &l->holds, &r); live++)
         pieces += hold_at(b->a, r)->count;
     assert_int_equal(pieces, l->pieces.live);
-    for (ref_t r = l->region[REGION].head; r != 0; r = hold_at(b->a, r)->next) {
+    for (ref_t r = l->region[REGION].live.head; r != 0; r = hold_at(b->a, r)->place.next) {
         assert_true(hold_at(b->a, r)->count > 0);
         kept += hold_at(b->a, r)->len;
     }
@@ -219,7 +219,7 @@ static void op_slices(struct bench *b, uint32_t i)
     uint32_t skip = dice(&b->dice, q->len + 1), got;
     ref_t hint = (ref_t)dice(&b->dice, (uint32_t)(b->a->size / GRAIN)); /* mostly nonsense */
     if (dice(&b->dice, 2))
-        hint = b->f->q[dice(&b->dice, QUEUES)].tail;
+        hint = b->f->q[dice(&b->dice, QUEUES)].list.tail;
     int n = chunkq_slices(b->a, &b->regions, q, q->pos + skip, LONGEST, &hint, out, 8, &got);
     uint32_t at_byte = skip;
     for (int k = 0; k < n; k++) {
