@@ -85,8 +85,8 @@ static void who_asks(const struct segment *s, const struct listener *l, struct w
     out->ttl = l->set.ttl;
 }
 
-/* False: the peer's segments are to be smaller than a cookie can say. */
-bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
+/* Refused: no answer can wait for tern_tx, or the peer's segments are to be smaller than a cookie can say. */
+enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
 {
     struct agreed a;
     struct who who;
@@ -97,7 +97,9 @@ bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
     while (i > 0 && table[i] > a.mss)
         i--;
     if (table[i] > a.mss)
-        return false;
+        return TERN_C_BACKLOG_FULL;
+    if (tern_replies_room(t) == 0)
+        return TERN_C_REPLIES_FULL;
     const struct cookie_key *k = &t->w->cookie_keys[0];
     uint64_t m = mac(k, s, s->seq, period_now(t, k), options, a.rcv_wscale);
     who_asks(s, l, &who);
@@ -112,7 +114,7 @@ bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
     l->cookie_us = max_u64(t->w->now, 1);
     t->w->stats.cookies_sent++;
     reply_synack(t, &who, &r);
-    return true;
+    return TERN_CAUSE_NONE;
 }
 
 /* --- receiving ----------------------------------------------------------------------------------- */

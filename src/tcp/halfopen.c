@@ -222,7 +222,7 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
         if (cause != TERN_C_NO_MEMORY)
             return cause;
     }
-    return cookie_answer(t, l, s) ? TERN_CAUSE_NONE : TERN_C_BACKLOG_FULL;
+    return cookie_answer(t, l, s);
 }
 
 /* --- end ----------------------------------------------------------------------------------------- */

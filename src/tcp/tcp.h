@@ -133,7 +133,7 @@ void backlog_timer(struct tern *t, struct listener *l);
 bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 
 /* cookie.c */
-bool cookie_answer(struct tern *t, struct listener *l, const struct segment *s);
+enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct segment *s);
 bool cookie_awaited(const struct tern *t, const struct listener *l); /* an ACK may be one of ours */
 enum tern_cause cookie_ack(struct tern *t, struct listener *l, const struct segment *s);
 void cookie_set_key(struct tern *t, struct sipkey key, uint64_t shared_us);

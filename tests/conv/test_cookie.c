@@ -230,6 +230,29 @@ static int syn_from(struct lab *l, uint8_t host, uint16_t port)
     return l->last_rx.cause;
 }
 
+/* A cookie that cannot wait for tern_tx is none that was sent, and its SYN is dropped: the peer asks
+ * again. */
+static void no_room_for_an_answer(void **state)
+{
+    struct lab *l = listening(state, 64, TERN_COOKIES_ALWAYS);
+    uint32_t room = tern_replies_room(l->t), more = 10;
+    for (uint32_t i = 0; i < room + more; i++) {
+        uint8_t buf[128];
+        l->flow[0].peer.port = (uint16_t)(20000 + i);
+        uint32_t len = lab_packet(l, "S 0 win 65535 <mss 1460>", buf);
+        tern_rx_packet rx = {.data = buf, .len = len, .link = (uint8_t)l->link};
+        assert_int_equal(tern_rx(l->t, l->now, &rx, 1), i < room);
+        assert_int_equal(rx.cause, i < room ? TERN_CAUSE_NONE : TERN_C_REPLIES_FULL);
+    }
+    assert_int_equal(lab_stats(l).cookies_sent, room);
+    assert_int_equal(lab_stats(l).dropped[TERN_C_REPLIES_FULL], more);
+    assert_int_equal(lab_stats(l).rx_dropped, more);
+    lab_collect(l);
+    assert_int_equal(lab_pending(l), room);
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* One source gets its share of the records, and cookies beyond; the others get records. */
 static void one_source(void **state)
 {
@@ -357,6 +380,7 @@ int main(void)
         LAB_TEST(all_options),  LAB_TEST(no_timestamps), LAB_TEST(mss_rounded_down),
         LAB_TEST(lifetime),     LAB_TEST(guesses),       LAB_TEST(loss_and_end),
         LAB_TEST(when_full),    LAB_TEST(never),         LAB_TEST(accept_queue_full),
+        LAB_TEST(no_room_for_an_answer),
         LAB_TEST(one_source),   LAB_TEST(shared_key),    LAB_TEST(one_source_never),
         LAB_TEST(stamps_go_on), LAB_TEST(option),
     };
