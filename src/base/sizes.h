@@ -15,7 +15,6 @@
 
 enum {
     REPLIES = SIZE(256, 8),       /* RSTs for no connection, waiting for tern_tx; more: dropped, counted */
-    CHALLENGE_SLOTS = SIZE(256, 32), /* counts of challenge ACKs, by hash; a power of two */
     SKETCH_ROWS = SIZE(4, 2),     /* half-open records by source (sketch.c); fewer: counts are less exact */
     SKETCH_COLUMNS = SIZE(256, 32),
     IP_LINKS = SIZE(16, 4),       /* ids from 1 on, so one less; more: -TERN_ENOMEM */

@@ -359,7 +359,8 @@ static void put_halfopen(struct sum *s, const struct tern *t, const struct halfo
     put_name(s, t, h->listener);
     put_stamp(s, t, h->ts, h->ts_recent);
     sum_word(s, (uint64_t)h->mss << 16 | h->snd_wscale << 12 | h->rcv_wscale << 8 | h->link << 4 | h->queue);
-    sum_word(s, h->ts | h->sack << 1 | h->ecn << 2 | h->repeated << 3 | h->follows << 4);
+    sum_word(s, h->ts | h->sack << 1 | h->ecn << 2 | h->repeated << 3 | h->follows << 4 |
+                    h->challenged << 5);
     sum_word(s, h->queue == QUEUE_NOW ? 0 : t->w->now - backlog_sent_us(t, h));
 }
 
@@ -370,7 +371,7 @@ static void put_timewait(struct sum *s, struct tern *t, ref_t r)
     sum_word(s, seq_span(isn_make(t, w), w->snd_nxt));
     sum_word(s, (uint32_t)(w->rcv_nxt.v - (uint32_t)(t->w->now / 4)));
     put_stamp(s, t, w->ts, w->ts_recent);
-    sum_word(s, (uint64_t)w->wnd << 16 | w->rcv_wscale << 8 | w->ts << 4 | w->parked << 3 | w->again << 2 |
+    sum_word(s, (uint64_t)w->wnd << 16 | w->challenged << 12 | w->rcv_wscale << 8 | w->ts << 4 | w->parked << 3 | w->again << 2 |
                     w->how);
     sum_word(s, waiting_due(t, r) - t->w->now);
 }
@@ -571,21 +572,10 @@ static const struct field world_fields[] = {
     FIELD(struct world, jump_us, TIME),
     FIELD(struct world, sweep.links_gone, RAW),
     FIELD(struct world, sweep.n_gone, RAW),
-    FIELD(struct world, challenges.since_us, TIME),
     FIELD(struct world, lent.news, RAW),
     FIELD(struct world, foreign, RAW),
     FIELD(struct world, port_next, RAW),
 };
-
-/* Which records share a slot is drawn anew for each interval, by the clock: what counts is how many
- * have been sent. */
-static void put_challenges(struct sum *s, const struct challenge_counts *c)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(c->used); i++)
-        n += c->used[i];
-    sum_word(s, n);
-}
 
 /* All that stands in a line. */
 static void put_orders(struct sum *s, struct tern *t)
@@ -609,7 +599,6 @@ void tern_digest(const tern *stack, uint64_t out[2])
     sum_begin(&s, 0);
     PUT(&s, t, &t->w->set, setting_fields);
     PUT(&s, t, t->w, world_fields);
-    put_challenges(&s, &t->w->challenges);
     sum_word(&s, t->w->sweep.left != 0);
     sum_word(&s, (uint64_t)t->a->pages_max << 32 | t->a->page_shift);
     put_tables(&s, &t->w->ip);

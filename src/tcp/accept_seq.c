@@ -28,24 +28,6 @@ bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since)
     return allowed;
 }
 
-/* The small records have no room for a count: a fixed number of slots has it, and a keyed hash of the 4-tuple
- * names the slot. Two records may share one, and which ones do is drawn anew for each interval, so that
- * nobody learns of a connection by what is left of its neighbour's ration. */
-bool challenge_allowed_small(struct tern *t, const struct who *w)
-{
-    struct challenge_counts *k = &t->w->challenges;
-    if (k->since_us == 0 || t->w->now - k->since_us >= CHALLENGE_US) {
-        memset(k, 0, sizeof *k);
-        k->since_us = max_u64(t->w->now, 1);
-        k->spread = siphash13(t->w->key_table, &k->since_us, sizeof k->since_us) | 1;
-    }
-    uint8_t *used = &k->used[(demux_hash(t, w) * k->spread >> 32) % CHALLENGE_SLOTS];
-    bool allowed = *used < CHALLENGES;
-    *used += allowed;
-    t->w->stats.challenge_limited += !allowed;
-    return allowed;
-}
-
 /* Answer with an ACK, but not for ever: two ends that disagree would answer each other without end. */
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why)
 {

@@ -13,23 +13,27 @@
 #include "tcp/tcp.h"
 
 #define PLACE      offsetof(struct halfopen, place)
-#define SENT_MASK  0x7ffffffu
+#define SENT_MASK  0x3ffffffu
 #define STEP_MOST  300000000u /* us; the time of sending wraps after 9 min */
 #define DECIDE_US 30000000u   /* for the program: to look at a SYN, and to decide about it */
 #define TURN_MOST  1000       /* records that end in one turn */
 
 static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
 
-/* Rounded up, so that nothing is due too early. What is due then is so at a multiple of 4 us, and its next
+/* Rounded up, so that nothing is due too early. What is due then is so at a multiple of 8 us, and its next
  * sending is not rounded. */
-static uint64_t now_4us(const struct tern *t) { return (t->w->now + 3) / 4; }
+static uint64_t now_8us(const struct tern *t) { return (t->w->now + 7) / 8; }
 
-static void stamp_sent(const struct tern *t, struct halfopen *h) { h->sent = now_4us(t) & SENT_MASK; }
+static void stamp_sent(const struct tern *t, struct halfopen *h)
+{
+    h->sent = now_8us(t) & SENT_MASK;
+    h->challenged = 0;
+}
 
 uint64_t backlog_sent_us(const struct tern *t, const struct halfopen *h)
 {
-    uint64_t now = now_4us(t);
-    return 4 * (now - ((now - h->sent) & SENT_MASK));
+    uint64_t now = now_8us(t);
+    return 8 * (now - ((now - h->sent) & SENT_MASK));
 }
 
 /* How long the records of a queue wait there (RFC 6298 2.1, 5.5). */

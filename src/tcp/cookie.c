@@ -3,7 +3,7 @@
  * What must be known when the ACK comes back stands in our initial sequence number and, when the peer sends
  * timestamps, in the low bits of ours, which it echoes:
  *
- *   ISS      | 29 bits: keyed hash of addresses, ports, the peer's ISN, period, options | 3 bits: MSS, masked
+ *   ISS      | 29 bits: keyed hash of addresses, ports, the peer's ISN, period, TSval | 3 bits: MSS, masked
  *            |
  *   TSval    | 26 bits: our clock, rounded down                  | ECN | SACK | 4 bits: the peer's window
  *   scale |
@@ -40,19 +40,27 @@ static uint64_t period_now(const struct tern *t, const struct cookie_key *k)
     return (t->w->now + k->ahead_us) >> PERIOD_LOG;
 }
 
-/* `options`: the low bits of the timestamp; `shift`: our window scale. */
+/* What the cookie vouches for beside the pair: the timestamp that carries the options, all of it (who could
+ * echo another one would choose our clock), and our window scale. */
+struct vouched {
+    bool ts;
+    uint32_t stamp;
+    uint8_t shift;
+};
+
 static uint64_t mac(const struct cookie_key *k, const struct segment *s, seq_t irs, uint64_t period,
-                    uint32_t options, uint8_t shift)
+                    struct vouched v)
 {
-    uint8_t in[48];
+    uint8_t in[50];
     memcpy(in, s->dst.b, 16);
     memcpy(in + 16, s->src.b, 16);
     put16(in + 32, s->dst_port);
     put16(in + 34, s->src_port);
     put32(in + 36, irs.v);
     put32(in + 40, (uint32_t)period);
-    put16(in + 44, (uint16_t)options);
-    put16(in + 46, options != 0 && (options & 15) != NO_SHIFT ? shift : NO_SHIFT);
+    put32(in + 44, v.ts ? v.stamp : 0);
+    in[48] = v.ts && (v.stamp & 15) != NO_SHIFT ? v.shift : NO_SHIFT;
+    in[49] = v.ts;
     return siphash24(k->key, in, sizeof in);
 }
 
@@ -101,7 +109,8 @@ enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct s
     if (tern_replies_room(t) == 0)
         return TERN_C_REPLIES_FULL;
     const struct cookie_key *k = &t->w->cookie_keys[0];
-    uint64_t m = mac(k, s, s->seq, period_now(t, k), options, a.rcv_wscale);
+    uint32_t stamp = stamp_with(stamp_now(t, stamp_offset(t, &s->dst, &s->src)), options);
+    uint64_t m = mac(k, s, s->seq, period_now(t, k), (struct vouched){a.ts, stamp, a.rcv_wscale});
     who_asks(s, l, &who);
     struct reply_synack r = {.irs = s->seq, .wnd = (uint16_t)listener_offer(l), .ecn = a.ts && a.ecn};
     r.iss = seq((uint32_t)(m & ~7ull) | (i ^ (uint32_t)(m >> 32 & 7)));
@@ -109,7 +118,7 @@ enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct s
     r.opt.mss = listener_mss(t, l, &who);
     r.opt.sack_ok = a.ts && a.sack;
     r.opt.ts_ecr = s->opt.ts_val;
-    r.opt.ts_val = stamp_with(stamp_now(t, stamp_offset(t, &s->dst, &s->src)), options);
+    r.opt.ts_val = stamp;
     r.cookie = true;
     l->cookie_us = max_u64(t->w->now, 1);
     t->w->stats.cookies_sent++;
@@ -121,18 +130,18 @@ enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct s
 
 bool cookie_awaited(const struct tern *t, const struct listener *l)
 {
-    if (l->cookies == TERN_COOKIES_NEVER)
+    if (l->cookies == TERN_COOKIES_NEVER || l->defer)
         return false;
     return t->w->cookie_shared || (l->cookie_us != 0 && t->w->now - l->cookie_us <= LIFETIME_US);
 }
 
 /* Which MSS this cookie names under a key; -1 = it is none. */
 static int mss_named(const struct tern *t, const struct cookie_key *k, const struct segment *s,
-                     uint32_t options, uint8_t shift)
+                     struct vouched v)
 {
     uint32_t cookie = s->ack.v - 1;
     for (uint64_t ago = 0; ago < 2; ago++) {
-        uint64_t m = mac(k, s, seq_sub(s->seq, 1), period_now(t, k) - ago, options, shift);
+        uint64_t m = mac(k, s, seq_sub(s->seq, 1), period_now(t, k) - ago, v);
         if (((uint32_t)m ^ cookie) < 8)
             return (int)((cookie & 7) ^ (uint32_t)(m >> 32 & 7));
     }
@@ -153,17 +162,16 @@ static void agreed_of(uint32_t options, uint8_t shift, struct agreed *a)
 static bool valid(const struct tern *t, const struct listener *l, const struct segment *s, struct agreed *a)
 {
     bool ts = s->opt.ts && settings(t)->timestamps;
-    uint32_t options = ts ? s->opt.ts_ecr & BITS : 0;
-    uint8_t shift = our_shift(t, l);
+    struct vouched v = {ts, s->opt.ts_ecr, our_shift(t, l)};
     int i = -1;
     memset(a, 0, sizeof *a);
     for (int k = 0; k < COOKIE_KEYS && i < 0; k++)
-        i = mss_named(t, &t->w->cookie_keys[k], s, options, shift);
+        i = mss_named(t, &t->w->cookie_keys[k], s, v);
     if (i < 0)
         return false;
     a->mss = mss_table(&s->src)[i];
     if (ts)
-        agreed_of(options, shift, a);
+        agreed_of(v.stamp & BITS, v.shift, a);
     return true;
 }
 

@@ -268,7 +268,7 @@ static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, stru
         .ts_recent = h->ts_recent,
         .rcv_wnd = listener_at(t, h->listener)->offer,
         .sent = (uint8_t)(h->queue < QUEUE_PENDING ? h->queue + h->repeated : 0),
-        .sent_us = max_u64(backlog_sent_us(t, h), 4) - 3, /* not later than it was */
+        .sent_us = max_u64(backlog_sent_us(t, h), 8) - 7, /* not later than it was */
     };
     agreed_of(h, &o->opt);
 }
@@ -313,8 +313,15 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
 
 /* --- segments ------------------------------------------------------------------------------------ */
 
-static enum tern_cause owe_ack(struct tern *t, const struct halfopen *h, enum tern_cause why)
+/* A ration of its own (RFC 5961 7): one for each SYN+ACK that left by itself. A count for several records
+ * together would tell one peer of another (CVE-2016-5696). */
+static enum tern_cause owe_ack(struct tern *t, struct halfopen *h, enum tern_cause why)
 {
+    if (h->challenged) {
+        t->w->stats.challenge_limited++;
+        return why;
+    }
+    h->challenged = 1;
     uint32_t wnd = listener_at(t, h->listener)->offer;
     uint8_t shift = h->snd_wscale != SHIFT_NONE ? h->rcv_wscale : 0;
     struct reply_ack a = {
@@ -324,10 +331,7 @@ static enum tern_cause owe_ack(struct tern *t, const struct halfopen *h, enum te
         .ts = h->ts,
         .ts_ecr = h->ts_recent,
     };
-    struct who who;
-    who_of(t, h, &who);
-    if (challenge_allowed_small(t, &who))
-        reply_ack_for(t, h, &a, TERN_C_SEND_CHALLENGE);
+    reply_ack_for(t, h, &a, TERN_C_SEND_CHALLENGE);
     return why;
 }
 

@@ -91,7 +91,8 @@ struct halfopen {
     uint32_t link : 4;     /* where the SYN came from */
     uint32_t ts : 1, sack : 1, ecn : 1;
     uint32_t repeated : 1; /* a SYN+ACK has answered a repeated SYN */
-    uint32_t sent : 27;    /* when the last SYN+ACK left by itself, units of 4 us, wraps after 9 min */
+    uint32_t sent : 26;    /* when the last SYN+ACK left by itself, units of 8 us, wraps after 9 min */
+    uint32_t challenged : 1; /* a challenge ACK has been sent since then */
     uint32_t follows : 1;  /* a record in TIME_WAIT may be parked behind it (RFC 9293 3.6.1) */
     uint32_t queue : 4;    /* of the listener, below */
     uint8_t ip[];          /* local and remote, 4 bytes each, of IPv6 16 */
@@ -114,7 +115,8 @@ enum {
 /* A connection in TIME_WAIT whose handle is released: what its answers need (waiting.c). The rest of what was
  * known is given up: its totals, its options of sending, when it was opened. */
 struct timewait {
-    uint32_t id : 30;      /* lower bits of the number in the trace */
+    uint32_t id : 26;      /* lower bits of the number in the trace */
+    uint32_t challenged : 4; /* the turn in which a challenge ACK was sent (timewait.c); 0 = none yet */
     uint32_t how : 2;      /* the edge that led here (waiting.c); never 0: the record lives */
     seq_t snd_nxt, rcv_nxt;
     uint32_t ts_recent;    /* valid while ts */

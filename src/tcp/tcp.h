@@ -193,7 +193,6 @@ bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
 #define CHALLENGE_US 5000000u /* the interval of their ration */
 bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since);
-bool challenge_allowed_small(struct tern *t, const struct who *w); /* for records that cannot count */
 
 /* ack.c: step five. */
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s);

@@ -8,6 +8,8 @@
  */
 #include "tcp/tcp.h"
 
+#define TURN_US 1000000u
+
 /* What either record knows. */
 struct view {
     seq_t snd_nxt, rcv_nxt;
@@ -66,14 +68,25 @@ static void restart(struct tern *t, ref_t r)
         waiting_restart(t, r);
 }
 
+/* One challenge ACK in a turn of a second, counted from the end of 2 MSL: the small record has no room for
+ * more, and no record's ration may be that of another (RFC 5961 7, CVE-2016-5696). */
+static bool small_allowed(struct tern *t, ref_t r)
+{
+    struct timewait *w = at(t->a, r);
+    uint64_t due = waiting_due(t, r), left = due - min_u64(due, t->w->now);
+    uint32_t turn = 1 + (uint32_t)(left / TURN_US % 15);
+    bool allowed = w->challenged != turn;
+    w->challenged = turn & 15;
+    t->w->stats.challenge_limited += !allowed;
+    return allowed;
+}
+
 /* The small record's, which is sent without it. */
 static void small_ack(struct tern *t, ref_t r, enum tern_cause why, bool always)
 {
-    struct who who;
     const struct timewait *w = at(t->a, r);
-    who_of(t, w, &who);
-    if (!always && !challenge_allowed_small(t, &who))
-        return; /* the ration is used up */
+    if (!always && !small_allowed(t, r))
+        return;
     struct reply_ack ack = {
         .seq = w->snd_nxt,
         .ack = w->rcv_nxt,

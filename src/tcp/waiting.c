@@ -20,6 +20,7 @@
 #include "tcp/tcp.h"
 
 #define TICKS       1024u /* in 2 MSL */
+#define ID_MASK     0x3ffffffu
 #define LATE_MAX    511u  /* what `late` can hold */
 #define EXPIRE_MAX  256u  /* ends in one call of tern_tick */
 #define REUSE_US    1000000u /* before our own connect may take its place */
@@ -55,7 +56,7 @@ static tern_ip ip4_of(const uint8_t b[4]) { return tern_ip4(b[0], b[1], b[2], b[
 /* The number in the trace: the latest whose lower bits are these. */
 static uint64_t conn_of(const struct tern *t, const struct timewait *w)
 {
-    return t->w->next_conn - ((t->w->next_conn - w->id) & ((1u << 30) - 1));
+    return t->w->next_conn - ((t->w->next_conn - w->id) & ID_MASK);
 }
 
 void waiting_pair(const struct tern *t, ref_t r, struct who *out)
@@ -210,7 +211,7 @@ bool waiting_add(struct tern *t, const struct tcb *c)
     if (r == 0)
         return false;
     struct timewait *w = waiting_at(t, r);
-    w->id = (uint32_t)c->h.conn & ((1u << 30) - 1);
+    w->id = (uint32_t)c->h.conn & ID_MASK;
     w->how = how((enum tern_cause)c->h.cause) & 3;
     w->snd_nxt = c->snd.nxt;
     w->rcv_nxt = c->rcv.nxt;

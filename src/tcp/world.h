@@ -82,13 +82,6 @@ struct waiting {
     uint64_t last_us;      /* when the newest is due */
 };
 
-/* Challenge ACKs of the small records, which have no room to count them (accept_seq.c). */
-struct challenge_counts {
-    uint64_t since_us;     /* start of the interval */
-    uint64_t spread;       /* which records share a slot: drawn anew for each interval, odd */
-    uint8_t used[CHALLENGE_SLOTS];
-};
-
 /* A change of addresses, routes or links on its way through the records (change.c). */
 struct sweep {
     uint32_t page;         /* the next page to look at */
@@ -132,7 +125,6 @@ struct world {
     struct pool taken;        /* chunks that the program holds */
     struct waiting wait4, wait6;
     uint32_t wait_held;       /* control blocks in TIME_WAIT */
-    struct challenge_counts challenges;
     _Alignas(GRAIN) struct lent lent;
     struct list ready;        /* records with something to send, by turn */
     struct list events;       /* records with news for the program, by face.place */

@@ -1,0 +1,136 @@
+/* Outsiders against what is small, shared or remembered: half-open and TIME_WAIT records, cookies, connections
+ * at rest. Each test is an attack that must bring nothing; those on the protocol itself are in test_attack.c,
+ * floods in tests/pitfalls/test_pitfall_flood.c. */
+#include "lab/lab.h"
+
+static void give(struct lab *l, const char *line)
+{
+    uint8_t buf[256];
+    uint32_t len = lab_packet(l, line, buf);
+    tern_rx_packet p = {.data = buf, .len = len, .link = (uint8_t)l->link};
+    tern_rx(l->t, l->now, &p, 1);
+    l->last_rx = p;
+}
+
+/* Take all that tern wants to send; how many packets go to `to`. */
+static unsigned take(struct lab *l, const tern_ip *to)
+{
+    tern_tx_packet out[64];
+    struct ip_hdr ip;
+    unsigned count = 0;
+    for (int n; (n = tern_tx(l->t, l->now, out, 64)) > 0;)
+        for (int i = 0; i < n; i++)
+            count += ip_parse(out[i].hdr, out[i].len, &ip) == TERN_CAUSE_NONE &&
+                     memcmp(&ip.dst, to, sizeof ip.dst) == 0;
+    return count;
+}
+
+/* --- what can be read from outside ---------------------------------------------------------------- */
+
+enum { OWN = 3000 };
+
+/* The attacker provokes an answer of each of his records, ten times; how many he gets. */
+static unsigned provoke_own(struct lab *l)
+{
+    unsigned got = 0;
+    for (uint16_t i = 0; i < OWN; i++) {
+        l->flow[0].peer = l->flow[1].peer;
+        l->flow[0].peer.port = (uint16_t)(20000 + i);
+        for (int k = 0; k < 10; k++)
+            give(l, "A 2000000000 ack 77");
+        got += take(l, &l->flow[1].peer.ip);
+    }
+    return got;
+}
+
+/* Challenge ACKs that were counted for all small records together would tell an outsider, who sees how many
+ * are left for his own, whether a pair that he guesses exists (CVE-2016-5696; RFC 5961 7). */
+static void challenges_tell_nothing_of_others(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_endpoint any = {.port = 80}, victim = l->flow[0].peer;
+    l->tuned = true;
+    victim.ip.b[15] = 9;
+    assert_int_equal(tern_listen(l->t, &any, 4 * OWN, &l->listener), 0);
+    for (uint16_t i = 0; i < OWN; i++) {
+        l->flow[0].peer = l->flow[1].peer;
+        l->flow[0].peer.port = (uint16_t)(20000 + i);
+        give(l, "S 0 win 65535 <mss 1460>");
+        take(l, &victim.ip);
+    }
+    l->flow[0].peer = victim;
+    give(l, "S 0 win 65535 <mss 1460>");
+    take(l, &victim.ip);
+    unsigned before = provoke_own(l);
+    assert_in_range(before, 1, 10 * OWN);
+    for (int i = 0; i < 6; i++) {
+        l->now += SEC;
+        tern_tick(l->t, l->now);
+        take(l, &victim.ip);
+    }
+    l->flow[0].peer = victim;
+    give(l, "A 2000000000 ack 77");
+    assert_int_equal(take(l, &victim.ip), 1);
+    assert_int_equal(provoke_own(l), before);
+    lab_run(l, 200 * SEC);
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* --- cookies -------------------------------------------------------------------------------------- */
+
+static struct lab *with_cookies(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_endpoint any = {.port = 80};
+    l->tuned = true; /* the number in a cookie cannot be chosen by the time */
+    assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+    assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_ALWAYS), 0);
+    return l;
+}
+
+/* The timestamp is part of the cookie, all of it: who echoes another one would choose our clock, and with a
+ * clock that is not ours a connection keeps its control block in TIME_WAIT. */
+static void a_cookie_with_another_stamp_is_none(void **state)
+{
+    struct lab *l = with_cookies(state);
+    TALK(l, "< S 0 win 65535 <mss 1460,sackOK,ts 700,wscale 7>\n"
+            "> SA 0 ack 1");
+    uint32_t stamp = l->flow[0].ts_last;
+    TALKF(l, "< A 1 ack 1 <ts 800 ecr =%u>", stamp ^ 0x40000000u);
+    TALKF(l, "< A 1 ack 1 <ts 800 ecr =%u>", stamp - 64);
+    assert_int_equal(lab_stats(l).cookies_valid, 0);
+    assert_int_equal(lab_live(l).tcbs, 0);
+    TALKF(l, "< A 1 ack 1 <ts 800 ecr =%u>", stamp);
+    assert_int_equal(lab_stats(l).cookies_valid, 1);
+    TALK(l, "accept\n= ESTABLISHED");
+    lab_end(l);
+}
+
+/* Where the program decides about each SYN, no cookie may pass it by: not one of another machine, nor of the
+ * listener that was there before. */
+static void a_cookie_does_not_pass_a_deferring_listener(void **state)
+{
+    static const uint8_t key[16] = "shared with one!";
+    struct lab *l = with_cookies(state);
+    tern_endpoint any = {.port = 80};
+    tern_set_cookie_key(l->t, key, 1000 * SEC);
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1");
+    assert_int_equal(tern_close(l->t, l->listener), 0);
+    assert_int_equal(tern_listen_as(l->t, &any, 0, TERN_LISTEN_DEFER, &l->listener), 0);
+    TALK(l, "< A 1 ack 1\n"
+            "> R 1");
+    assert_int_equal(lab_live(l).tcbs, 0);
+    lab_end(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LAB_TEST(challenges_tell_nothing_of_others),
+        LAB_TEST(a_cookie_with_another_stamp_is_none),
+        LAB_TEST(a_cookie_does_not_pass_a_deferring_listener),
+    };
+    return LAB_MAIN(tests);
+}
