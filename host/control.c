@@ -1,8 +1,8 @@
 /* control.c - the control socket: `tern ss` asks, a turn answers.
  *
  * The stack must never wait for who asks. So clients are few, their sockets never block, and an answer is
- * made piece by piece: a turn walks some records of the stack, until PIECE bytes lie ready, and goes on when
- * the client has taken them. An answer about a million connections costs no memory and no pause.
+ * made piece by piece: a turn walks some records of the stack, until PIECE bytes lie ready, and another one
+ * goes on when the client has taken them. An answer about a million connections costs no memory and no pause.
  *
  *     READING ──line──▶ SENDING ──all sent, or the client is gone──▶ closed
  *
@@ -308,28 +308,26 @@ static uint32_t tag_of(const struct control *ctl, const struct client *c)
     return HOST_TAG_CONTROL + 1 + (uint32_t)(c - ctl->clients);
 }
 
-/* Send what lies ready, and make more, until the client takes no more or all is sent. */
+/* Send what lies ready; when all of that is sent, make one piece more. The rest is for the next turn, however
+ * fast the client reads: the socket can be written to, so there is one. */
 static void send_on(tern_host *h, struct client *c)
 {
-    for (;;) {
-        struct outbox *o = &c->out;
-        if (o->at == o->len) {
-            o->at = o->len = 0;
-            walk_on(h, c);
-        }
-        if (o->failed || (o->len == 0 && c->walk == WALK_OVER)) {
-            drop_client(c);
-            return;
-        }
-        if (o->len == 0)
-            return; /* counting goes on in the next turn: the socket can be written to, so there is one */
-        ssize_t n = send(c->fd, o->text + o->at, o->len - o->at, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            drop_client(c);
-        if (n <= 0)
-            return;
-        o->at += (size_t)n;
+    struct outbox *o = &c->out;
+    if (o->at == o->len) {
+        o->at = o->len = 0;
+        walk_on(h, c);
     }
+    if (o->failed || (o->len == 0 && c->walk == WALK_OVER)) {
+        drop_client(c);
+        return;
+    }
+    if (o->len == 0)
+        return; /* counting goes on in the next turn */
+    ssize_t n = send(c->fd, o->text + o->at, o->len - o->at, MSG_NOSIGNAL);
+    if (n > 0)
+        o->at += (size_t)n;
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        drop_client(c);
 }
 
 /* Take one byte of the question. False: it is too long. */

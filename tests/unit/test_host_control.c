@@ -435,6 +435,46 @@ static void a_long_answer_comes_in_pieces(void **state)
     tern_host_destroy(h);
 }
 
+struct reader {
+    int fd;
+    size_t got;
+};
+
+static void *read_all(void *ctx)
+{
+    struct reader *r = ctx;
+    char bytes[1 << 16];
+    for (ssize_t n; (n = recv(r->fd, bytes, sizeof bytes, 0)) > 0;)
+        __atomic_fetch_add(&r->got, (size_t)n, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* A client that reads as fast as it is written to does not make a turn last as long as its answer: the stack's
+ * packets wait meanwhile. */
+static void a_fast_reader_does_not_hold_a_turn(void **state)
+{
+    tern_link *other;
+    pthread_t thread;
+    size_t most = 0;
+    (void)state;
+    tern_host *h = open_listening("fast", 9000, &other);
+    struct reader r = {.fd = connect_silently(find("fast"))};
+    assert_int_equal(send(r.fd, "ss\n", 3, 0), 3);
+    assert_int_equal(pthread_create(&thread, NULL, read_all, &r), 0);
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        size_t before = __atomic_load_n(&r.got, __ATOMIC_RELAXED);
+        assert_true(tern_host_turn(h) >= 0);
+        size_t read = __atomic_load_n(&r.got, __ATOMIC_RELAXED) - before;
+        most = read > most ? read : most;
+        tern_host_wait(h, 1);
+    }
+    assert_true(r.got > 3 << 20);
+    assert_in_range(most, 1, 512 << 10); /* 64 KiB of one turn, and what lay in the socket */
+    close(r.fd);
+    tern_link_close(other);
+    tern_host_destroy(h);
+}
+
 /* Clients that say nothing, say too much, or do not listen to the answer keep nobody else from asking. */
 static void bad_clients_are_in_nobodys_way(void **state)
 {
@@ -541,6 +581,7 @@ int main(void)
         cmocka_unit_test(says_what_can_be_asked),
         cmocka_unit_test(changes_addresses_routes_and_links),
         cmocka_unit_test(a_long_answer_comes_in_pieces),
+        cmocka_unit_test(a_fast_reader_does_not_hold_a_turn),
         cmocka_unit_test(bad_clients_are_in_nobodys_way),
         cmocka_unit_test(sweeps_away_the_dead),
         cmocka_unit_test(a_child_leaves_the_parents_socket),
