@@ -175,11 +175,13 @@ static bool valid(const struct tern *t, const struct listener *l, const struct s
     return true;
 }
 
+static bool of_our_clock(uint32_t age) { return age <= 2 * LIFETIME_US / 1000; }
+
 /* Another machine's clock, or ours from before a restart, goes on. */
 static void follow_clock(struct tern *t, struct tcb *c, const struct segment *s)
 {
     uint32_t age = stamp_now(t, c->ts.offset) - s->opt.ts_ecr;
-    if (!c->opt.ts || age <= 2 * LIFETIME_US / 1000)
+    if (!c->opt.ts || of_our_clock(age))
         return;
     c->ts.foreign = true;
     c->ts.offset += BITS + 1 - age; /* not before the one that was echoed */
@@ -240,6 +242,17 @@ enum tern_cause cookie_ack(struct tern *t, struct listener *l, const struct segm
         return TERN_C_ACCEPT_FULL;
     }
     return open_from(t, l, s, &a);
+}
+
+bool cookie_came_late(struct tern *t, const struct listener *l, const struct segment *s, struct agreed *out)
+{
+    if (!cookie_awaited(t, l) || !valid(t, l, s, out))
+        return false;
+    uint32_t age = stamp_now(t, stamp_offset(t, &s->dst, &s->src)) - s->opt.ts_ecr;
+    if (out->ts && !of_our_clock(age))
+        return false;
+    t->w->stats.cookies_valid++;
+    return true;
 }
 
 /* --- keys ---------------------------------------------------------------------------------------- */

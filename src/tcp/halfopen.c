@@ -76,17 +76,23 @@ static void fill_ips(struct halfopen *h, const struct segment *s)
     }
 }
 
+static void keep_agreed(struct halfopen *h, const struct agreed *opt)
+{
+    h->mss = opt->mss;
+    h->snd_wscale = (opt->wscale ? opt->snd_wscale : SHIFT_NONE) & 15;
+    h->rcv_wscale = (opt->wscale ? opt->rcv_wscale : SHIFT_NONE) & 15;
+    h->ts = opt->ts;
+    h->sack = opt->sack;
+    h->ecn = opt->ecn;
+}
+
 static void agree(struct tern *t, struct halfopen *h, struct listener *l, const struct segment *s)
 {
     const struct settings *set = settings(t);
     struct agreed opt;
     options_agree(t, s, set->wscale ? options_wscale(l->set.recv_buffer) : WSCALE_NONE, &opt);
-    h->mss = opt.mss;
-    h->snd_wscale = (opt.wscale ? opt.snd_wscale : SHIFT_NONE) & 15;
-    h->rcv_wscale = (opt.wscale ? opt.rcv_wscale : SHIFT_NONE) & 15;
-    h->ts = opt.ts;
-    h->sack = opt.sack;
-    h->ecn = options_ecn(l, s);
+    opt.ecn = options_ecn(l, s);
+    keep_agreed(h, &opt);
     h->ts_recent = s->opt.ts_val;
     listener_offer(l);
 }
@@ -384,6 +390,24 @@ static enum tern_cause in_pending(struct tern *t, struct halfopen *h, const stru
     return (s->flags & F_RST) ? TERN_C_SEQ_RST : TERN_C_SYN_PENDING;
 }
 
+/* The peer's first SYN was answered by a cookie, its second one by this record, and the cookie arrived first:
+ * then what it says holds. When it was sent is not known, so no round trip is measured (repeated). */
+static bool takes_cookie(struct tern *t, struct halfopen *h, const struct segment *s)
+{
+    struct listener *l = listener_at(t, h->listener);
+    struct agreed opt;
+    if (!seq_eq(s->seq, seq_add(h->irs, 1)) || !cookie_came_late(t, l, s, &opt))
+        return false;
+    keep_agreed(h, &opt);
+    h->iss = seq_sub(s->ack, 1);
+    h->repeated = 1;
+    if (h->queue != QUEUE_NOW)
+        return true;
+    backlog_remove(t, l, h);
+    backlog_append(t, l, h, QUEUE_SENT);
+    return true;
+}
+
 /* RFC 9293 3.10.7.4 for SYN_RECEIVED reached from LISTEN; the kind of record remembers that (MUST-11). */
 enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct segment *s)
 {
@@ -423,7 +447,7 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
     /* fifth: ACK */
     if (!(s->flags & F_ACK))
         return TERN_C_NO_ACK_BIT;
-    if (!seq_eq(s->ack, seq_add(h->iss, 1))) {
+    if (!seq_eq(s->ack, seq_add(h->iss, 1)) && !takes_cookie(t, h, s)) {
         reply_rst(t, s, TERN_C_SYN_RCVD_BAD_ACK);
         return TERN_C_SYN_RCVD_BAD_ACK;
     }

@@ -136,6 +136,8 @@ bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct segment *s);
 bool cookie_awaited(const struct tern *t, const struct listener *l); /* an ACK may be one of ours */
 enum tern_cause cookie_ack(struct tern *t, struct listener *l, const struct segment *s);
+/* the ACK is of a cookie that was sent here, though there is a record now; what was agreed */
+bool cookie_came_late(struct tern *t, const struct listener *l, const struct segment *s, struct agreed *out);
 void cookie_set_key(struct tern *t, struct sipkey key, uint64_t shared_us);
 
 /* sketch.c: how often a key was added, less what was taken back: never too low, seldom too high. */

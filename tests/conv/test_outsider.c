@@ -125,12 +125,48 @@ static void a_cookie_does_not_pass_a_deferring_listener(void **state)
     lab_end(l);
 }
 
+/* The first SYN was answered by a cookie, which came late; the second one met room and got a record, with another
+ * number. The peer has taken the first answer: it is no liar, and is not reset. */
+static void a_late_cookie_counts_beside_a_record(void **state)
+{
+    static const char *const offers[] = {"mss 1460", "mss 1400,sackOK,ts 700,wscale 3"};
+    for (int i = 0; i < 2; i++) {
+        struct lab *l = with_cookies(state);
+        TALKF(l, "< S 0 win 65535 <%s>\n> SA 0 ack 1", offers[i]);
+        assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_AUTO), 0);
+        char line[100];
+        snprintf(line, sizeof line, "S 0 win 65535 <%s>", offers[i]);
+        l->now += SEC;
+        give(l, line);
+        if (i == 0)
+            assert_int_equal(take(l, &l->peer_ip), 1);
+        assert_int_equal(lab_live(l).halfopen, 1);
+        TALK(l, "< PA 1:11(10) ack 1\n"
+                "> A 1 ack 11\n"
+                "accept\n"
+                "= ESTABLISHED\n"
+                "recv 10 -> 10\n"
+                "send 100\n"
+                "> PA 1:101(100) ack 11");
+        tern_info info;
+        assert_true(lab_info(l, 0, &info));
+        assert_int_equal(info.snd_wscale, i == 0 ? 0 : 3);
+        assert_int_equal(info.sack, i != 0);
+        assert_int_equal(info.mss, i == 0 ? 1460 - (tern_ip_is4(&l->ip) ? 0 : 20) : 1360 - 12);
+        assert_int_equal(lab_live(l).halfopen, 0);
+        assert_int_equal(lab_stats(l).cookies_valid, 1);
+        assert_int_equal(lab_stats(l).resets_out, 0);
+        lab_end(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(challenges_tell_nothing_of_others),
         LAB_TEST(a_cookie_with_another_stamp_is_none),
         LAB_TEST(a_cookie_does_not_pass_a_deferring_listener),
+        LAB_TEST(a_late_cookie_counts_beside_a_record),
     };
     return LAB_MAIN(tests);
 }
