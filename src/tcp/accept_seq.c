@@ -3,7 +3,6 @@
 #include "tcp/tcp.h"
 
 #define PAWS_IDLE_US (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5: TS.Recent is void after 24 days */
-#define CHALLENGES 10                             /* RFC 5961 7, for each connection: so many ... */
 
 /* RFC 7323 5.3 R1: older than the last one of this connection? */
 static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t now)

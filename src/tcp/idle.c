@@ -81,7 +81,9 @@ static bool quiet(const struct tcb *c)
            !c->h.parked && !c->dying && !c->restless;
 }
 
-/* The ration of challenge ACKs must not be renewed by a rest (RFC 5961 7). */
+/* The ration of challenge ACKs must not be renewed by a rest (RFC 5961 7). When memory is short that is no
+ * reason to stay awake, or rubbish would keep the memory that others need to wake: then the record says that
+ * it is used up (rationed). */
 static uint64_t ration_over(const struct tcb *c)
 {
     return c->ack.challenges == 0 ? 0 : c->ack.challenge_us + CHALLENGE_US;
@@ -110,6 +112,7 @@ static bool rest(struct tern *t, struct tcb *c)
         cc_restart(&c->cc, c->snd.mss);
     shortage_leave(t, c); /* what was kept for it, it has not used */
     idle_pack(c, i);
+    i->rationed = ration_over(c) > t->w->now;
     conn_timer(t, &c->h, 0);
     if (c->tm.keep_us != 0)
         wheel_set(t->a, &t->w->wheel, &i->timer, c->tm.keep_us);
@@ -131,27 +134,33 @@ bool idle_rest(struct tern *t, struct tcb *c)
 /* Not who has just said or heard something, and not who was told that it may send. */
 static bool may_be_pressed(const struct tern *t, const struct tcb *c)
 {
-    return quiet(c) && c->shortage.stage == SHORTAGE_NONE && ration_over(c) <= t->w->now &&
+    return quiet(c) && c->shortage.stage == SHORTAGE_NONE &&
            max_u64(c->last_rx_us, c->last_tx_us) < t->w->now;
 }
 
-/* Memory is short: whoever is quiet rests at once, a few control blocks at a time. */
+/* True: it rests now. */
+static bool press_one(struct tern *t, ref_t r)
+{
+    if (change_under_way(t))
+        change_reaches(t, r); /* the change does not come to a record at rest again */
+    return may_be_pressed(t, tcb_at(t, r)) && rest(t, tcb_at(t, r));
+}
+
+/* Memory is short: whoever is quiet rests at once, a few control blocks at a time, round and round. The next
+ * one is found first: with the last one of its page a page goes. */
 bool idle_press(struct tern *t)
 {
-    bool found = false, from_start = t->w->press == 0;
+    const struct pool *all = &t->w->tcbs;
+    bool found = false;
+    uint32_t most = min_u32(PRESS, all->live);
     ref_t r = t->w->press;
-    for (int n = 0; n < PRESS; n++) {
-        if (!pool_next(t->a, &t->w->tcbs, &r)) { /* the end, or where it stood has gone */
-            if (from_start)
-                break;
-            from_start = true;
-            continue;
-        }
-        struct tcb *c = tcb_at(t, r);
-        if (change_under_way(t))
-            change_reaches(t, r); /* the change does not come to a record at rest again */
-        if (may_be_pressed(t, c))
-            found = rest(t, c) || found;
+    if (r != 0 && (rec_kind(t, r) != REC_TCB || pool_gen(t->a, r) == 0))
+        pool_next(t->a, all, &r); /* it has gone since */
+    for (uint32_t n = 0; n < most && (r != 0 || pool_next(t->a, all, &r)); n++) {
+        ref_t next = r;
+        pool_next(t->a, all, &next);
+        found |= press_one(t, r);
+        r = next;
     }
     t->w->press = r;
     return found;

@@ -290,6 +290,8 @@ static void unpack_receiving(const struct tern *t, const struct idle *i, struct 
     c->ack.seg = i->ack_seg;
     c->ack.quick = i->quick;
     c->ack.ece = i->ece;
+    c->ack.challenges = i->rationed ? CHALLENGES : 0;
+    c->ack.challenge_us = wide(i->last_tx_us); /* no challenge was later */
     c->ts.recent = i->ts_recent;
     c->ts.recent_us = i->ts_recent_s * 1000000ull;
     c->ts.offset = stamp_offset(t, &c->h.local, &c->h.remote);

@@ -78,12 +78,15 @@ uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint
     return got + chunkq_append(t->a, q, data + gap, n - gap, prio);
 }
 
-/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory; what does not fit is not
- * acknowledged. */
+/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory, for which others are put to rest
+ * if need be; what does not fit is not acknowledged. */
 static uint32_t append(struct tern *t, struct tcb *c, struct keep *k, const uint8_t *data, uint32_t len)
 {
     struct rcv *r = &c->rcv;
-    uint32_t got = recv_store(t, &r->q, k, data, len, r->q.len == 0 ? MEM_EDGE : MEM_DATA);
+    bool first = r->q.len == 0;
+    uint32_t got = recv_store(t, &r->q, k, data, len, first ? MEM_EDGE : MEM_DATA);
+    if (UNLIKELY(got == 0 && first && idle_press(t)))
+        got = recv_store(t, &r->q, k, data, len, MEM_EDGE);
     r->nxt = seq_add(r->nxt, got);
     return got;
 }

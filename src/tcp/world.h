@@ -132,7 +132,7 @@ struct world {
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
     struct list short_waiting, short_kept; /* tcbs, oldest first */
-    ref_t press;              /* idle.c: the control block looked at last under pressure */
+    ref_t press;              /* idle.c: the control block to be looked at next under pressure */
     struct cookie_key cookie_keys[COOKIE_KEYS]; /* the present one, the one before */
     bool cookie_shared;       /* other machines send cookies with these keys too */
     struct sketch sources;    /* half-open records, by source */

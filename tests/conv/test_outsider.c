@@ -1,6 +1,6 @@
-/* Outsiders against what is small, shared or remembered: half-open and TIME_WAIT records, cookies, connections
- * at rest. Each test is an attack that must bring nothing; those on the protocol itself are in test_attack.c,
- * floods in tests/pitfalls/test_pitfall_flood.c. */
+/* Outsiders against what is small, shared or remembered: half-open and TIME_WAIT records, cookies,
+ * connections at rest. Each test is an attack that must bring nothing; those on the protocol itself are in
+ * test_attack.c, floods in tests/pitfalls/test_pitfall_flood.c. */
 #include "lab/lab.h"
 
 static void give(struct lab *l, const char *line)
@@ -125,8 +125,8 @@ static void a_cookie_does_not_pass_a_deferring_listener(void **state)
     lab_end(l);
 }
 
-/* The first SYN was answered by a cookie, which came late; the second one met room and got a record, with another
- * number. The peer has taken the first answer: it is no liar, and is not reset. */
+/* The first SYN was answered by a cookie, which came late; the second one met room and got a record, with
+ * another number. The peer has taken the first answer: it is no liar, and is not reset. */
 static void a_late_cookie_counts_beside_a_record(void **state)
 {
     static const char *const offers[] = {"mss 1460", "mss 1400,sackOK,ts 700,wscale 3"};
@@ -160,6 +160,125 @@ static void a_late_cookie_counts_beside_a_record(void **state)
     }
 }
 
+/* --- connections at rest -------------------------------------------------------------------------- */
+
+enum { MANY = 4000 };
+
+struct crowd {
+    int n;
+    uint32_t iss[MANY];
+    tern_handle h[MANY];
+};
+
+/* Flow 0 is this one of them. */
+static void be_one(struct lab *l, const struct crowd *c, int i)
+{
+    l->flow[0].peer.port = (uint16_t)(10000 + i);
+    l->flow[0].iss = c->iss[i];
+    l->flow[0].iss_known = true;
+}
+
+static void pass(struct lab *l, uint64_t us)
+{
+    tern_event e[64];
+    l->now += us;
+    tern_tick(l->t, l->now);
+    take(l, &l->peer_ip);
+    while (tern_events(l->t, e, 64) > 0)
+        continue;
+}
+
+/* One more connection opens, and comes to rest later. False: no memory. */
+static bool join(struct lab *l, struct crowd *c)
+{
+    tern_tx_packet out;
+    struct ip_hdr ip;
+    struct segment s;
+    be_one(l, c, c->n);
+    give(l, "S 0 win 65535 <mss 1460>");
+    if (tern_tx(l->t, l->now, &out, 1) != 1 || ip_parse(out.hdr, out.len, &ip) != TERN_CAUSE_NONE ||
+        tcp_parse(&ip, true, &s) != TERN_CAUSE_NONE)
+        return false;
+    c->iss[c->n] = s.seq.v;
+    be_one(l, c, c->n);
+    give(l, "A 1 ack 1");
+    if (tern_accept(l->t, l->listener, &c->h[c->n]) != 0)
+        return false;
+    c->n++;
+    pass(l, 20 * MS);
+    return true;
+}
+
+/* Memory is full of connections at rest, most of them the attacker's, or such that he has guessed the pair
+ * of. A segment of rubbish wakes each; what it draws, a challenge ACK, must not keep it awake while others
+ * cannot wake: with a few hundred packets in five seconds all of them would stand still. */
+static void rubbish_keeps_nobody_from_waking(void **state)
+{
+    struct lab_config cfg = {.memory = 640 << 10};
+    struct lab *l = lab_new(state, &cfg);
+    struct crowd *c = calloc(1, sizeof *c);
+    tern_endpoint any = {.port = 80};
+    char bytes[10];
+    l->tuned = true;
+    assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+    while (c->n < MANY && join(l, c))
+        continue;
+    assert_in_range(c->n, 500, MANY - 1);
+    pass(l, 10 * SEC);
+    pass(l, 10 * SEC);
+    for (int i = 1; i < c->n; i++) {
+        be_one(l, c, i);
+        give(l, "A 2000000000 ack 1");
+        take(l, &l->peer_ip);
+    }
+    pass(l, 10 * MS);
+    be_one(l, c, 0);
+    give(l, "PA 1:11(10) ack 1");
+    assert_int_equal(l->last_rx.cause, TERN_CAUSE_NONE);
+    assert_int_equal(tern_recv(l->t, c->h[0], bytes, sizeof bytes), sizeof bytes);
+    for (int i = 0; i < c->n; i++)
+        assert_int_equal(tern_abort(l->t, c->h[i]), 0);
+    pass(l, 200 * SEC);
+    lab_forget(l);
+    lab_end(l);
+    free(c);
+}
+
+/* Put to rest for want of memory and woken again a connection has no new ration of challenge ACKs (RFC 5961
+ * 7). */
+static void a_forced_rest_renews_no_ration(void **state)
+{
+    struct lab_config cfg = {.memory = 640 << 10};
+    struct lab *l = lab_new(state, &cfg);
+    struct crowd *c = calloc(1, sizeof *c);
+    tern_endpoint any = {.port = 80};
+    unsigned got = 0;
+    l->tuned = true;
+    assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+    while (c->n < MANY && join(l, c))
+        continue;
+    pass(l, 10 * SEC);
+    pass(l, 10 * SEC);
+    for (int round = 0; round < 5; round++)
+        for (int i = 0; i < c->n; i++) {
+            be_one(l, c, i);
+            give(l, "A 2000000000 ack 1");
+            unsigned answers = take(l, &l->peer_ip);
+            got += i == 0 ? answers : 0;
+        }
+    assert_in_range(got, 1, 10);
+    pass(l, 6 * SEC);
+    be_one(l, c, 0);
+    give(l, "A 2000000000 ack 1");
+    assert_int_equal(take(l, &l->peer_ip), 1);
+    for (int i = 0; i < c->n; i++)
+        assert_int_equal(tern_abort(l->t, c->h[i]), 0);
+    pass(l, 200 * SEC);
+    lab_forget(l);
+    lab_end(l);
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +286,8 @@ int main(void)
         LAB_TEST(a_cookie_with_another_stamp_is_none),
         LAB_TEST(a_cookie_does_not_pass_a_deferring_listener),
         LAB_TEST(a_late_cookie_counts_beside_a_record),
+        LAB_TEST(rubbish_keeps_nobody_from_waking),
+        LAB_TEST(a_forced_rest_renews_no_ration),
     };
     return LAB_MAIN(tests);
 }

@@ -449,8 +449,8 @@ static void *read_all(void *ctx)
     return NULL;
 }
 
-/* A client that reads as fast as it is written to does not make a turn last as long as its answer: the stack's
- * packets wait meanwhile. */
+/* A client that reads as fast as it is written to does not make a turn last as long as its answer: the
+ * stack's packets wait meanwhile. */
 static void a_fast_reader_does_not_hold_a_turn(void **state)
 {
     tern_link *other;
