@@ -371,8 +371,8 @@ static void put_timewait(struct sum *s, struct tern *t, ref_t r)
     sum_word(s, seq_span(isn_make(t, w), w->snd_nxt));
     sum_word(s, (uint32_t)(w->rcv_nxt.v - (uint32_t)(t->w->now / 4)));
     put_stamp(s, t, w->ts, w->ts_recent);
-    sum_word(s, (uint64_t)w->wnd << 16 | w->challenged << 12 | w->rcv_wscale << 8 | w->ts << 4 | w->parked << 3 | w->again << 2 |
-                    w->how);
+    sum_word(s, (uint64_t)w->wnd << 16 | w->challenged << 12 | w->rcv_wscale << 8 | w->ts << 4 |
+                    w->parked << 3 | w->again << 2 | w->how);
     sum_word(s, waiting_due(t, r) - t->w->now);
 }
 

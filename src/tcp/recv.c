@@ -78,8 +78,8 @@ uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint
     return got + chunkq_append(t->a, q, data + gap, n - gap, prio);
 }
 
-/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory, for which others are put to rest
- * if need be; what does not fit is not acknowledged. */
+/* In-order bytes go to the queue. The segment at RCV.NXT has reserved memory, for which others are put to
+ * rest if need be; what does not fit is not acknowledged. */
 static uint32_t append(struct tern *t, struct tcb *c, struct keep *k, const uint8_t *data, uint32_t len)
 {
     struct rcv *r = &c->rcv;
