@@ -13,7 +13,8 @@
  * What the sweep does to each kind, when its address is gone (or the link of a link-local peer, RFC 4007 6):
  * a control block ends (3.10.5's CLOSED without the RST), one at rest is woken for that, half-open and
  * TIME_WAIT records are dropped. When only its way is another: a control block notes it, and what is due
- * leaves; the small records ask for their way when they send. Listeners are not touched.
+ * leaves; the small records ask for their way when they send, and only forget a home that is no more.
+ * Listeners are not touched.
  */
 #include "tcp/tcp.h"
 
@@ -117,10 +118,14 @@ bool change_reaches(struct tern *t, ref_t r)
     case REC_HALFOPEN:
         if (why != TERN_CAUSE_NONE)
             halfopen_end(t, at(t->a, r), why);
+        else if (t->w->sweep.links_gone >> w.link & 1)
+            ((struct halfopen *)at(t->a, r))->link = 0;
         break;
     case REC_TIMEWAIT:
         if (why != TERN_CAUSE_NONE)
             waiting_end(t, r, why);
+        else
+            waiting_follow(t, r, t->w->sweep.links_gone);
         break;
     default:
         return true; /* listeners are not touched */

@@ -167,6 +167,8 @@ void time_wait_gives_way(struct tern *t, ref_t r); /* its successor is ESTABLISH
 /* waiting.c: the small records of TIME_WAIT. */
 bool waiting_add(struct tern *t, const struct tcb *c); /* takes c's place in the table; false: no memory */
 void waiting_restart(struct tern *t, ref_t r);         /* 2 MSL begin anew; the record may move */
+/* its home is no more, if it is among these links (bits); a later link of that number is another */
+void waiting_follow(struct tern *t, ref_t r, uint32_t links_gone);
 void waiting_end(struct tern *t, ref_t r, enum tern_cause cause);
 bool waiting_over(struct tern *t, ref_t r);            /* its time has come, and it is gone */
 void waiting_expire(struct tern *t);                   /* what is due ends, a bounded number at a time */

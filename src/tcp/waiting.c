@@ -140,6 +140,15 @@ static ref_t append(struct tern *t, struct waiting *q, uint64_t due_us, bool tur
 
 static void drop(struct tern *t, ref_t r) { fifo_remove(t->a, &queue_of(t, is4(t, r))->fifo, r); }
 
+void waiting_follow(struct tern *t, ref_t r, uint32_t links_gone)
+{
+    if (is4(t, r))
+        return; /* it has no home */
+    struct timewait6 *v = at(t->a, r);
+    if (links_gone >> v->link & 1)
+        v->link = 0;
+}
+
 void waiting_end(struct tern *t, ref_t r, enum tern_cause cause)
 {
     const struct timewait *w = waiting_at(t, r);

@@ -3,6 +3,8 @@
  * test_attack.c, floods in tests/pitfalls/test_pitfall_flood.c. */
 #include "lab/lab.h"
 
+#include <tern/net.h>
+
 static void give(struct lab *l, const char *line)
 {
     uint8_t buf[256];
@@ -284,6 +286,67 @@ static void a_forced_rest_renews_no_ration(void **state)
     free(c);
 }
 
+/* --- links ---------------------------------------------------------------------------------------- */
+
+/* By which link the next packet leaves; 0 = there is none. */
+static int next_by(struct lab *l)
+{
+    tern_tx_packet out;
+    return tern_tx(l->t, l->now, &out, 1) == 1 ? out.link : 0;
+}
+
+/* A link is removed, and the next one that is added gets its number: it is another network, which must not
+ * see what small records send; they go by the routes. */
+static void a_later_link_of_that_number_is_another(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_endpoint any = {.port = 80};
+    tern_link_info info = {.mtu = 1500};
+    int first = l->link, second = tern_link_add(l->t, &info);
+    l->tuned = true;
+    assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+    l->link = second;
+    give(l, "S 0 win 65535 <mss 1460>");
+    assert_int_equal(next_by(l), second);
+    assert_int_equal(tern_link_remove(l->t, second), 0);
+    tern_tick(l->t, l->now);
+    assert_int_equal(tern_link_add(l->t, &info), second);
+    l->now += SEC;
+    tern_tick(l->t, l->now);
+    assert_int_equal(next_by(l), first);
+    l->link = first;
+    lab_run(l, 200 * SEC);
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* The same in TIME_WAIT. */
+static void nor_is_it_in_time_wait(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_link_info info = {.mtu = 1500};
+    int first = l->link, second = tern_link_add(l->t, &info);
+    l->link = second;
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "close\n"
+            "> FA 1 ack 1\n"
+            "< FA 1 ack 2\n"
+            "> A 2 ack 2\n"
+            "= TIME_WAIT");
+    assert_int_equal(lab_live(l).timewait, 1);
+    assert_int_equal(tern_link_remove(l->t, second), 0);
+    tern_tick(l->t, l->now);
+    assert_int_equal(tern_link_add(l->t, &info), second);
+    l->link = first;
+    give(l, "FA 1 ack 2");
+    assert_int_equal(next_by(l), first);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +356,8 @@ int main(void)
         LAB_TEST(a_late_cookie_counts_beside_a_record),
         LAB_TEST(rubbish_keeps_nobody_from_waking),
         LAB_TEST(a_forced_rest_renews_no_ration),
+        LAB_TEST(a_later_link_of_that_number_is_another),
+        LAB_TEST(nor_is_it_in_time_wait),
     };
     return LAB_MAIN(tests);
 }
