@@ -405,6 +405,32 @@ static void test_a_connection_moves_to_itself(void **state)
     free(n);
 }
 
+/* Moving is reading: the window opens by it, and nobody waits for a probe. */
+static void test_moving_opens_the_window(void **state)
+{
+    struct lend_net *n = calloc(1, sizeof *n);
+    tern_handle a, ra, rb, b;
+    uint64_t wrote = 0, read = 0;
+    uint8_t buf[4096];
+    (void)state;
+    lend_begin(n, 12, &(tern_config){.recv_buffer = 4096});
+    lend_connect(n, A, R, &a, &ra);
+    lend_connect(n, R, B, &rb, &b);
+    for (int steps = 0; read < 100000; steps++) {
+        long got = wrote < 100000 ? lend_send(n, A, a, 1, wrote, 5000) : 0;
+        wrote += got > 0 ? (uint64_t)got : 0;
+        tern_move(n->host[R].t, ra, rb, SIZE_MAX, 0);
+        for (; (got = tern_recv(n->host[B].t, b, buf, sizeof buf)) > 0; read += (uint64_t)got)
+            lend_same(buf, (size_t)got, 1, read);
+        lend_steps(n, 4); /* that the window is shut has been said before the next move */
+        assert_true(steps < 100); /* a probe would come after 50 */
+    }
+    tern_abort(n->host[A].t, a), tern_abort(n->host[B].t, b);
+    tern_abort(n->host[R].t, ra), tern_abort(n->host[R].t, rb);
+    lend_end(n);
+    free(n);
+}
+
 /* --- lent buffers come back, once, whatever happens -------------------------------------------------- */
 
 /* Three buffers queued at a peer that takes nothing; the connection ends by `end`. */
@@ -679,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_the_lent_path_copies_nothing),
         cmocka_unit_test(test_a_chunk_goes_out_twice),
         cmocka_unit_test(test_a_connection_moves_to_itself),
+        cmocka_unit_test(test_moving_opens_the_window),
         cmocka_unit_test(test_lent_buffers_come_back_by_abort),
         cmocka_unit_test(test_lent_buffers_come_back_by_reset),
         cmocka_unit_test(test_lent_buffers_of_an_orphan_come_back),

@@ -398,6 +398,13 @@ static void test_a_hint_to_a_page_that_is_shared_now(void **state)
     assert_memory_equal(out[0].data, text + 1500, 1500);
     chunkq_copy(b->a, &b->regions, &q[1], q[1].pos, again, 2000);
     assert_memory_equal(again, text, 2000);
+    chunkq_append(b->a, &q[2], text, sizeof text, MEM_DATA); /* the old header will be wrong */
+    hint = q[2].list.tail;
+    chunkq_share(b->a, &b->regions, &q[3], &q[2], q[2].pos, 2000, MEM_DATA);
+    chunkq_drop_back(b->a, &q[2], 2000);
+    chunkq_append(b->a, &q[2], text, 2000, MEM_DATA);
+    chunkq_slices(b->a, &b->regions, &q[2], q[2].pos + 1500, 100, &hint, out, 4, &got);
+    assert_memory_equal(out[0].data, text + 500, 100);
     free(b->memory);
     free(b->a);
     free(b);
