@@ -100,7 +100,7 @@ size_t request_feed(request *r, const uint8_t *data, size_t len)
     r->refuse = refusal(r);
     if (error != HPE_OK && error != HPE_PAUSED && r->refuse == 0)
         r->refuse = refusal_of_error(error, data[0]);
-    else if (!r->complete && r->head_bytes > REQUEST_HEAD_MAX && r->refuse == 0)
+    else if (r->head_bytes > REQUEST_HEAD_MAX && r->refuse == 0)
         r->refuse = r->parser.method == HTTP_GET || r->parser.method == HTTP_HEAD ? 431 : 413;
     return n;
 }

@@ -475,12 +475,16 @@ static int replay(char **argv)
 
 static void run_replay(const char *const files[3], const void *address)
 {
-    char text[32];
+    char text[32], self[4096];
     int status = -1;
+    /* its name: what /proc/self/exe leads to is valgrind, where that runs us */
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    assert_true(n > 0);
+    self[n] = '\0';
     snprintf(text, sizeof text, "%zx", (size_t)address);
     pid_t child = fork();
     if (child == 0) {
-        execl("/proc/self/exe", "replay", "--replay", files[0], files[1], files[2], text, (char *)NULL);
+        execl(self, "replay", "--replay", files[0], files[1], files[2], text, (char *)NULL);
         _exit(9);
     }
     waitpid(child, &status, 0);
