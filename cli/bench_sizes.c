@@ -8,6 +8,7 @@
 #include "cmd.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <tern/event.h>
@@ -21,8 +22,17 @@
 #define DEFAULT_N 1000000u
 #define PORT 80
 #define PEER_PORTS 16u        /* of each peer's address: no source has more than its share */
+#define PASSES 2
 #define REST_EVERY 128u       /* idle: after so many new ones the clock goes on */
 #define REST_US 4000000u      /* by this: longer than the first timeout */
+
+enum { RX, TX, TICK, ACCEPT, CLOSE };
+static const char *const calls[] = {"tern_rx", "tern_tx", "tern_tick", "tern_accept", "tern_close"};
+
+struct longest {
+    float us;
+    uint8_t call;
+};
 
 struct rig {
     tern *t;
@@ -33,22 +43,18 @@ struct rig {
     bool v6;
     tern_endpoint local;
     tern_handle listener;
-    double longest;           /* seconds */
-    const char *longest_in;
-    bool failed;
+    struct longest call;      /* the longest since it was last cleared */
 };
 
 /* --- the stack and the clock ----------------------------------------------------------------------- */
 
 static double cpu(void) { return (double)tern_cpu_ns() / 1e9; }
 
-static void note(struct rig *g, const char *what, double since)
+static void note(struct rig *g, uint8_t call, double since)
 {
-    double took = cpu() - since;
-    if (took <= g->longest)
-        return;
-    g->longest = took;
-    g->longest_in = what;
+    float us = (float)((cpu() - since) * 1e6);
+    if (us > g->call.us)
+        g->call = (struct longest){us, call};
 }
 
 /* Bytes of the arena that are in use. */
@@ -109,7 +115,7 @@ static void send(struct rig *g, const struct segment *s)
     tern_rx_packet p = {.data = bytes, .len = segment_build(s, bytes), .link = (uint8_t)g->link};
     double since = cpu();
     tern_rx(g->t, g->now, &p, 1);
-    note(g, "tern_rx", since);
+    note(g, RX, since);
 }
 
 /* Whether the stack has sent something; its last segment. */
@@ -121,7 +127,7 @@ static bool receive(struct rig *g, struct segment *out)
     for (;;) {
         double since = cpu();
         int n = tern_tx(g->t, g->now, &pkt, 1);
-        note(g, "tern_tx", since);
+        note(g, TX, since);
         if (n != 1)
             return any;
         uint32_t len = tern_tx_flatten(&pkt, bytes);
@@ -133,7 +139,7 @@ static void tick(struct rig *g)
 {
     double since = cpu();
     tern_tick(g->t, g->now);
-    note(g, "tern_tick", since);
+    note(g, TICK, since);
 }
 
 static struct segment from_peer(const struct rig *g, uint32_t i, uint8_t flags)
@@ -174,7 +180,7 @@ static bool establish(struct rig *g, uint32_t i, tern_handle *h, uint32_t *seq, 
     send(g, &ack);
     double since = cpu();
     int e = tern_accept(g->t, g->listener, h);
-    note(g, "tern_accept", since);
+    note(g, ACCEPT, since);
     tern_event events[8];
     while (tern_events(g->t, events, 8) > 0)
         continue;
@@ -205,7 +211,7 @@ static bool make_timewait(struct rig *g, uint32_t i)
         return false;
     double since = cpu();
     tern_close(g->t, h);
-    note(g, "tern_close", since);
+    note(g, CLOSE, since);
     if (!receive(g, &answer) || !(answer.flags & FIN))
         return false;
     fin.seq = 1001;
@@ -242,26 +248,29 @@ static uint32_t count(const struct rig *g, const struct kind *k)
 struct figures {
     double bytes, worst;      /* of one */
     double make_s;            /* processor time for all */
-    double longest;           /* call while they were made, seconds */
-    const char *longest_in;
-    double end_longest;       /* call while they ended, seconds; 0 = not measured */
+    struct longest made;      /* call while they were made */
+    struct longest ended;     /* and while they ended; 0 = not measured */
 };
 
-static void report(const struct rig *g, const struct kind *k, uint32_t n, const struct figures *f, bool json)
+static void report(bool v6, const struct kind *k, uint32_t n, const struct figures *f, bool json)
 {
     const char *form = json ? "{\"record\":\"%s\",\"ip\":%d,\"n\":%u,\"bytes\":%.2f,\"worst_bytes\":%.2f,"
                               "\"longest_call_us\":%.0f,\"longest_call\":\"%s\",\"longest_end_us\":%.0f,"
                               "\"made_per_s\":%.0f}\n"
                             : "%-9s IPv%d %9u %9.2f %9.2f %12.0f  %-12s %12.0f %10.0f\n";
-    printf(form, k->name, g->v6 ? 6 : 4, n, f->bytes, f->worst, f->longest * 1e6, f->longest_in,
-           f->end_longest * 1e6, n / (f->make_s > 0 ? f->make_s : 1));
+    printf(form, k->name, v6 ? 6 : 4, n, f->bytes, f->worst, (double)f->made.us, calls[f->made.call],
+           (double)f->ended.us, n / (f->make_s > 0 ? f->make_s : 1));
     fflush(stdout);
 }
 
-static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct figures *f)
+/* `took`: the longest call for each record, or in a later pass the less of this and the earlier ones. */
+static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct longest *took, bool again,
+                     struct figures *f)
 {
     double before = (double)used(g), since = cpu();
+    *f = (struct figures){0};
     for (uint32_t i = 0; i < n; i++) {
+        g->call.us = 0;
         if (!k->make(g, i)) {
             fprintf(stderr, "tern bench: %s number %u could not be made\n", k->name, i);
             return false;
@@ -269,6 +278,10 @@ static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct fig
         double each = ((double)used(g) - before) / (i + 1);
         if (i >= n / 2 && each > f->worst)
             f->worst = each;
+        if (!again || g->call.us < took[i].us)
+            took[i] = g->call;
+        if (took[i].us > f->made.us)
+            f->made = took[i];
     }
     f->make_s = cpu() - since;
     if (k->make == make_idle) { /* the last of them as well */
@@ -276,8 +289,6 @@ static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct fig
         tick(g);
     }
     f->bytes = ((double)used(g) - before) / n;
-    f->longest = g->longest;
-    f->longest_in = g->longest_in;
     return true;
 }
 
@@ -285,19 +296,19 @@ static bool make_all(struct rig *g, const struct kind *k, uint32_t n, struct fig
 static void let_end(struct rig *g, const struct kind *k, struct figures *f)
 {
     struct segment s;
-    g->longest = 0;
+    g->call.us = 0;
     for (uint64_t next; count(g, k) > 0 && (next = tern_next_deadline(g->t)) != UINT64_MAX;) {
         g->now = next > g->now ? next : g->now;
         tick(g);
         receive(g, &s);
     }
-    f->end_longest = g->longest;
+    f->ended = g->call;
 }
 
-static bool measure(struct rig *g, const struct kind *k, uint32_t n, bool json)
+static bool measure(struct rig *g, const struct kind *k, uint32_t n, struct longest *took, bool again,
+                    struct figures *f)
 {
-    struct figures f = {.longest_in = ""};
-    if (!make_all(g, k, n, &f))
+    if (!make_all(g, k, n, took, again, f))
         return false;
     uint32_t there = count(g, k);
     if (there != n) {
@@ -305,20 +316,31 @@ static bool measure(struct rig *g, const struct kind *k, uint32_t n, bool json)
         return false;
     }
     if (k->make != make_idle)
-        let_end(g, k, &f);
-    report(g, k, n, &f, json);
+        let_end(g, k, f);
     return true;
 }
 
+/* Each pass does exactly the same, so what the machine's other work adds to a call in one is not there in the
+ * other: a call counts with its shortest. */
 static int one_size(const struct kind *k, bool v6, uint32_t n, bool json)
 {
-    struct rig g;
-    int status = CMD_CANNOT;
-    if (rig_open(&g, v6, n))
-        status = measure(&g, k, n, json) ? CMD_OK : CMD_NO;
-    else
-        cmd_cannot("bench", "no memory for %u connections", n);
-    rig_close(&g);
+    struct figures f = {0};
+    float ended = 0;
+    struct longest *took = malloc(n * sizeof *took);
+    int status = took != NULL ? CMD_OK : cmd_cannot("bench", "no memory for %u figures", n);
+    for (int pass = 0; pass < PASSES && status == CMD_OK; pass++) {
+        struct rig g;
+        if (!rig_open(&g, v6, n))
+            status = cmd_cannot("bench", "no memory for %u connections", n);
+        else if (!measure(&g, k, n, took, pass > 0, &f))
+            status = CMD_NO;
+        rig_close(&g);
+        ended = pass == 0 || f.ended.us < ended ? f.ended.us : ended;
+    }
+    f.ended.us = ended;
+    if (status == CMD_OK)
+        report(v6, k, n, &f, json);
+    free(took);
     return status;
 }
 
