@@ -175,9 +175,9 @@ int tern_tx(tern *t, uint64_t now, struct tern_tx_packet *pkts, int max);
 uint32_t tern_replies_room(const tern *t);
 
 /* Run the timers that are due at `now`. After a jump of the clock each timer is due at most once. Also the
- * way to tell the stack the time before calls on sockets, which use the latest `now` seen. Of records in
- * TIME_WAIT at most 256 end in one call, so that none takes long: while more are due tern_next_deadline
- * names a time that is past, and the next call goes on. */
+ * way to tell the stack the time before calls on sockets, which use the latest `now` seen. No call takes
+ * long: at most 1024 timers are looked at, and at most 256 records in TIME_WAIT end. While more are due
+ * tern_next_deadline names a time that is past, and the next call goes on. */
 void tern_tick(tern *t, uint64_t now);
 
 /* When tern_tick must be called at the latest (it may be early, never late); UINT64_MAX = no timer is armed.

@@ -15,10 +15,11 @@
  * within 2^47 either way, they are unique. A deadline that has passed keeps its value but waits in the slot
  * of the present time.
  *
- * Invariants: (1) a node's slot is a function of its deadline and the wheel's time alone; (2) hence equal
- * deadlines share a slot, and sinking keeps the order of a slot: they fire in the order in which they came to
- * it; (3) the time never goes back, and never passes a slot with nodes in it; (4) bit s of bits[k] is set
- * exactly when the slot has a node.
+ * Invariants: (1) a node's slot is a function of its deadline and the wheel's time alone, unless its slot is
+ * sinking; (2) hence equal deadlines share a slot, and sinking keeps the order of a slot: they fire in the
+ * order in which they came to it (what is armed between two steps of one sinking may overtake them); (3) the
+ * time never goes back, and never passes a slot with nodes in it; (4) bit s of bits[k] is set exactly when
+ * the slot has a node.
  */
 #include "base/wheel.h"
 
@@ -133,29 +134,39 @@ static inline bool first_slot(const struct wheel *w, uint32_t *level, uint32_t *
     return true;
 }
 
-/* The time has entered a slot of a higher level: its nodes sink, in order. */
-static void sink(struct arena *a, struct wheel *w, uint32_t level, uint32_t slot)
+/* The time has entered the slot w->sinking - 1 of a higher level: its nodes sink, in order, as many as there
+ * is work for. */
+static void sink(struct arena *a, struct wheel *w, uint32_t *work)
 {
-    ref_t r = w->head[level][slot];
-    w->head[level][slot] = w->tail[level][slot] = 0;
-    w->bits[level] &= ~((uint64_t)1 << slot);
-    while (r != 0) {
+    uint32_t level = (w->sinking - 1) / WHEEL_SLOTS, slot = (w->sinking - 1) % WHEEL_SLOTS;
+    ref_t r;
+    while ((r = w->head[level][slot]) != 0 && *work > 0) {
         struct wnode *n = at(a, r);
-        r = n->next;
+        unlink_node(a, w, n);
         append(a, w, n, place_of(w, when_of(w, n)));
+        --*work;
     }
+    if (r == 0)
+        w->sinking = 0;
 }
 
-struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now)
+struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now, uint32_t *work)
 {
     uint64_t until = max_u64(relative(w, now), w->now), start;
     uint32_t level, slot;
-    while (first_slot(w, &level, &slot, &start) && start <= until) {
+    for (;;) {
+        if (w->sinking != 0)
+            sink(a, w, work);
+        if (*work == 0)
+            return NULL;
+        if (!first_slot(w, &level, &slot, &start) || start > until)
+            break;
         w->now = start;
         if (level > 0 && w->head[level][slot] != w->tail[level][slot]) {
-            sink(a, w, level, slot);
+            w->sinking = level * WHEEL_SLOTS + slot + 1;
             continue;
         }
+        --*work;
         /* in level 0, or alone in its slot: the earliest of all */
         struct wnode *n = at(a, w->head[level][slot]);
         uint64_t when = when_of(w, n);
@@ -174,5 +185,7 @@ uint64_t wheel_next(const struct wheel *w)
 {
     uint64_t start;
     uint32_t level, slot;
+    if (w->sinking != 0)
+        return w->origin + w->now;
     return first_slot(w, &level, &slot, &start) ? w->origin + start : UINT64_MAX;
 }

@@ -24,7 +24,7 @@ struct wheel {
     uint64_t origin;   /* us; the time at init */
     uint64_t now;      /* relative to origin */
     uint32_t armed;    /* nodes */
-    uint32_t reserved;
+    uint32_t sinking;  /* level * WHEEL_SLOTS + slot + 1 whose nodes are on their way down; 0 = none */
     uint64_t bits[WHEEL_LEVELS];
     ref_t head[WHEEL_LEVELS][WHEEL_SLOTS], tail[WHEEL_LEVELS][WHEEL_SLOTS];
 };
@@ -38,8 +38,9 @@ static inline bool wheel_armed(const struct wnode *n) { return n->slot != 0; }
 uint64_t wheel_when(const struct wheel *w, const struct wnode *n);
 
 /* Take out one node whose deadline is <= now, in order of deadline; NULL when there is none (then the wheel
- * stands at now). */
-struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now);
+ * stands at now), or when *work is used up: each node that is touched takes one of it. wheel_next then names
+ * a time that is past. */
+struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now, uint32_t *work);
 
 /* The earliest deadline, or an earlier time at which the wheel needs a turn; UINT64_MAX = nothing armed. */
 uint64_t wheel_next(const struct wheel *w);

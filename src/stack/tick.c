@@ -3,6 +3,7 @@
 #include "tcp/tcp.h"
 
 #define JUMP_US 1000000u
+#define WORK_MOST 1024u /* timers that fire or move on in one call */
 
 /* The caller promised to come by the next deadline. When it comes more than a second later, the machine slept
  * or the process stood still: the time between was nobody's, and what began before says nothing of the
@@ -34,8 +35,9 @@ void stack_clock(struct tern *t, uint64_t now)
 
 void tern_tick(tern *t, uint64_t now)
 {
+    uint32_t work = WORK_MOST;
     stack_clock(t, now);
-    for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now)) != NULL;)
+    for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now, &work)) != NULL;)
         timer_fire(t, n);
     change_slice(t);
     waiting_expire(t);

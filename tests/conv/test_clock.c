@@ -194,6 +194,47 @@ static void two_stacks_share_nothing(void **state)
     lab_end(beside);
 }
 
+static int drain(struct lab *l)
+{
+    tern_tx_packet pkts[64];
+    int n, total = 0;
+    while ((n = tern_tx(l->t, l->now, pkts, 64)) > 0)
+        total += n;
+    return total;
+}
+
+/* However many timers are due at once, one call looks at so many and says that there is more to do. */
+static void many_timers_in_turns(void **state)
+{
+    enum { N = 5000 };
+    static tern_handle handles[N];
+    struct lab *l = lab_new(state, &(struct lab_config){.memory = 32 << 20});
+    tern_endpoint to = {.ip = l->peer_ip, .port = 1};
+    for (int i = 0; i < N; i++, to.port++)
+        assert_int_equal(tern_connect(l->t, NULL, &to, &handles[i]), 0);
+    assert_int_equal(drain(l), N);
+    l->now = tern_next_deadline(l->t);
+    while (lab_stats(l).timeouts == 0) { /* the first turns bring the timers down to their microsecond */
+        l->now = tern_next_deadline(l->t) > l->now ? tern_next_deadline(l->t) : l->now;
+        tern_tick(l->t, l->now);
+    }
+    for (uint64_t before = 0, now; before < N; before = now) {
+        now = lab_stats(l).timeouts;
+        assert_in_range(now - before, 1, 1024);
+        assert_int_equal(drain(l), now - before);
+        if (now < N) {
+            assert_true(tern_next_deadline(l->t) <= l->now);
+            tern_tick(l->t, l->now);
+        }
+    }
+    assert_int_equal(lab_stats(l).timeouts, N);
+    assert_true(tern_next_deadline(l->t) > l->now);
+    for (int i = 0; i < N; i++)
+        tern_abort(l->t, handles[i]);
+    drain(l);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +245,7 @@ int main(void)
         LAB_TEST(clock_goes_back),
         LAB_TEST(any_origin),
         LAB_TEST(deadlines),
+        LAB_TEST(many_timers_in_turns),
         LAB_TEST(two_stacks_share_nothing),
     };
     return LAB_MAIN(tests);

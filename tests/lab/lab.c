@@ -127,15 +127,19 @@ void lab_collect(struct lab *l)
 void lab_run_until(struct lab *l, uint64_t t, bool stop_at_output)
 {
     int rounds = 0;
+    bool ticked = false;
     lab_collect(l);
-    while (l->now < t && !(stop_at_output && lab_pending(l) > 0)) {
+    while (!(stop_at_output && lab_pending(l) > 0)) {
         uint64_t next = tern_next_deadline(l->t);
+        if (l->now >= t && !(ticked && next <= l->now))
+            return; /* one call need not have done all that was due at t */
         if (next <= l->now && ++rounds > 1000)
             lab_fail(l, "tern_next_deadline stands still at %llu", (unsigned long long)next);
         rounds = next > l->now ? 0 : rounds;
         if (next > l->now)
             l->now = next < t ? next : t;
         tern_tick(l->t, l->now);
+        ticked = true;
         lab_collect(l);
         if (t == LAB_NEVER && next == LAB_NEVER)
             return;

@@ -71,6 +71,20 @@ static struct timer *first(struct bench *b)
     return best;
 }
 
+/* Some pops have so little work to do that a slot sinks in many steps. */
+static struct wnode *pop(struct bench *b, uint64_t now, struct dice *d)
+{
+    struct wnode *n;
+    uint32_t work;
+    do {
+        work = d != NULL ? 1 + dice(d, 3) : UINT32_MAX;
+        n = wheel_pop(b->a, b->w, now, &work);
+        if (n == NULL && work == 0)
+            assert_true(wheel_next(b->w) <= now || first(b) == NULL || first(b)->due > now);
+    } while (n == NULL && work == 0);
+    return n;
+}
+
 static void check(struct bench *b)
 {
     const struct timer *t = first(b);
@@ -94,7 +108,7 @@ static uint32_t advance(struct bench *b, uint64_t now, struct dice *d)
     b->now = now;
     for (;;) {
         struct timer *t = first(b);
-        struct wnode *n = wheel_pop(b->a, b->w, now);
+        struct wnode *n = pop(b, now, d);
         if (t == NULL || t->due > now) {
             assert_null(n);
             assert_int_equal(wheel_time(b), now);
@@ -224,8 +238,46 @@ static void test_equal_deadlines_fire_in_order_of_arming(void **state)
             advance(&b, b.now + 16000, NULL); /* later ones start in lower levels */
     }
     for (uint32_t i = 0; i < NODES; i++)
-        assert_ptr_equal(wheel_pop(b.a, b.w, 5000000), b.timers[i].node);
-    assert_null(wheel_pop(b.a, b.w, 5000000));
+        assert_ptr_equal(pop(&b, 5000000, NULL), b.timers[i].node);
+    assert_null(pop(&b, 5000000, NULL));
+    free(b.a);
+}
+
+/* While a slot sinks step by step others are armed and cancelled, those on their way too: each fires once,
+ * not before its time, and in the order of the deadlines. */
+static void test_armed_and_cancelled_while_sinking(void **state)
+{
+    (void)state;
+    static struct bench b;
+    struct dice d = {7};
+    bench_init(&b, 1000);
+    for (int round = 0; round < 200; round++) {
+        uint64_t base = b.now + 20000000, last = 0;
+        for (uint32_t i = 0; i < NODES / 2; i++)
+            set(&b, i, base + dice(&d, 1000));
+        while (first(&b) != NULL) {
+            uint32_t work = 1 + dice(&d, 3), i = dice(&d, NODES);
+            struct wnode *n = wheel_pop(b.a, b.w, base + 5000, &work);
+            if (n != NULL) {
+                struct timer *t = &b.timers[0];
+                while (t->node != n)
+                    t++;
+                assert_true(t->asked >= last && t->asked <= base + 5000);
+                last = t->asked;
+                b.armed--;
+            } else {
+                assert_int_equal(work, 0);
+            }
+            assert_int_equal(b.w->armed, b.armed);
+            assert_true(first(&b) == NULL || wheel_next(b.w) <= first(&b)->due);
+            if (dice(&d, 4) == 0)
+                cancel(&b, i);
+            else if (dice(&d, 4) == 0)
+                set(&b, i, max_u64(wheel_time(&b), base) + dice(&d, 1000));
+        }
+        b.now = base + 5000;
+        assert_null(pop(&b, b.now, NULL));
+    }
     free(b.a);
 }
 
@@ -239,12 +291,12 @@ static void test_extremes(void **state)
     set(&b, 0, 0); /* long past: due at the next pop */
     assert_int_equal(wheel_next(b.w), 1000000);
     /* a clock that went back is taken as standing */
-    assert_ptr_equal(wheel_pop(b.a, b.w, 5), b.timers[0].node);
-    assert_null(wheel_pop(b.a, b.w, 5));
+    assert_ptr_equal(pop(&b, 5, NULL), b.timers[0].node);
+    assert_null(pop(&b, 5, NULL));
     b.armed = 0;
     set(&b, 1, UINT64_MAX); /* beyond the horizon: as far as can be told */
     assert_int_equal(wheel_when(b.w, b.timers[1].node), 1000000 + ((uint64_t)1 << 47) - 1);
-    assert_null(wheel_pop(b.a, b.w, (uint64_t)1 << 46));
+    assert_null(pop(&b, (uint64_t)1 << 46, NULL));
     assert_true(wheel_armed(b.timers[1].node));
     free(b.a);
 }
@@ -257,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_two_hundred_years),
         cmocka_unit_test(test_sleeping_until_next_wakes_in_time),
         cmocka_unit_test(test_equal_deadlines_fire_in_order_of_arming),
+        cmocka_unit_test(test_armed_and_cancelled_while_sinking),
         cmocka_unit_test(test_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
