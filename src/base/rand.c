@@ -56,7 +56,12 @@ static inline void absorb(struct sip *s, uint64_t word, int c)
 static inline uint64_t last_word(const uint8_t *p, size_t left, size_t n)
 {
     uint64_t word = (uint64_t)n << 56;
-    for (size_t i = 0; i < left; i++)
+    size_t i = 0;
+    if (left >= 4) {
+        word |= (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+        i = 4;
+    }
+    for (; i < left; i++)
         word |= (uint64_t)p[i] << (8 * i);
     return word;
 }

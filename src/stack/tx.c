@@ -42,8 +42,9 @@ uint32_t tern_replies_room(const tern *t) { return REPLIES - t->w->reply_count; 
 int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
 {
     stack_clock(t, now);
-    ip_echo_done(t->a, &t->w->ip);
-    int n = tx_stateless(t, pkts, max);
+    if (UNLIKELY(t->w->ip.echo_sent > 0))
+        ip_echo_done(t->a, &t->w->ip);
+    int n = t->w->reply_count > 0 || t->w->ip.echo_count > 0 ? tx_stateless(t, pkts, max) : 0;
     while (n < max && t->w->ready.head != 0)
         n += tx_conn(t, head_at(t, t->w->ready.head), pkts + n, max - n);
     for (int i = 0; i < n; i++)

@@ -391,7 +391,7 @@ void mtu_renew(struct tern *t, struct tcb *c); /* the link, its MTU or the path'
 void change_begin(struct tern *t);
 void change_slice(struct tern *t);
 void change_finish(struct tern *t);
-static inline bool change_under_way(const struct tern *t) { return t->w->sweep.left != 0; }
+static inline bool change_under_way(const struct tern *t) { return UNLIKELY(t->w->sweep.left != 0); }
 bool change_reaches(struct tern *t, ref_t r); /* brings one record up to date; false: it is gone */
 
 /* icmp.c */

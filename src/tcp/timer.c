@@ -23,11 +23,8 @@ static uint64_t user_limit_us(const struct tern *t, const struct tcb *c)
     return c->set.user_timeout_ms != 0 ? c->set.user_timeout_ms * 1000ull : settings(t)->retries_us;
 }
 
-static void earlier(uint64_t *min, uint64_t deadline)
-{
-    if (deadline != 0 && (*min == 0 || deadline < *min))
-        *min = deadline;
-}
+/* Without a branch: 0, which is none, is the latest of all when 1 is taken away. */
+static uint64_t earlier(uint64_t a, uint64_t b) { return min_u64(a - 1, b - 1) + 1; }
 
 /* The user timeout has a deadline of its own when it comes before the next retransmission. */
 static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
@@ -42,18 +39,11 @@ void timer_rearm(struct tern *t, struct tcb *c)
 {
     if (c->h.state == TERN_CLOSED)
         return;
-    uint64_t min = 0;
-    if (c->tm.rexmit != TERN_TIMER_NONE)
-        earlier(&min, c->tm.rexmit_us);
-    earlier(&min, c->ack.delack_us);
-    earlier(&min, c->tm.keep_us);
-    earlier(&min, c->tm.life_us);
-    earlier(&min, c->tm.pace_us);
-    earlier(&min, c->tm.reo_us);
-    earlier(&min, c->tm.tlp_us);
-    earlier(&min, user_deadline(t, c));
-    earlier(&min, idle_due(t, c));
-    conn_timer(t, &c->h, min);
+    uint64_t min = c->tm.rexmit != TERN_TIMER_NONE ? c->tm.rexmit_us : 0;
+    min = earlier(earlier(min, c->ack.delack_us), earlier(c->tm.keep_us, c->tm.life_us));
+    min = earlier(min, earlier(c->tm.pace_us, earlier(c->tm.reo_us, c->tm.tlp_us)));
+    min = earlier(min, user_deadline(t, c));
+    conn_timer(t, &c->h, earlier(min, idle_due(t, c)));
 }
 
 static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)

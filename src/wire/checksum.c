@@ -83,8 +83,11 @@ static uint16_t sum_words(const uint8_t *p, size_t n)
     return in_network_order(add_carry(add_carry(a, b), add_carry(c, d)));
 }
 
+/* An IPv4 header without options is every second call. */
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n)
 {
+    if (n == 20)
+        return sum + in_network_order(add_carry(add_carry(load64(p), load64(p + 8)), load32(p + 16)));
     return sum + sum_words(p, n);
 }
 
