@@ -105,7 +105,8 @@ static bool decide_syn(struct tcb *c, struct plan *p)
  * MUST-10). */
 static bool decide_synack(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (c->h.state != TERN_SYN_RCVD || c->ack.now_cause != TERN_C_SEND_SYNACK || c->list.seq.head == 0)
+    if (LIKELY(c->h.state != TERN_SYN_RCVD) || c->ack.now_cause != TERN_C_SEND_SYNACK ||
+        c->list.seq.head == 0)
         return false;
     return plan_again(t, c, at(t->a, c->list.seq.head), 1, TERN_C_SEND_SYNACK, p);
 }
@@ -142,7 +143,7 @@ static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
  * is not asked: old data goes inside it and beyond (SHLD-16, MAY-7). While it is shut, probes do this. */
 static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
 {
-    struct sendrec *r = c->list.lost_next != 0 ? sendlist_lost(t, &c->list) : NULL;
+    struct sendrec *r = UNLIKELY(c->list.lost_next != 0) ? sendlist_lost(t, &c->list) : NULL;
     if (r == NULL || (c->tm.rexmit == TERN_TIMER_PERSIST && synchronized(c)))
         return false;
     grow_again(t, c, r);
@@ -236,7 +237,7 @@ static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
     note_limited(c);
     if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
         return false;
-    if (restarts_after_idle(t, c)) {
+    if (UNLIKELY(restarts_after_idle(t, c))) {
         cc_restart(&c->cc, c->snd.mss);
         c->tlp.out = false; /* whatever it found was about the window of then */
     }
@@ -268,7 +269,8 @@ static bool decide_fin(struct tcb *c, struct plan *p)
  * SACKed. */
 static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (c->rec.phase != PHASE_RECOVERY || !c->opt.sack || c->rack.reordering || cwnd_room(c) < c->snd.mss)
+    if (LIKELY(c->rec.phase != PHASE_RECOVERY) || !c->opt.sack || c->rack.reordering ||
+        cwnd_room(c) < c->snd.mss)
         return false;
     struct sendrec *r = sendlist_lose_below_high(t, &c->list);
     return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
@@ -277,7 +279,7 @@ static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
 /* RFC 8985 7.3: new data if there is some (cwnd is not asked), else the last segment again. */
 static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (!c->tlp.due)
+    if (LIKELY(!c->tlp.due))
         return false;
     c->tlp.due = false;
     uint32_t full = full_size(c), new = min_u32(min_u32(snd_unsent(&c->snd), usable_window(&c->snd)), full);
@@ -295,7 +297,7 @@ static bool decide_tail_probe(struct tern *t, struct tcb *c, struct plan *p)
 /* RFC 9293 3.8.6.1: one byte at SND.UNA, sent before or not. Behind all data it is the FIN. */
 static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (!c->tm.probe)
+    if (LIKELY(!c->tm.probe))
         return false;
     c->tm.probe = false;
     if (c->list.seq.head != 0) {
@@ -315,7 +317,7 @@ static bool decide_probe(struct tern *t, struct tcb *c, struct plan *p)
 /* RFC 9293 3.8.4: an old number and no data, so that the peer must answer (SHLD-12). */
 static bool decide_keepalive(struct tcb *c, struct plan *p)
 {
-    if (!c->tm.keep_probe)
+    if (LIKELY(!c->tm.keep_probe))
         return false;
     c->tm.keep_probe = false;
     *p = (struct plan){.start = seq_sub(c->snd.nxt, 1), .probe = true, .why = TERN_C_SEND_KEEPALIVE};
@@ -333,13 +335,13 @@ static bool decide_ack(struct tcb *c, struct plan *p)
 
 bool decide(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (c->rst_cause != 0)
+    if (UNLIKELY(c->rst_cause != 0))
         return decide_rst(c, p);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_LISTEN)
         return false;
     if (decide_syn(c, p) || decide_synack(t, c, p))
         return true;
-    if (c->ack.dup_owed > 0 && decide_ack(c, p))
+    if (UNLIKELY(c->ack.dup_owed > 0) && decide_ack(c, p))
         return true; /* without SACK the peer counts them: each goes alone, and first */
     return decide_lost(t, c, p) || decide_new(t, c, p) || decide_fin(c, p) || decide_below_sacks(t, c, p) ||
            decide_tail_probe(t, c, p) || decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p);
