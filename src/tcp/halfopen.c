@@ -447,7 +447,9 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
     /* fifth: ACK */
     if (!(s->flags & F_ACK))
         return TERN_C_NO_ACK_BIT;
-    if (!seq_eq(s->ack, seq_add(h->iss, 1)) && !takes_cookie(t, h, s)) {
+    /* before our SYN+ACK has left SND.NXT is ISS: there is nothing to acknowledge */
+    bool ours = h->queue != QUEUE_NOW && seq_eq(s->ack, seq_add(h->iss, 1));
+    if (!ours && !takes_cookie(t, h, s)) {
         reply_rst(t, s, TERN_C_SYN_RCVD_BAD_ACK);
         return TERN_C_SYN_RCVD_BAD_ACK;
     }
