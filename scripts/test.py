@@ -32,8 +32,8 @@ VALGRIND = [
     '--errors-for-leak-kinds=definite,possible',
 ]
 VALGRIND_SUITES = {'unit', 'conv'}
-# link_tun plays against the kernel's clock, which valgrind is too slow for; an image of a stack (snapshot) holds the
-# padding of its records too, which valgrind calls uninitialised: that one runs under the sanitizers
+# link_tun plays against the kernel's clock, which valgrind is too slow for; an image of a stack (snapshot)
+# holds the padding of its records too, which valgrind calls uninitialised: it runs under the sanitizers
 VALGRIND_NOT = {'link_tun', 'snapshot'}
 FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow by name
 DEMO_SEEDS = {'build': 100, 'build-asan': 5}

@@ -73,7 +73,7 @@ static void join_next(struct tern *t, struct rcv *r, struct range *g)
 }
 
 /* Put a piece that overlaps nothing behind `prev`: grow it, or make a range. */
-static enum tern_cause place(struct tern *t, struct rcv *r, struct range **prev, seq_t start,
+static enum tern_cause put_piece(struct tern *t, struct rcv *r, struct range **prev, seq_t start,
                              const uint8_t *data, uint32_t len, struct keep *k)
 {
     struct range *g = *prev;
@@ -105,7 +105,7 @@ enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint
         }
         struct range *n = range_at(t, g == NULL ? r->ooo.head : g->place.next);
         uint32_t piece = n == NULL ? len : min_u32(len, seq_span(start, range_start(n)));
-        enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : place(t, r, &g, start, data, piece, k);
+        enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : put_piece(t, r, &g, start, data, piece, k);
         if (cause != TERN_CAUSE_NONE)
             return cause;
         if (piece == 0)
