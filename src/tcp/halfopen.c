@@ -19,17 +19,9 @@ static bool is4(const struct tern *t, const struct halfopen *h)
     return arena_kind(t->a, ref_of(t->a, h)) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4);
 }
 
-static tern_ip ip4_at(const uint8_t *p) { return tern_ip4(p[0], p[1], p[2], p[3]); }
-
 void halfopen_ips(const struct tern *t, const struct halfopen *h, tern_ip *local, tern_ip *remote)
 {
-    if (is4(t, h)) {
-        *local = ip4_at(h->ip);
-        *remote = ip4_at(h->ip + 4);
-    } else {
-        memcpy(local->b, h->ip, 16);
-        memcpy(remote->b, h->ip + 16, 16);
-    }
+    ip_pair_read(h->pair, is4(t, h), local, remote);
 }
 
 bool halfopen_is(const struct tern *t, const struct halfopen *h, const tern_endpoint *local,
@@ -63,17 +55,6 @@ static ref_t parked(struct tern *t, const struct halfopen *h)
         return 0;
     halfopen_ips(t, h, &local.ip, &remote.ip);
     return demux_find_parked(t, &local, &remote, h->link);
-}
-
-static void fill_ips(struct halfopen *h, const struct segment *s)
-{
-    if (tern_ip_is4(&s->src)) {
-        memcpy(h->ip, s->dst.b + 12, 4);
-        memcpy(h->ip + 4, s->src.b + 12, 4);
-    } else {
-        memcpy(h->ip, s->dst.b, 16);
-        memcpy(h->ip + 16, s->src.b, 16);
-    }
 }
 
 static void keep_agreed(struct halfopen *h, const struct agreed *opt)
@@ -133,7 +114,7 @@ static struct halfopen *make(struct tern *t, struct listener *l, const struct se
     h->local_port = s->dst_port;
     h->remote_port = s->src_port;
     h->irs = s->seq;
-    fill_ips(h, s);
+    ip_pair_write(h->pair, &s->dst, &s->src);
     agree(t, h, l, s);
     h->iss = isn_above(t, h, old);
     if (enter_table(t, h, old))

@@ -27,8 +27,7 @@ bool idle_new(struct tern *t, struct tcb *c)
     i->tcb = self(t, c);
     i->local_port = c->h.local_port;
     i->remote_port = c->h.remote_port;
-    memcpy(i->addr, is4 ? c->h.local.b + 12 : c->h.local.b, is4 ? 4 : 16);
-    memcpy(i->addr + (is4 ? 4 : 16), is4 ? c->h.remote.b + 12 : c->h.remote.b, is4 ? 4 : 16);
+    ip_pair_write(i->pair, &c->h.local, &c->h.remote);
     return true;
 }
 

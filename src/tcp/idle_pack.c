@@ -22,13 +22,8 @@ uint64_t idle_conn(const struct idle *i) { return wide(i->conn); }
 
 void idle_addresses(const struct tern *t, const struct idle *i, tern_ip *local, tern_ip *remote)
 {
-    if (arena_kind(t->a, ref_of(t->a, i)) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE4)) {
-        *local = tern_ip4(i->addr[0], i->addr[1], i->addr[2], i->addr[3]);
-        *remote = tern_ip4(i->addr[4], i->addr[5], i->addr[6], i->addr[7]);
-        return;
-    }
-    memcpy(local->b, i->addr, 16);
-    memcpy(remote->b, i->addr + 16, 16);
+    bool is4 = arena_kind(t->a, ref_of(t->a, i)) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE4);
+    ip_pair_read(i->pair, is4, local, remote);
 }
 
 /* --- control block to idle record ------------------------------------------------------------------ */

@@ -33,6 +33,12 @@
  *   8. states with a received FIN: CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT (and CLOSED); others have none.
  *   9. nothing waits for ever: what is owed now is on the ready list; what is to be sent later has a timer,
  *      or the RETRANSMIT or PERSIST of what is in flight; who was refused room is told when there is some.
+ *  10. a tcb and its idle record name each other; the table names the tcb, and the idle record while there is
+ *      none. A CLOSED tcb is in no table.
+ *  11. every half-open record stands in one queue of its listener; half_count and aq_count are the lengths of
+ *      a listener's queues, and each row of the sketch adds up to the number of half-open records.
+ *  12. the records of TIME_WAIT stand in the order in which they are due, and in the table.
+ *  13. a tcb stands in the list of its stage of shortage; so many pages are promised as tcbs are KEPT.
  */
 #ifndef TCP_TCB_H
 #define TCP_TCB_H
@@ -45,7 +51,8 @@
 
 enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_IDLE, REC_TIMEWAIT };
 
-/* The head of every record. */
+/* The head of a control block and of a listener: what the program can hold. The smaller records have none;
+ * who.c tells of all kinds who they are. */
 struct conn_head {
     uint32_t gen;          /* the pool's */
     struct place turn;     /* in the list of records with something to send */
@@ -95,7 +102,7 @@ struct halfopen {
     uint32_t challenged : 1; /* a challenge ACK has been sent since then */
     uint32_t follows : 1;  /* a record in TIME_WAIT may be parked behind it (RFC 9293 3.6.1) */
     uint32_t queue : 4;    /* of the listener, below */
-    uint8_t ip[];          /* local and remote, 4 bytes each, of IPv6 16 */
+    uint8_t pair[];        /* of addresses: 8 bytes, of IPv6 32 (ip_pair_write) */
 };
 #define HALFOPEN4_SIZE ((sizeof(struct halfopen) + 8 + 15) & ~(size_t)15)
 #define HALFOPEN6_SIZE ((sizeof(struct halfopen) + 32 + 15) & ~(size_t)15)
@@ -131,7 +138,7 @@ struct timewait {
 
 struct timewait4 {
     struct timewait w;
-    uint8_t local[4], remote[4];
+    uint8_t pair[8];       /* of addresses (ip_pair_write) */
 };
 
 struct timewait6 {
@@ -452,10 +459,10 @@ struct idle {
         uint16_t cause;
         struct u48 t_us;
     } earlier[TERN_HISTORY - 1]; /* the changes before the last; 0 = none */
-    uint8_t addr[];        /* local, remote: 4 bytes each, or 16 */
+    uint8_t pair[];        /* of addresses: 8 bytes, of IPv6 32 (ip_pair_write) */
 };
 _Static_assert(sizeof(struct idle) + 8 <= 240,
-               "an idle connection over IPv4 (docs/ARCHITECTURE.md, Records)");
+               "an idle connection over IPv4 (docs/ARCHITECTURE.md, Four records)");
 
 struct listener {
     struct conn_head h;    /* local address (zero: any) and port; state LISTEN or CLOSED */

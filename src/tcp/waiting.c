@@ -51,8 +51,6 @@ static inline struct timewait *waiting_at(struct tern *t, ref_t r) { return at(t
 
 uint32_t waiting_live(const struct tern *t) { return t->w->wait4.fifo.live + t->w->wait6.fifo.live; }
 
-static tern_ip ip4_of(const uint8_t b[4]) { return tern_ip4(b[0], b[1], b[2], b[3]); }
-
 /* The number in the trace: the latest whose lower bits are these. */
 static uint64_t conn_of(const struct tern *t, const struct timewait *w)
 {
@@ -66,8 +64,7 @@ void waiting_pair(const struct tern *t, ref_t r, struct who *out)
     out->remote_port = w->remote_port;
     if (is4(t, r)) {
         const struct timewait4 *v = at_const(t->a, r);
-        out->local = ip4_of(v->local);
-        out->remote = ip4_of(v->remote);
+        ip_pair_read(v->pair, true, &out->local, &out->remote);
         out->link = 0;
     } else {
         const struct timewait6 *v = at_const(t->a, r);
@@ -102,7 +99,7 @@ bool waiting_same(const struct tern *t, ref_t r, const tern_endpoint *local, con
     }
     const struct timewait4 *v = at_const(t->a, r);
     return tern_ip_is4(&remote->ip) && tern_ip_is4(&local->ip) &&
-           memcmp(v->remote, remote->ip.b + 12, 4) == 0 && memcmp(v->local, local->ip.b + 12, 4) == 0;
+           memcmp(v->pair + 4, remote->ip.b + 12, 4) == 0 && memcmp(v->pair, local->ip.b + 12, 4) == 0;
 }
 
 uint64_t waiting_due(const struct tern *t, ref_t r)
@@ -203,9 +200,7 @@ static ref_t get(struct tern *t, bool ip4, uint64_t due_us)
 static void fill_addresses(struct tern *t, const struct tcb *c, ref_t r)
 {
     if (is4(t, r)) {
-        struct timewait4 *v = at(t->a, r);
-        memcpy(v->local, c->h.local.b + 12, 4);
-        memcpy(v->remote, c->h.remote.b + 12, 4);
+        ip_pair_write(((struct timewait4 *)at(t->a, r))->pair, &c->h.local, &c->h.remote);
     } else {
         struct timewait6 *v = at(t->a, r);
         v->local = c->h.local;

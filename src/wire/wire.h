@@ -202,6 +202,22 @@ static inline bool ip_is_link_local6(const tern_ip *ip)
     return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
 }
 
+/* A pair of addresses of one family as the small records keep it: 8 bytes of IPv4, 32 of IPv6. */
+static inline void ip_pair_write(uint8_t *out, const tern_ip *local, const tern_ip *remote)
+{
+    uint32_t skip = tern_ip_is4(remote) ? 12 : 0, n = 16 - skip;
+    memcpy(out, local->b + skip, n);
+    memcpy(out + n, remote->b + skip, n);
+}
+
+static inline void ip_pair_read(const uint8_t *in, bool ip4, tern_ip *local, tern_ip *remote)
+{
+    *local = *remote = ip4 ? tern_ip4(0, 0, 0, 0) : (tern_ip){{0}};
+    uint32_t skip = ip4 ? 12 : 0, n = 16 - skip;
+    memcpy(local->b + skip, in, n);
+    memcpy(remote->b + skip, in + n, n);
+}
+
 /* Whether the first `len` bits (of the family: IPv4 counts from the last 4 bytes) agree. */
 bool ip_prefix_eq(const tern_ip *a, const tern_ip *b, int len);
 

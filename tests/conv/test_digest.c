@@ -269,8 +269,8 @@ static void every_field_of_the_small_records(void **state)
     COUNTS(l, h->repeated);
     COUNTS(l, h->follows);
     COUNTS(l, h->sent);
-    COUNTS(l, h->ip[3]);
-    COUNTS(l, h->ip[7]);
+    COUNTS(l, h->pair[3]);
+    COUNTS(l, h->pair[7]);
     l->done = true;
     lab_end(l);
     l = lab_with(false);
@@ -290,8 +290,8 @@ static void every_field_of_the_small_records(void **state)
     COUNTS(l, w->again);
     COUNTS(l, w->late);
     COUNTS(l, w->how);
-    COUNTS(l, v->local[3]);
-    COUNTS(l, v->remote[3]);
+    COUNTS(l, v->pair[3]);
+    COUNTS(l, v->pair[7]);
     l->done = true;
     lab_end(l);
 }
