@@ -212,24 +212,36 @@ void capture_record(struct capture *c, uint64_t number, const tern_trace_record 
     c->records[c->n++] = *r;
 }
 
-/* Index of the record with this number (its low 32 bits), at most c->n. `whole` turns false when it was
- * overwritten. */
-static uint32_t index_of(const struct capture *c, uint32_t number, bool *whole)
+/* Place of the record with this number (its low 32 bits) behind the first one that is there: 0..n; negative:
+ * it was overwritten. */
+static int32_t place_of(const struct capture *c, uint32_t number)
 {
     int32_t i = (int32_t)(number - (uint32_t)c->first);
     if (c->n == 0)
         return 0;
-    if (i < 0)
-        *whole = false;
-    return i < 0 ? 0 : (uint32_t)i < c->n ? (uint32_t)i : c->n;
+    return i < 0 || (uint32_t)i < c->n ? i : (int32_t)c->n;
+}
+
+/* The records of one packet. */
+struct share {
+    const tern_trace_record *records;
+    uint32_t n;
+    bool whole; /* none was overwritten */
+};
+
+/* From a packet's number to the next packet's; NULL: to the end. */
+static struct share share_of(const struct capture *c, uint32_t number, const uint32_t *next)
+{
+    int32_t from = place_of(c, number), to = next != NULL ? place_of(c, *next) : (int32_t)c->n;
+    uint32_t first = from < 0 ? 0 : (uint32_t)from, end = to < 0 ? 0 : (uint32_t)to;
+    return (struct share){c->records + first, end - first, from >= 0};
 }
 
 /* What lies before the first packet's records happened between packets. */
 static void note_before(struct capture *c, uint32_t number)
 {
-    bool whole = true;
-    uint32_t end = index_of(c, number, &whole);
-    for (uint32_t i = 0; i < end; i++)
+    int32_t end = place_of(c, number);
+    for (int32_t i = 0; i < end; i++)
         capture_note(&c->notes, &c->records[i]);
 }
 
@@ -242,11 +254,8 @@ void capture_received(struct capture *c, uint64_t now, const tern_rx_packet *pkt
     if (n > 0 && c->err == 0)
         note_before(c, pkts[0].trace);
     for (int i = 0; i < n && c->err == 0; i++) {
-        bool whole = true;
-        uint32_t from = index_of(c, pkts[i].trace, &whole), to = c->n;
-        if (i + 1 < n)
-            to = index_of(c, pkts[i + 1].trace, &(bool){true});
-        capture_say_received(text, &pkts[i], c->records + from, to - from, whole);
+        struct share s = share_of(c, pkts[i].trace, i + 1 < n ? &pkts[i + 1].trace : NULL);
+        capture_say_received(text, &pkts[i], s.records, s.n, s.whole);
         packet_from_rx(&pkts[i], &pkt);
         write_packet(c, &pkt, text);
     }
@@ -262,11 +271,8 @@ void capture_sent(struct capture *c, uint64_t now, const tern_tx_packet *pkts, i
     if (n > 0 && c->err == 0)
         note_before(c, pkts[0].trace);
     for (int i = 0; i < n && c->err == 0; i++) {
-        bool whole = true;
-        uint32_t from = index_of(c, pkts[i].trace, &whole), to = c->n;
-        if (i + 1 < n)
-            to = index_of(c, pkts[i + 1].trace, &(bool){true});
-        capture_say_sent(text, &c->notes, c->records + from, to - from, whole);
+        struct share s = share_of(c, pkts[i].trace, i + 1 < n ? &pkts[i + 1].trace : NULL);
+        capture_say_sent(text, &c->notes, s.records, s.n, s.whole);
         if (refused >> i & 1)
             memcpy(text + strnlen(text, CAPTURE_TEXT - sizeof not_taken), not_taken, sizeof not_taken);
         write_packet(c, &pkts[i], text);

@@ -245,30 +245,25 @@ static void tell_fin_unacked(story *s)
     }
 }
 
-static void say_fin_wait_1(story *s)
+/* How it came to wait for the acknowledgment of its FIN: "... 3 s ago." */
+static void say_fin_unacked(story *s, const char *how)
 {
     char span[32];
     judge(s, "waiting", "the other side");
-    tell(s, "This program closed first, %s ago.", tern_why_span(ago(s, "state_since_us"), span));
+    tell(s, "%s %s ago.", how, tern_why_span(ago(s, "state_since_us"), span));
     tell_fin_unacked(s);
 }
 
+static void say_fin_wait_1(story *s) { say_fin_unacked(s, "This program closed first,"); }
+
 static void say_closing(story *s)
 {
-    char span[32];
-    judge(s, "waiting", "the other side");
-    tell(s, "Both sides closed at the same time: the FINs crossed %s ago.",
-         tern_why_span(ago(s, "state_since_us"), span));
-    tell_fin_unacked(s);
+    say_fin_unacked(s, "Both sides closed at the same time: the FINs crossed");
 }
 
 static void say_last_ack(story *s)
 {
-    char span[32];
-    judge(s, "waiting", "the other side");
-    tell(s, "The other side closed first; this program has closed too, %s ago.",
-         tern_why_span(ago(s, "state_since_us"), span));
-    tell_fin_unacked(s);
+    say_fin_unacked(s, "The other side closed first; this program has closed too,");
 }
 
 static void say_time_wait(story *s)

@@ -63,6 +63,16 @@ int stream_empty(struct tcb *c)
     return -TERN_EAGAIN;
 }
 
+/* A connection with bytes to read; NULL: *e is what the call answers. */
+static struct tcb *with_bytes(struct tern *t, tern_handle h, int *e)
+{
+    struct tcb *c = sock_conn(t, h, e);
+    if (c == NULL || c->rcv.q.len > 0)
+        return c;
+    *e = stream_empty(c);
+    return NULL;
+}
+
 static void consume(struct tern *t, struct tcb *c, uint32_t n)
 {
     chunkq_drop_front(t->a, &c->rcv.q, n);
@@ -72,11 +82,9 @@ static void consume(struct tern *t, struct tcb *c, uint32_t n)
 long tern_recv(tern *t, tern_handle h, void *buf, size_t len)
 {
     int e;
-    struct tcb *c = sock_conn(t, h, &e);
+    struct tcb *c = with_bytes(t, h, &e);
     if (c == NULL)
         return e;
-    if (c->rcv.q.len == 0)
-        return stream_empty(c);
     uint32_t n = (uint32_t)min_u64(len, c->rcv.q.len);
     chunkq_copy(t->a, &t->regions, &c->rcv.q, c->rcv.q.pos, buf, n);
     consume(t, c, n);
@@ -88,12 +96,10 @@ long tern_recv(tern *t, tern_handle h, void *buf, size_t len)
 int tern_peek(tern *t, tern_handle h, tern_slice *slices, int max)
 {
     int e;
-    struct tcb *c = sock_conn(t, h, &e);
+    uint32_t got;
+    struct tcb *c = with_bytes(t, h, &e);
     if (c == NULL)
         return e;
-    if (c->rcv.q.len == 0)
-        return stream_empty(c);
-    uint32_t got;
     return chunkq_slices(t->a, &t->regions, &c->rcv.q, c->rcv.q.pos, c->rcv.q.len, NULL, slices, max, &got);
 }
 
