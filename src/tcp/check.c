@@ -2,7 +2,27 @@
  * traps. What they guard: the variables of RFC 9293 3.3.1, the right edge of SHLD-14, the states of 3.3.2. */
 #include "tcp/tcp.h"
 
-#define WAITING_LOOKED_AT 16u
+#define LOOKED_AT 16u /* records of each kind, where there may be very many */
+
+/* Records in a list, which is linked both ways. */
+static uint32_t length(struct tern *t, const struct list *l, size_t offset)
+{
+    uint32_t n = 0;
+    ref_t before = 0;
+    for (ref_t r = l->head; r != 0; r = place_at(t->a, r, offset)->next, n++) {
+        ASSERT(place_at(t->a, r, offset)->prev == before);
+        before = r;
+    }
+    ASSERT(l->tail == before);
+    return n;
+}
+
+static bool in_table(struct tern *t, const struct who *w, ref_t r)
+{
+    tern_endpoint local = {w->local, w->local_port, 0}, remote = {w->remote, w->remote_port, 0};
+    return demux_find(t, &local, &remote, w->link) == r ||
+           demux_find_parked(t, &local, &remote, w->link) == r;
+}
 
 static void check_sendlist(struct tern *t, struct tcb *c)
 {
@@ -142,29 +162,79 @@ static void check_tcb(struct tern *t, struct tcb *c)
     check_timers(t, c);
     check_wakes(c);
     check_state(c);
+    ASSERT(rec_kind(t, c->idle) == REC_IDLE && idle_at(t, c->idle)->tcb == self(t, c)); /* 9 */
 }
 
-/* The small records: the next to be over first, each in the table. Of very many the oldest are looked at. */
+/* The table names the one of the two that lives. */
+static void check_idle(struct tern *t, ref_t r)
+{
+    const struct idle *i = idle_at(t, r);
+    struct who w;
+    if (i->tcb != 0)
+        ASSERT(rec_kind(t, i->tcb) == REC_TCB && tcb_at(t, i->tcb)->idle == r); /* 9 */
+    if (i->tcb != 0 && tcb_at(t, i->tcb)->h.state == TERN_CLOSED)
+        return; /* its place in the table may be another's */
+    ref_t lives = i->tcb != 0 ? i->tcb : r;
+    who_of(t, at(t->a, lives), &w);
+    ASSERT(in_table(t, &w, lives));
+}
+
+static void check_idles(struct tern *t, const struct pool *p)
+{
+    ref_t r = 0;
+    for (uint32_t n = 0; n < LOOKED_AT && pool_next(t->a, p, &r); n++)
+        check_idle(t, r);
+}
+
+/* Returns its half-open records. */
+static uint32_t check_listener(struct tern *t, const struct listener *l)
+{
+    uint32_t half = 0;
+    if (l->half_count <= LOOKED_AT) {
+        for (int queue = 0; queue < QUEUES; queue++)
+            half += length(t, &l->queue[queue], offsetof(struct halfopen, place));
+        ASSERT(half == l->half_count); /* 10 */
+    }
+    if (l->aq_count <= LOOKED_AT)
+        ASSERT(length(t, &l->aq, offsetof(struct tcb, aq)) == l->aq_count);
+    return l->half_count;
+}
+
+/* All half-open records stand in the queues, and the sketch counts just these. */
+static void check_halfopens(struct tern *t)
+{
+    uint32_t live = t->w->halfopens4.live + t->w->halfopens6.live, queued = 0;
+    for (ref_t r = 0; pool_next(t->a, &t->w->listener_pool, &r);)
+        queued += check_listener(t, listener_at(t, r));
+    ASSERT(queued == live); /* 10 */
+    for (uint32_t row = 0; row < SKETCH_ROWS; row++) {
+        uint32_t counted = 0;
+        for (uint32_t column = 0; column < SKETCH_COLUMNS; column++)
+            counted += t->w->sources.count[row][column];
+        ASSERT(counted == live);
+    }
+}
+
+/* Of very many the oldest are looked at. */
 static void check_waiting(struct tern *t, const struct waiting *q)
 {
     uint64_t last_us = 0;
     uint32_t count = 0;
-    for (ref_t r = 0; count < WAITING_LOOKED_AT && fifo_next(t->a, &q->fifo, &r); count++) {
+    for (ref_t r = 0; count < LOOKED_AT && fifo_next(t->a, &q->fifo, &r); count++) {
         struct who w;
         waiting_who(t, r, &w);
-        tern_endpoint local = {w.local, w.local_port, 0}, remote = {w.remote, w.remote_port, 0};
-        ASSERT(demux_find(t, &local, &remote, w.link) == r ||
-               demux_find_parked(t, &local, &remote, w.link) == r);
-        ASSERT(waiting_due(t, r) >= last_us);
+        ASSERT(in_table(t, &w, r));
+        ASSERT(waiting_due(t, r) >= last_us); /* 11 */
         last_us = waiting_due(t, r);
     }
-    ASSERT(count == min_u32(q->fifo.live, WAITING_LOOKED_AT) && (count == 0 || last_us <= q->last_us));
+    ASSERT(count == min_u32(q->fifo.live, LOOKED_AT) && (count == 0 || last_us <= q->last_us));
 }
 
 /* The ceiling holds, and what is kept back is kept for somebody (arena.h, shortage.c). */
 static void check_budget(struct tern *t)
 {
     const struct arena *a = t->a;
+    const size_t place = offsetof(struct tcb, shortage.place);
     uint32_t kept = 0, waiting = 0;
     for (ref_t r = 0; pool_next(a, &t->w->tcbs, &r);) {
         const struct tcb *c = tcb_at(t, r);
@@ -172,9 +242,8 @@ static void check_budget(struct tern *t)
         waiting += c->shortage.stage == SHORTAGE_WAITING;
         ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
     }
-    for (ref_t r = t->w->short_waiting.head; r != 0; r = tcb_at(t, r)->shortage.place.next)
-        waiting--;
-    ASSERT(waiting == 0 && kept == a->promised);
+    ASSERT(length(t, &t->w->short_waiting, place) == waiting); /* 12 */
+    ASSERT(length(t, &t->w->short_kept, place) == kept && kept == a->promised);
     ASSERT(a->pages_used <= a->pages_max && a->free_count < a->pages_used);
     ASSERT(a->pages_used - a->free_count + a->promised <= a->pages_max);
 }
@@ -186,5 +255,8 @@ void tcp_check_all(struct tern *t)
     for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
         if (!tcb_at(t, r)->dying)
             check_tcb(t, tcb_at(t, r));
+    check_idles(t, &t->w->idles4);
+    check_idles(t, &t->w->idles6);
+    check_halfopens(t);
     check_budget(t);
 }

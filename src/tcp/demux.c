@@ -1,6 +1,6 @@
 /* demux.c - from addresses and ports to the record: one keyed hash over the 4-tuple.
  *
- * Half-open, open and TIME_WAIT records share one table, so a segment costs one look-up. The hash is keyed by
+ * Records of all kinds but listeners share one table, so a segment costs one look-up. The hash is keyed by
  * the seed, so that nobody outside can aim at one slot. A connection is found before a listener: a segment of
  * an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
  */

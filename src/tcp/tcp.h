@@ -8,8 +8,8 @@
 
 #include "tcp/world.h"
 
-/* demux.c: 4-tuple to record (half-open, tcb, timewait; rec_kind tells which); 0 = none. `link` counts when
- * one of the addresses is link-local. */
+/* demux.c: 4-tuple to record (half-open, tcb, idle, timewait; rec_kind tells which); 0 = none. `link` counts
+ * when one of the addresses is link-local. */
 ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
 /* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
@@ -397,7 +397,7 @@ bool change_reaches(struct tern *t, ref_t r); /* brings one record up to date; f
 /* icmp.c */
 enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link);
 
-/* who.c: `record` is any of listener, half-open, tcb, timewait. */
+/* who.c: `record` is any of listener, half-open, tcb, idle, timewait. */
 void who_of(const struct tern *t, const void *record, struct who *out);
 
 /* trace.c: `record` as above, or NULL. Costs one branch while no ring is given. */

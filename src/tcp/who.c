@@ -1,8 +1,8 @@
 /* who.c - who a record is: connection number, addresses, ports and state, whatever its kind.
  *
  * A connection is identified by its pair of sockets (RFC 9293 4). The records have little else in common,
- * because each is as small as it can be; what speaks about all of them
- * (the trace, answers without a record, the table's comparison) asks here.
+ * because each is as small as it can be; what speaks about all of them (the trace, answers without a control
+ * block, the table's hash) asks here.
  */
 #include "tcp/tcp.h"
 

@@ -116,7 +116,7 @@ struct world {
     struct ip_state ip;
     struct sweep sweep;
     struct wheel wheel;
-    struct htab conns;        /* 4-tuple to halfopen, tcb, timewait; parked ones too */
+    struct htab conns;        /* 4-tuple to halfopen, tcb, idle, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
     uint32_t any_port;        /* listeners of port 0: any */
     bool foreign;             /* one has been made for addresses that are not ours (its connections may live
