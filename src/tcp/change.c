@@ -58,25 +58,33 @@ static void resume(struct tern *t, struct tcb *c)
     timer_restart(t, c);
 }
 
+bool change_way(const struct tern *t, struct tcb *c)
+{
+    uint8_t before = c->snd.link;
+    c->snd.link = ip_way(&t->w->ip, &c->h.local, &c->h.remote, c->h.link);
+    if (c->snd.link == before)
+        return false;
+    c->snd.path_mss = 0; /* that was of another path */
+    c->snd.narrow = false;
+    return true;
+}
+
 /* A control block that lives on. */
 static void follow(struct tern *t, struct tcb *c)
 {
-    const struct ip_state *ip = &t->w->ip;
-    uint8_t before = c->snd.link;
+    bool had_way = c->snd.link != 0;
     if (t->w->sweep.links_gone >> c->h.link & 1)
         c->h.link = 0; /* its home is no more; a later link of that id is another */
-    c->snd.link = ip_way(ip, &c->h.local, &c->h.remote, c->h.link);
-    if (c->snd.link != before)
-        c->snd.path_mss = 0, c->snd.narrow = false; /* another path */
+    bool other = change_way(t, c);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT) {
         if (c->h.ready || c->rst_cause != 0)
             conn_ready(t, &c->h);
         return;
     }
     mtu_renew(t, c);
-    if (c->snd.link != 0 && before == 0)
+    if (c->snd.link != 0 && !had_way)
         resume(t, c);
-    if (c->snd.link != before)
+    if (other)
         conn_ready(t, &c->h); /* to go on, or to arm what runs while nothing leaves */
     timer_window(t, c);
     timer_rearm(t, c);

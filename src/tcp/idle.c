@@ -165,16 +165,6 @@ bool idle_press(struct tern *t)
     return found;
 }
 
-/* Routes and links may have changed meanwhile. */
-static void find_way(struct tern *t, struct tcb *c)
-{
-    uint8_t before = c->snd.link;
-    c->snd.link = ip_way(&t->w->ip, &c->h.local, &c->h.remote, c->h.link);
-    if (c->snd.link != before)
-        c->snd.path_mss = 0, c->snd.narrow = false; /* another path */
-    mtu_renew(t, c);
-}
-
 #define AGAIN_US 1000000u /* without memory to wake it, it is tried again */
 
 /* The program lets go while there is no memory to do what that asks for. */
@@ -210,7 +200,8 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
     demux_replace(t, c->idle, r);
     i->tcb = r;
     c->woken_us = t->w->now;
-    find_way(t, c);
+    change_way(t, c); /* routes and links may have changed meanwhile */
+    mtu_renew(t, c);
     if (i->gone)
         tcb_end(t, c, TERN_C_ADDR_REMOVED, -TERN_EADDRNOTAVAIL);
     else if (change_under_way(t))

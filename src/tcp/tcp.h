@@ -46,7 +46,7 @@ void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state, 
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
                     const struct options *set);
-void tcb_discard(struct tern *t, struct tcb *c);  /* one that has been in no table yet */
+void tcb_discard(struct tern *t, struct tcb *c);  /* both its records; nothing leads to them */
 
 /* What a handshake hands to the control block when it ends. */
 struct opening {
@@ -392,6 +392,7 @@ void change_begin(struct tern *t);
 void change_slice(struct tern *t);
 void change_finish(struct tern *t);
 static inline bool change_under_way(const struct tern *t) { return UNLIKELY(t->w->sweep.left != 0); }
+bool change_way(const struct tern *t, struct tcb *c); /* by which link it sends now; true: by another */
 bool change_reaches(struct tern *t, ref_t r); /* brings one record up to date; false: it is gone */
 
 /* icmp.c */
