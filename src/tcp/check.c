@@ -162,7 +162,7 @@ static void check_tcb(struct tern *t, struct tcb *c)
     check_timers(t, c);
     check_wakes(c);
     check_state(c);
-    ASSERT(rec_kind(t, c->idle) == REC_IDLE && idle_at(t, c->idle)->tcb == self(t, c)); /* 9 */
+    ASSERT(rec_kind(t, c->idle) == REC_IDLE && idle_at(t, c->idle)->tcb == self(t, c)); /* 10 */
 }
 
 /* The table names the one of the two that lives. */
@@ -171,7 +171,7 @@ static void check_idle(struct tern *t, ref_t r)
     const struct idle *i = idle_at(t, r);
     struct who w;
     if (i->tcb != 0)
-        ASSERT(rec_kind(t, i->tcb) == REC_TCB && tcb_at(t, i->tcb)->idle == r); /* 9 */
+        ASSERT(rec_kind(t, i->tcb) == REC_TCB && tcb_at(t, i->tcb)->idle == r); /* 10 */
     if (i->tcb != 0 && tcb_at(t, i->tcb)->h.state == TERN_CLOSED)
         return; /* its place in the table may be another's */
     ref_t lives = i->tcb != 0 ? i->tcb : r;
@@ -193,7 +193,7 @@ static uint32_t check_listener(struct tern *t, const struct listener *l)
     if (l->half_count <= LOOKED_AT) {
         for (int queue = 0; queue < QUEUES; queue++)
             half += length(t, &l->queue[queue], offsetof(struct halfopen, place));
-        ASSERT(half == l->half_count); /* 10 */
+        ASSERT(half == l->half_count); /* 11 */
     }
     if (l->aq_count <= LOOKED_AT)
         ASSERT(length(t, &l->aq, offsetof(struct tcb, aq)) == l->aq_count);
@@ -206,7 +206,7 @@ static void check_halfopens(struct tern *t)
     uint32_t live = t->w->halfopens4.live + t->w->halfopens6.live, queued = 0;
     for (ref_t r = 0; pool_next(t->a, &t->w->listener_pool, &r);)
         queued += check_listener(t, listener_at(t, r));
-    ASSERT(queued == live); /* 10 */
+    ASSERT(queued == live); /* 11 */
     for (uint32_t row = 0; row < SKETCH_ROWS; row++) {
         uint32_t counted = 0;
         for (uint32_t column = 0; column < SKETCH_COLUMNS; column++)
@@ -224,7 +224,7 @@ static void check_waiting(struct tern *t, const struct waiting *q)
         struct who w;
         waiting_who(t, r, &w);
         ASSERT(in_table(t, &w, r));
-        ASSERT(waiting_due(t, r) >= last_us); /* 11 */
+        ASSERT(waiting_due(t, r) >= last_us); /* 12 */
         last_us = waiting_due(t, r);
     }
     ASSERT(count == min_u32(q->fifo.live, LOOKED_AT) && (count == 0 || last_us <= q->last_us));
@@ -242,7 +242,7 @@ static void check_budget(struct tern *t)
         waiting += c->shortage.stage == SHORTAGE_WAITING;
         ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
     }
-    ASSERT(length(t, &t->w->short_waiting, place) == waiting); /* 12 */
+    ASSERT(length(t, &t->w->short_waiting, place) == waiting); /* 13 */
     ASSERT(length(t, &t->w->short_kept, place) == kept && kept == a->promised);
     ASSERT(a->pages_used <= a->pages_max && a->free_count < a->pages_used);
     ASSERT(a->pages_used - a->free_count + a->promised <= a->pages_max);

@@ -27,8 +27,8 @@ static void who(struct tern *t, const void *record, struct who *out)
         memset(out, 0, sizeof *out);
 }
 
-void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind, enum tern_cause cause,
-                uint64_t a, uint64_t b, uint64_t c)
+void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,
+                      enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c)
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
@@ -40,7 +40,7 @@ void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind k
 }
 
 void trace_state_write(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
-                 enum tern_state to)
+                       enum tern_state to)
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
