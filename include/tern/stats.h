@@ -183,6 +183,10 @@ void tern_port_range(const tern *t, uint16_t *low, uint16_t *high);
  * nothing worse. */
 int tern_walk(const tern *t, uint64_t *cursor, tern_info *out);
 
+/* Look at every numbered invariant of the stack (src/tcp/tcb.h); a broken one ends the process by a trap. For
+ * tests, simulations and tools, after each verb; it costs a walk over all records. */
+void tern_check(tern *t);
+
 #ifdef __cplusplus
 }
 #endif

@@ -260,3 +260,5 @@ void tcp_check_all(struct tern *t)
     check_halfopens(t);
     check_budget(t);
 }
+
+void tern_check(tern *t) { tcp_check_all(t); }
