@@ -86,6 +86,11 @@ typedef struct tern_trace_record {
  * NULL) is set to the number of records that were overwritten since the last call. Without a ring: 0. */
 int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost);
 
+/* Write only these kinds from now on: bit 1 << TERN_TRACE_STATE and so on; 0 = all, as at the start. The
+ * others then cost nothing, so that whoever counts state changes need not pay for segments. Belongs to the
+ * ring: a copy by snapshot.h begins with all. */
+void tern_trace_only(tern *t, uint32_t kinds);
+
 #ifdef __cplusplus
 }
 #endif

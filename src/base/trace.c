@@ -15,7 +15,9 @@
 void trace_init(struct trace_ring *r, void *records, uint32_t n)
 {
     ASSERT(records == NULL || (n & (n - 1)) == 0);
-    *r = (struct trace_ring){.records = n == 0 ? NULL : records, .mask = n == 0 ? 0 : n - 1};
+    bool on = records != NULL && n != 0;
+    *r = (struct trace_ring){
+        .records = on ? records : NULL, .mask = on ? n - 1 : 0, .kinds = on ? UINT32_MAX : 0};
 }
 
 tern_trace_record *trace_next(struct trace_ring *r)

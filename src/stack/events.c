@@ -26,6 +26,12 @@ int tern_events(tern *t, tern_event *out, int max)
     return n;
 }
 
+void tern_trace_only(tern *t, uint32_t kinds)
+{
+    if (t->trace.records != NULL)
+        t->trace.kinds = kinds != 0 ? kinds : UINT32_MAX;
+}
+
 int tern_trace_take(tern *t, tern_trace_record *out, int max, uint64_t *lost)
 {
     return trace_take(&t->trace, out, max, lost);

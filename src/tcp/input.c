@@ -297,5 +297,6 @@ enum tern_cause tcp_input(struct tern *t, const struct segment *s)
     tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
     ref_t r = demux_find(t, &local, &remote, s->link);
     t->w->stats.segs_in++;
-    return UNLIKELY(trace_on(&t->trace)) ? in_traced(t, r, s) : in_whatever(t, r, s);
+    bool traced = trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DROP);
+    return UNLIKELY(traced) ? in_traced(t, r, s) : in_whatever(t, r, s);
 }

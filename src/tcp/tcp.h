@@ -401,7 +401,7 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
 /* who.c: `record` is any of listener, half-open, tcb, idle, timewait. */
 void who_of(const struct tern *t, const void *record, struct who *out);
 
-/* trace.c: `record` as above, or NULL. Costs one branch while no ring is given. */
+/* trace.c: `record` as above, or NULL. Costs one branch while nobody wants that kind. */
 COLD void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,
                            enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c);
 COLD void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind,
@@ -414,14 +414,14 @@ COLD void trace_state_write(struct tern *t, const void *record, enum tern_cause 
 static inline void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind,
                               enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c)
 {
-    if (UNLIKELY(trace_on(&t->trace)))
+    if (UNLIKELY(trace_wants(&t->trace, kind)))
         trace_conn_write(t, record, kind, cause, a, b, c);
 }
 
 static inline void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind,
                                  const struct segment *s, enum tern_cause cause, uint64_t a)
 {
-    if (UNLIKELY(trace_on(&t->trace)))
+    if (UNLIKELY(trace_wants(&t->trace, kind)))
         trace_segment_write(t, record, kind, s, cause, a);
 }
 
@@ -429,14 +429,14 @@ static inline void trace_segment(struct tern *t, const void *record, enum tern_t
 static inline void trace_segment_of(struct tern *t, const struct who *who, enum tern_trace_kind kind,
                                     const struct segment *s, enum tern_cause cause, uint64_t a)
 {
-    if (UNLIKELY(trace_on(&t->trace)))
+    if (UNLIKELY(trace_wants(&t->trace, kind)))
         trace_segment_of_write(t, who, kind, s, cause, a);
 }
 
 static inline void trace_state(struct tern *t, const void *record, enum tern_cause cause,
                                enum tern_state from, enum tern_state to)
 {
-    if (UNLIKELY(trace_on(&t->trace)))
+    if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_STATE)))
         trace_state_write(t, record, cause, from, to);
 }
 

@@ -34,6 +34,28 @@ static void stale_handles(void **state)
     lab_end(l);
 }
 
+/* Who wants to count state changes asks for nothing else; 0 is all again. */
+static void only_some_trace(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_trace_record all[64];
+    uint32_t states = 0, others = 0;
+    tern_trace_only(l->t, 1u << TERN_TRACE_STATE);
+    lab_accept(l, "mss 1460");
+    int n = tern_trace_take(l->t, all, 64, NULL);
+    for (int i = 0; i < n; i++)
+        states += all[i].kind == TERN_TRACE_STATE;
+    assert_int_equal(states, n);
+    assert_int_equal(states, 3); /* LISTEN, SYN_RCVD, ESTABLISHED */
+    tern_trace_only(l->t, 0);
+    TALK(l, "< FA 1 ack 1\n+0..500ms > A 1 ack 2");
+    n = tern_trace_take(l->t, all, 64, NULL);
+    for (int i = 0; i < n; i++)
+        others += all[i].kind == TERN_TRACE_SEG_IN || all[i].kind == TERN_TRACE_SEG_OUT;
+    assert_int_equal(others, 2);
+    lab_end(l);
+}
+
 /* A record is used again for another connection: the old handle does not reach it. */
 static void generations(void **state)
 {
@@ -349,7 +371,8 @@ static void configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(stale_handles),  LAB_TEST(generations),     LAB_TEST(readiness),
+        LAB_TEST(stale_handles),
+        LAB_TEST(only_some_trace),  LAB_TEST(generations),     LAB_TEST(readiness),
         LAB_TEST(many_events),    LAB_TEST(send_buffer),     LAB_TEST(peek_and_consume),
         LAB_TEST(option_ranges),  LAB_TEST(option_defaults), LAB_TEST(listening),
         LAB_TEST(connecting),     LAB_TEST(walking),         LAB_TEST(listener_closes),
