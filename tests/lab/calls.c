@@ -182,7 +182,7 @@ static void call_events(struct lab *l, int flow, const char *want)
 static bool same_ends(const tern_info *i, const struct lab_flow *f)
 {
     return !i->listener && i->local.port == f->local.port && i->remote.port == f->peer.port &&
-           ip_eq(&i->remote.ip, &f->peer.ip);
+           ip_eq(&i->remote.ip, &f->peer.ip) && ip_eq(&i->local.ip, &f->local.ip);
 }
 
 bool lab_info(struct lab *l, int flow, tern_info *out)
