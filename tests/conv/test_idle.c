@@ -547,6 +547,48 @@ static void what_does_not_fit(void **state)
     lab_end(l);
 }
 
+/* Also what only years, or a program's odd settings, make too large for the small record: each alone keeps
+ * the connection awake, and without it, it rests. */
+static void what_hardly_ever_fits(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, "mss 1460");
+    for (int i = 0; i < 14; i++) {
+        TALKF(l, "+20ms < PA %d:%d(1) ack 1\nforget\nrecv 1", 1 + i, 2 + i);
+        lab_events(l, 0);
+        struct tcb *c = tcb_of(l), was = *c;
+        switch (i) {
+        case 0: c->sum.retransmitted = 1ull << 32; break;
+        case 1: c->sum.sent = 1ull << 48; break;
+        case 2: c->sum.acked += 1ull << 48; break;
+        case 3: c->sum.received += 1ull << 48; break;
+        case 4: c->sum.acked += 1; break; /* not what the sequence numbers say */
+        case 5: c->sum.received += 1; break;
+        case 6: c->h.opened_us |= 1ull << 48; break;
+        case 7: c->ts.recent_us = (1ull << 32) * 1000000; break;
+        case 8: c->history[0].t_us++; break; /* not a chain that ends in the present state */
+        case 9: c->history[0].to = TERN_CLOSE_WAIT; break;
+        case 10: c->snd.buffer--; break; /* smaller than the program has set: while memory was short */
+        case 11: c->rcv.buffer--; break;
+        case 12: c->rack.persist = 32; break;
+        default: c->ack.quick = 16; break;
+        }
+        lab_run(l, 10 * SEC);
+        assert_false(asleep(l));
+        assert_true(c->restless);
+        c->sum = was.sum, c->h.opened_us = was.h.opened_us, c->ts.recent_us = was.ts.recent_us;
+        memcpy(c->history, was.history, sizeof was.history);
+        c->snd.buffer = was.snd.buffer, c->rcv.buffer = was.rcv.buffer;
+        c->rack.persist = was.rack.persist, c->ack.quick = was.ack.quick;
+    }
+    TALK(l, "< PA 15:16(1) ack 1\nforget\nrecv 1");
+    lab_events(l, 0);
+    lab_run(l, 10 * SEC);
+    assert_true(asleep(l));
+    lab_end(l);
+}
+
 /* --- memory ----------------------------------------------------------------------------------------- */
 
 /* With no memory at all a segment is dropped and counted, a call says so, and both work later. */
@@ -719,6 +761,7 @@ int main(void)
         LAB_TEST(timestamps_after_days),
         LAB_TEST(counts_beyond_4_gib),
         LAB_TEST(what_does_not_fit),
+        LAB_TEST(what_hardly_ever_fits),
         LAB_TEST(no_memory_to_wake),
         LAB_TEST(release_without_memory),
         LAB_TEST(keepalive_without_memory),
