@@ -50,6 +50,8 @@ static const struct field info_fields[] = {
     YES_NO(tern_info, sack),
     YES_NO(tern_info, ecn),
     YES_NO(tern_info, wscale),
+    NUMBER(tern_info, iss),
+    NUMBER(tern_info, irs),
     NUMBER(tern_info, srtt_us),
     NUMBER(tern_info, rttvar_us),
     NUMBER(tern_info, rto_us),

@@ -13,6 +13,7 @@
 #ifndef TERN_SNAPSHOT_H
 #define TERN_SNAPSHOT_H
 
+#include "link.h"
 #include "tern.h"
 
 #ifdef __cplusplus
@@ -48,6 +49,12 @@ int tern_restore(tern **out, const void *image, size_t len, void *memory, size_t
 
 /* The same without an image: a second stack equal to `t`. Errors: -TERN_ENOMEM, -TERN_EINVAL. */
 int tern_clone(tern **out, const tern *t, void *memory, size_t size, void *trace, uint32_t trace_records);
+
+/* The parts of its block that say what a stack is, for taking back what follows: who copies these bytes
+ * aside, and later to where they were, has the stack as it was then (not what its ring says, nor what lies in
+ * regions). That is a few pages instead of the whole block, and there is nothing to be undone. Fills at most
+ * `max` slices, returns how many there are: fewer than the pages in use. */
+int tern_parts(const tern *t, tern_slice *out, int max);
 
 /* A value for the situation that the stack is in: equal for two stacks that, given the same inputs from now
  * on, do the same. It covers states, sequence numbers (from ISS and IRS on), bytes in queues, timers (from

@@ -39,6 +39,16 @@ const char *tern_cause_name(enum tern_cause c);
 const char *tern_cause_rule(enum tern_cause c);
 const char *tern_cause_text(enum tern_cause c);
 
+/* One legal edge of the state diagram: the cause names event and rule. */
+typedef struct tern_edge {
+    uint16_t cause;   /* enum tern_cause */
+    uint8_t from, to; /* enum tern_state */
+} tern_edge;
+
+/* All legal edges (src/tcp/state.def), always in the same order: at most `max` are filled. Returns how many
+ * there are. A stack that would take another one ends the process instead. */
+int tern_edges(tern_edge *out, int max);
+
 /* Counters of a stack since it was made. */
 typedef struct tern_stats {
 #define STAT(name, text) uint64_t name;
@@ -138,6 +148,8 @@ typedef struct tern_info {
     uint32_t mss;               /* largest payload sent */
     uint8_t snd_wscale, rcv_wscale;
     bool timestamps, sack, ecn, wscale;
+    uint32_t iss, irs;          /* initial sequence numbers, ours and the peer's, so that relative ones can be
+                                   had; 0 = not known (yet) */
     /* timing, us */
     uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us;
     uint8_t timer;              /* enum tern_timer that is due next */

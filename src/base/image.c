@@ -28,6 +28,14 @@ static uint64_t kept(const struct arena *a, const uint8_t *map, uint32_t number)
 /* Header and map, up to the high-water mark. */
 static uint64_t front(const struct arena *a) { return (uint64_t)a->map * GRAIN + a->pages_used; }
 
+uint64_t image_front(const struct arena *a) { return front(a); }
+
+uint64_t image_kept(const struct arena *a, uint32_t number)
+{
+    const uint8_t *map = map_of(a);
+    return map[number] == PAGE_FIXED ? 0 : kept(a, map, number);
+}
+
 static uint32_t first_page(const struct arena *a, const uint8_t *map)
 {
     uint32_t n = 0;

@@ -12,6 +12,13 @@
 /* Bytes of the image of an arena whose fixed part has `fixed` bytes. */
 uint64_t image_size(const struct arena *a, size_t fixed);
 
+/* Bytes of the arena's header with the map of the pages that have been used. */
+uint64_t image_front(const struct arena *a);
+
+/* Bytes that the image keeps of page `number`: all, of a free page the link; 0 = it belongs to the fixed
+ * part. */
+uint64_t image_kept(const struct arena *a, uint32_t number);
+
 /* Write it; returns the place behind its last byte. `out` has room for image_size bytes. */
 uint8_t *image_save(const struct arena *a, const void *fixed_at, size_t fixed, uint8_t *out);
 

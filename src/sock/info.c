@@ -61,6 +61,8 @@ static void from_who(const struct tern *t, const void *record, tern_info *out)
     if (ip_is_link_local6(&w.remote))
         out->remote.zone = w.link;
     out->state = w.state;
+    out->iss = w.iss.v;
+    out->irs = w.irs.v;
 }
 
 static void from_face(const struct face *f, tern_info *out)
@@ -127,6 +129,8 @@ static void agreed(const struct tcb *c, tern_info *out)
     out->timestamps = c->opt.ts;
     out->sack = c->opt.sack;
     out->ecn = c->opt.ecn;
+    out->iss = c->snd.iss.v;
+    out->irs = c->rcv.irs.v;
 }
 
 static void totals(const struct tcb *c, tern_info *out)

@@ -139,6 +139,48 @@ int tern_snapshot(const tern *t, void *out, size_t size)
     return 0;
 }
 
+/* --- parts -------------------------------------------------------------------------------------- */
+
+struct parts {
+    tern_slice *out;
+    int max, n;
+    const uint8_t *end; /* of the last */
+};
+
+/* Neighbours become one. */
+static void add_part(struct parts *p, const void *data, uint64_t len)
+{
+    if (len == 0)
+        return;
+    if (p->end != data && p->n++ < p->max)
+        p->out[p->n - 1] = (tern_slice){data, 0};
+    if (p->n <= p->max)
+        p->out[p->n - 1].len += (uint32_t)len;
+    p->end = (const uint8_t *)data + len;
+}
+
+/* Answers that wait are a large table, and nearly always none waits. */
+static void add_world(struct parts *p, const struct world *w)
+{
+    const uint8_t *end = (const uint8_t *)(w + 1), *behind = (const uint8_t *)&w->reply_head;
+    add_part(p, w, w->reply_count > 0 ? sizeof *w : offsetof(struct world, replies));
+    if (w->reply_count == 0)
+        add_part(p, behind, (uint64_t)(end - behind));
+}
+
+int tern_parts(const tern *t, tern_slice *out, int max)
+{
+    struct parts p = {.out = out, .max = max};
+    const struct arena *a = t->a;
+    uint64_t page = arena_page_size(a), len;
+    add_part(&p, t, stack_handle_size() + image_front(a));
+    add_world(&p, t->w);
+    for (uint32_t i = 0; i < a->pages_used; i++)
+        if ((len = image_kept(a, i)) > 0)
+            add_part(&p, (const uint8_t *)a + i * page, len);
+    return p.n;
+}
+
 /* --- reading ------------------------------------------------------------------------------------ */
 
 /* What the sum cannot say of an image: that its parts lie inside of it. */

@@ -450,6 +450,38 @@ static void a_copy_does_the_same(void **state)
     }
 }
 
+/* What was done to a stack is taken back by putting its parts where they were; then the same inputs do the
+ * same. */
+static void parts_put_back(void **state)
+{
+    (void)state;
+    static tern_slice parts[4096];
+    for (uint64_t seed = 31; seed <= 34; seed++) {
+        struct scene s;
+        struct bytes record = {0}, kept = {0};
+        begin(&s, seed);
+        while (tern_trace_take(s.a, s.ring, RING, NULL) > 0)
+            continue;
+        int n = tern_parts(s.a, parts, 4096);
+        assert_in_range(n, 2, 4096);
+        assert_int_equal(tern_parts(s.a, parts, 1), n);
+        tern_parts(s.a, parts, 4096);
+        for (int i = 0; i < n; i++)
+            bytes_put(&kept, parts[i].data, parts[i].len);
+        s.recording = true;
+        finish(&s);
+        size_t at = 0;
+        for (int i = 0; i < n; at += parts[i++].len)
+            memcpy((uint8_t *)(uintptr_t)parts[i].data, kept.v + at, parts[i].len);
+        tape_play(s.a, &s.tape, &record);
+        assert_int_equal(record.n, s.record.n);
+        assert_memory_equal(record.v, s.record.v, record.n);
+        bytes_free(&record);
+        bytes_free(&kept);
+        end(&s);
+    }
+}
+
 /* The other process: `test --replay IMAGE TAPE RECORD ADDRESS`. */
 static int replay(char **argv)
 {
@@ -684,6 +716,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_takes_the_originals_place),
         cmocka_unit_test(a_copy_does_the_same),
+        cmocka_unit_test(parts_put_back),
         cmocka_unit_test(another_process_does_the_same),
         cmocka_unit_test(foreign_bytes_go_along),
         cmocka_unit_test(foreign_bytes_become_the_copys_own),

@@ -368,6 +368,38 @@ static void configurations(void **state)
     free(block);
 }
 
+/* The table that the door asserts: no edge twice, none that goes nowhere, and all that a listener takes. */
+static void legal_edges(void **state)
+{
+    tern_edge e[256];
+    (void)state;
+    int n = tern_edges(e, 256);
+    assert_in_range(n, 79, 256);
+    for (int i = 0; i < n; i++) {
+        assert_in_range(e[i].cause, 1, TERN_CAUSES - 1);
+        assert_true(e[i].from < TERN_STATES && e[i].to < TERN_STATES && e[i].from != e[i].to);
+        for (int k = 0; k < i; k++)
+            assert_memory_not_equal(&e[i], &e[k], sizeof e[i]);
+    }
+    tern_edge few[3] = {{0}};
+    assert_int_equal(tern_edges(few, 2), n);
+    assert_memory_equal(few, e, 2 * sizeof *e);
+    assert_int_equal(few[2].cause, 0);
+}
+
+/* Both initial numbers, as soon as they are known. */
+static void initial_numbers(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_info i;
+    lab_accept(l, "mss 1460");
+    assert_true(lab_info(l, 0, &i));
+    assert_true(l->flow[0].iss_known);
+    assert_int_equal(i.iss, l->flow[0].iss);
+    assert_int_equal(i.irs, l->flow[0].peer_iss);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,7 +408,7 @@ int main(void)
         LAB_TEST(many_events),    LAB_TEST(send_buffer),     LAB_TEST(peek_and_consume),
         LAB_TEST(option_ranges),  LAB_TEST(option_defaults), LAB_TEST(listening),
         LAB_TEST(connecting),     LAB_TEST(walking),         LAB_TEST(listener_closes),
-        LAB_TEST(configurations),
+        LAB_TEST(configurations), LAB_TEST(legal_edges), LAB_TEST(initial_numbers),
     };
     return LAB_MAIN(tests);
 }
