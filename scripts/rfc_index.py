@@ -1,157 +1,233 @@
 #!/usr/bin/env python3
-"""Writes docs/RFC.md: which function follows which section of which RFC, and where each requirement of RFC
-9293 is met and tested.
+"""Writes docs/RFC.md: for each requirement of the standards the code that performs it, the test that shows
+it and the fault that makes the test fail; and which function follows which section of which RFC.
 
-scripts/rfc_index.py writes docs/RFC.md scripts/rfc_index.py --check fails when docs/RFC.md is not what
-                                    would be written, or a source names a requirement that does not exist
+    scripts/rfc_index.py           write docs/RFC.md
+    scripts/rfc_index.py --check   fail when it is not what would be written
 
-It reads what the sources say: `RFC 9293 3.10.7.4`, `RFC 5961 3.2, 4.2`, `9293 3.6.1` (in tables),
-`MUST-23`, `SHLD-14`. A comment at file scope belongs to the function below it. Places are named
-file:function, not file:line, so that the table changes when the code does and not with every line that
-moves."""
+Both fail when an id is named that does not exist, and (OWED_FAILS) when a requirement has no code, no test
+or, if it is a MUST, no mutant. What is not met stands with its reason in docs/requirements-not-ours.tsv.
+rfc_cited.py reads the sources. Lines in the page are those of the citations; so it is written anew when
+they move."""
 import argparse
 import os
-import re
 import sys
 
-from csource import ROOT, Source, read, walk
+from csource import ROOT, read
+from rfc_cited import REASONS, TABLES, Index, reasons, requirements
 
 OUTPUT = 'docs/RFC.md'
-REQUIREMENTS = 'docs/requirements.tsv'
-NOT_OURS = {  # requirements that no code of ours could meet, or options that we do not offer
-    'SHLD-6': 'A link has one MTU, the same for every packet; so there is no smallest one to choose.',
-    'SHLD-13': 'Advice to applications. The flag exists for those that need it (MUST-30).',
-    'SHLD-23': 'Advice to applications. The field may be changed at any time (SHLD-21).',
-    'MAY-4': 'What may be cut gets a new Identification each time; all else has 0 and DF (RFC 6864).',
-    'MAY-6': 'A keepalive never carries an octet. Those of a peer that do are answered.',
-    'MAY-10': 'No Timestamp option is sent; one that arrives is stepped over (MUST-50).',
-    'MAY-11': 'No Record Route option is sent; one that arrives is stepped over (MUST-50).',
-    'MAY-14': 'There is no FLUSH: what was taken to be sent is sent, or the connection is aborted.',
-    'MAY-15': 'SEND has no PUSH flag: each pushes, unless it says that more follows (MUST-60, MUST-61).',
-    'MAY-17': 'A received PSH is not shown: every byte can be read when it has arrived in order.',
-    'MAY-18': 'There is NewReno alone (RFC 5681, RFC 6582, RFC 6675).',
+NO_KEYWORDS = {1337, 4987, 5927}
+WHOLE = {'built', 'built in part', 'not built'}  # what can be said of an RFC without a table of its own
+OWED_FAILS = False  # whether a requirement without code, test or mutant is an error already
+KINDS = {
+    'differs': 'tern does something else, on purpose',
+    'not built': 'a mechanism that may come later',
+    'not offered': 'optional, and tern does without',
+    'not ours': 'meant for somebody else, or cannot arise here',
 }
-CODE = ['include', 'src', 'link', 'host', 'sim', 'cli', 'examples']
-TESTS = ['tests']
-SECTION = r'(?:[1-9]\d?|[A-F])(?:\.\d+)+|[1-9]\d?(?![\w.-])|[A-F](?![\w-])'
-CITATION = re.compile(
-    r'\b(?:RFC\s?(\d{3,5})|(9293))'
-    r'((?:(?:,|;| and| to)?\s*(?:section|sect\.|§)?\s*(?:'
-    + SECTION
-    + r')(?![\d]|\s*(?:ms|us|s|bytes|minutes)\b))*)'
-)
-REQUIREMENT = re.compile(r'\b(?:MUST|SHLD|MAY|REC)-\d+\b')
-
-
-def places_of(source):
-    """(what, place) for each citation; what is ('RFC', number, section) or a requirement's id."""
-    # a citation may be broken over two lines of a comment
-    text = re.sub(r'\n(\s*)\*(?!/)', lambda m: ' ' + ' ' * len(m.group(1)) + ' ', source.text)
-    for match in CITATION.finditer(text):
-        number, sections = match.group(1) or match.group(2), re.findall(SECTION, match.group(3) or '')
-        if match.group(2) and not any('.' in s for s in sections):
-            continue  # a bare 9293 is a number like any other
-        place = place_of(source, match.start())
-        for section in sections or ['']:
-            yield ('RFC', int(number), section), place
-    for match in REQUIREMENT.finditer(text):
-        yield match.group(), place_of(source, match.start())
-
-
-def place_of(source, offset):
-    function = source.function_at(source.line_of(offset))
-    return f'{source.path}:{function.name}' if function else source.path
-
-
-def collect(folders):
-    found = {}
-    for path in walk(folders, ['.c', '.h', '.def', '.tsv']):
-        for what, place in places_of(Source(path)):
-            found.setdefault(what, set()).add(place)
-    return found
+TITLES = {
+    9293: 'Transmission Control Protocol',
+    5961: 'blind in-window attacks',
+    6298: 'the retransmission timer',
+    5681: 'congestion control',
+    6675: 'loss recovery with SACK',
+    7323: 'window scale, timestamps, PAWS',
+    2018: 'selective acknowledgment',
+    6191: 'TIME-WAIT with timestamps',
+    6528: 'initial sequence numbers (now RFC 9293 3.4.1)',
+    6056: 'ephemeral ports',
+    1337: 'TIME-WAIT hazards',
+    5482: 'the user timeout option',
+    5927: 'ICMP attacks',
+    4987: 'SYN floods',
+    3168: 'explicit congestion notification',
+}
 
 
 def section_key(section):
     return [(0, int(p), '') if p.isdigit() else (1, 0, p) for p in section.split('.')] if section else []
 
 
+def link(place):
+    """A short name that leads to the line."""
+    path = place.path
+    for long, short in (('src/', ''), ('tests/conversations/', ''), ('tests/', ''), ('include/', '')):
+        if path.startswith(long):
+            path = short + path[len(long) :]
+            break
+    if place.kind == 'mutant':
+        return f'[{place.name}](../{place.path})'
+    if place.path.endswith('.pkt'):
+        return f'[{path.removesuffix(".pkt")}](../{place.path})'
+    shown = f'{path}:{place.name}' if place.name else path
+    return f'[{shown}](../{place.path}#L{place.line})'
+
+
 def listed(places):
-    return ', '.join(f'`{p}`' for p in sorted(places)) or '–'
+    return ', '.join(link(p) for p in sorted(places, key=lambda p: (p.path, p.line))) or '–'
 
 
-def requirements():
-    rows = [line.split('\t') for line in read(REQUIREMENTS).rstrip('\n').split('\n')]
-    return rows[1:]
+class Page:
+    def __init__(self):
+        self.index, self.known = Index(), requirements()
+        self.later = []  # whole RFCs that stand in the reasons
+        for what, kind, why in reasons():
+            if what in self.known:
+                self.known[what].reason = (kind, why)
+            else:
+                self.later.append((what, kind, why))
 
+    def of_rfc(self, number):
+        return [r for r in self.known.values() if r.rfc == number]
 
-def document(code, tests):
-    lines = [
-        '# What tern follows, section by section',
-        '',
-        'Made by `scripts/rfc_index.py` from the section references in the sources; do not edit.',
-        '',
-    ]
-    cited = sorted({(w[1], w[2]) for w in code if w[0] == 'RFC'}, key=lambda w: (w[0], section_key(w[1])))
-    for number in sorted({n for n, _ in cited}):
-        lines += [f'## RFC {number}', '', '| section | code |', '|---|---|']
-        for section in [s for n, s in cited if n == number]:
-            lines.append(f'| {section or "(as a whole)"} | {listed(code[("RFC", number, section)])} |')
-        lines.append('')
-    return lines + requirement_tables(code, tests)
+    def numbers(self):
+        return list(dict.fromkeys(r.rfc for r in self.known.values()))
 
+    # --- what is wrong ---
 
-def requirement_tables(code, tests):
-    rows = requirements()
-    lines = [
-        '## The requirements of RFC 9293',
-        '',
-        'Numbers, levels and sections are those of its Appendix B; the descriptions are ours.',
-        '',
-        '| id | level | section | what it asks | code | tests |',
-        '|---|---|---|---|---|---|',
-    ]
-    for ident, level, section, _, what in rows:
-        lines.append(
-            f'| {ident} | {level} | {section} | {what} | {listed(code.get(ident, ()))} '
-            f'| {listed(tests.get(ident, ()))} |'
+    def wrong(self):
+        """Sentences about what may not be."""
+        for ident, places in sorted(self.index.places.items()):
+            if ident not in self.known:
+                for place in places:
+                    yield f'{place.path}:{place.line}: {ident} is no requirement of {" or ".join(TABLES)}'
+        for what, kind, _ in reasons():
+            if kind not in (WHOLE if what.startswith('RFC ') else KINDS):
+                yield f'{REASONS}: {what}: there is no kind "{kind}"'
+            if what not in self.known and not what.startswith('RFC '):
+                yield f'{REASONS}: {what} is no requirement'
+
+    def owed(self):
+        """Sentences about what is missing."""
+        for r in self.known.values():
+            for thing in self.missing(r):
+                yield f'{r.ident} ({r.what}) has no {thing}'
+
+    def missing(self, r):
+        """What a requirement lacks."""
+        if r.owed and not self.index.of(r.ident, 'code'):
+            yield 'code'
+        if r.owed and not self.index.of(r.ident, 'test'):
+            yield 'test'
+        if r.owes_mutant and not self.index.killers(r.ident):
+            yield 'mutant that makes one of its tests fail'
+
+    # --- the page ---
+
+    def lines(self):
+        yield from self.head()
+        yield from self.open_ends()
+        for number in self.numbers():
+            yield from self.table(number)
+        yield from self.not_met()
+        yield from self.not_built()
+        yield from self.section_index()
+
+    def head(self):
+        yield from (
+            '# The standards, line by line',
+            '',
+            'Made by `scripts/rfc_index.py` from what the sources, tests and faults say; do not edit.',
+            '',
+            'Each requirement has the code that performs it, the tests that show it and, if it is a MUST,',
+            'a fault (`tests/mutants/`) that makes one of these tests fail. The test run fails when one',
+            'lacks any of them. What is not met, or not as the text asks, has a reason',
+            '([below](#not-met-or-not-as-the-text-asks)). Numbers of RFC 9293 are those of its Appendix B,',
+            'other ids are RFC, section and a letter; the words are ours. RFC 1337, 4987 and 5927 have no',
+            'keywords of their own: what they ask in effect stands here.',
+            '',
+            '| RFC | about | asked | met | tests | MUSTs met | mutants | '
+            + ' | '.join(KINDS)
+            + ' |',
+            '|---|---|---|---|---|---|---|---|---|---|---|',
         )
-    lines += ['', '### Not ours', '']
-    lines += ['Advice to applications, what cannot arise here, and what is optional and not offered.', '']
-    lines += ['| id | why |', '|---|---|'] + [f'| {ident} | {why} |' for ident, why in NOT_OURS.items()]
-    lines += ['', '### Not named yet', '']
-    for title, where in (('by code', code), ('by tests', tests)):
-        owed = [row[0] for row in rows if row[0] not in NOT_OURS]
-        missing = [ident for ident in owed if ident not in where]
-        lines.append(f'{len(missing)} of {len(owed)} {title}: {", ".join(missing) or "none"}.')
-        lines.append('')
-    return lines
+        rows = [self.figures(number) for number in self.numbers()]
+        for number, row in zip(self.numbers(), rows):
+            about = f'[{number}](#rfc-{number}) | {TITLES.get(number, "")}'
+            yield f'| {about} | ' + ' | '.join(map(str, row)) + ' |'
+        yield '| all | | ' + ' | '.join(str(sum(column)) for column in zip(*rows)) + ' |'
+        yield ''
+
+    def figures(self, number):
+        rows = self.of_rfc(number)
+        met = [r for r in rows if r.reason is None]
+        musts = [r for r in met if r.rank == 'MUST']
+        tests = {p.key for r in rows for p in self.index.of(r.ident, 'test')}
+        mutants = {m.name for r in rows for m in self.index.mutants if r.ident in m.shows}
+        kinds = [sum(1 for r in rows if r.reason and r.reason[0] == kind) for kind in KINDS]
+        return [len(rows), len(met), len(tests), len(musts), len(mutants), *kinds]
+
+    def table(self, number):
+        yield from (f'## RFC {number}', '')
+        if number in NO_KEYWORDS:
+            yield from ('The levels are ours.', '')
+        yield '| id | level | what it asks | code | tests | mutants |'
+        yield '|---|---|---|---|---|---|'
+        for r in self.of_rfc(number):
+            code = self.index.of(r.ident, 'code') or self.index.of(r.ident, 'promise')
+            mark = f' *({r.reason[0]}: see below)*' if r.reason else ''
+            where = f' ({r.section})' if number == 9293 else ''
+            yield (
+                f'| {r.ident} | {r.level} | {r.what}{where}{mark} | {listed(code)} '
+                f'| {listed(self.index.of(r.ident, "test"))} | {listed(self.index.of(r.ident, "mutant"))} |'
+            )
+        yield ''
+
+    def not_met(self):
+        yield from ('## Not met, or not as the text asks', '')
+        for kind, meaning in KINDS.items():
+            rows = [r for r in self.known.values() if r.reason and r.reason[0] == kind]
+            yield from (f'### {kind[0].upper() + kind[1:]}: {meaning}', '')
+            yield '| id | level | what it asks | why |'
+            yield '|---|---|---|---|'
+            for r in rows:
+                yield f'| {r.ident} | {r.level} | {r.what} | {r.reason[1]} |'
+            yield ''
+
+    def open_ends(self):
+        rows = [(r, list(self.missing(r))) for r in self.known.values()]
+        if not any(missing for _, missing in rows):
+            return
+        yield from ('## Not shown yet', '', '| id | level | has no |', '|---|---|---|')
+        for r, missing in rows:
+            if missing:
+                yield f'| {r.ident} | {r.level} | {", ".join(missing)} |'
+        yield ''
+
+    def not_built(self):
+        yield from ('## Other RFCs: what is built of them', '', '| RFC | | |', '|---|---|---|')
+        for what, kind, why in self.later:
+            yield f'| {what} | {kind} | {why} |'
+        yield ''
+
+    def section_index(self):
+        yield from ('## From a section to the code', '')
+        cited = sorted(self.index.sections, key=lambda w: (w[0], section_key(w[1])))
+        for number in sorted({n for n, _ in cited}):
+            yield from (f'### Sections of RFC {number}', '', '| section | code |', '|---|---|')
+            for section in [s for n, s in cited if n == number]:
+                yield f'| {section or "(as a whole)"} | {listed(self.index.sections[(number, section)])} |'
+            yield ''
 
 
 def main():
     parser = argparse.ArgumentParser(description='writes docs/RFC.md')
     parser.add_argument('--check', action='store_true')
     options = parser.parse_args()
-    code, tests = collect(CODE), collect(TESTS)
-    known = {row[0] for row in requirements()}
-    wrong = [
-        (what, place)
-        for found in (code, tests)
-        for what, places in found.items()
-        for place in places
-        if isinstance(what, str) and what not in known
-    ]
-    for what, place in sorted(wrong):
-        print(f'{place}: {what} is no requirement of RFC 9293 ({REQUIREMENTS})')
-    text = '\n'.join(document(code, tests)).rstrip('\n') + '\n'
+    page = Page()
+    text = '\n'.join(page.lines()).rstrip('\n') + '\n'
+    wrong, owed = list(page.wrong()), list(page.owed())
+    print('\n'.join(wrong + owed) or f'{len(page.known)} requirements, all accounted for')
+    wrong += owed if OWED_FAILS else []
+    path = os.path.join(ROOT, OUTPUT)
     if options.check:
-        path = os.path.join(ROOT, OUTPUT)
-        stale = not os.path.exists(path) or read(OUTPUT) != text
-        if stale:
-            print(f'{OUTPUT} is not what the sources say: run scripts/rfc_index.py')
-        print('ok' if not stale and not wrong else 'stale')
-        return 1 if stale or wrong else 0
-    with open(os.path.join(ROOT, OUTPUT), 'w', encoding='utf-8') as file:
-        file.write(text)
+        if not os.path.exists(path) or read(OUTPUT) != text:
+            wrong.append(f'{OUTPUT} is not what the sources say: run scripts/rfc_index.py')
+            print(wrong[-1])
+    else:
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
     return 1 if wrong else 0
 
 

@@ -166,30 +166,57 @@ def rule_breaks_alone(rule, path, text, where):
     return done.returncode == 1 and broken == [rule] and shown, done.stdout + done.stderr
 
 
-def index_tells():
-    """A citation is found and attributed; a stale document and an unknown requirement fail the check."""
-    names = {'docs/requirements.tsv': 'id\tlevel\tsection\tactor\twhat\nMUST-1\tMUST\t3.1\tsender\tx\n'}
-    tree = Tree(
-        {
-            **CLEAN,
-            **names,
-            'src/tcp/a.c': '/* RFC 9293 3.4,\n * 3.10.7.4; MUST-1 */\nint f(void) { return 1; }\n',
-        }
-    )
-    stale = tree.run('rfc_index.py', '--check').returncode
-    tree.run('rfc_index.py')
-    fresh = tree.run('rfc_index.py', '--check').returncode
+INDEX = {
+    'docs/requirements.tsv': 'id\tlevel\tsection\tactor\twhat\nMUST-1\tMUST\t3.1\tsender\tx\n',
+    'docs/requirements-more.tsv': 'id\tlevel\tsection\twhat\nRFC5961-3.2-a\tSHOULD\t3.2\ty\n',
+    'docs/requirements-not-ours.tsv': 'id\tkind\twhy\n',
+    'src/tcp/a.c': '/* RFC 9293 3.4,\n * 3.10.7.4; MUST-1, RFC5961-3.2-a */\nint f(void) { return 1; }\n',
+    'tests/conv/test_a.c': '/* MUST-1 */\nvoid g(void) {}\nint t = {cmocka_unit_test(g)};\n',
+    'tests/conversations/b.pkt': '// covers: RFC5961-3.2-a\n',
+    'tests/mutants/m.patch': 'Shows: MUST-1\nKilled-by: conv/test_a\n--- a\n',
+}
+
+
+def index_of(files):
+    """(exit code of rfc_index.py, its words, the page) for a tree with these files."""
+    tree = Tree({**CLEAN, **files})
+    done = tree.run('rfc_index.py')
     with open(os.path.join(tree.root, 'docs', 'RFC.md'), encoding='utf-8') as file:
-        text = file.read()
-    with open(os.path.join(tree.root, 'src', 'tcp', 'a.c'), 'a', encoding='utf-8') as file:
-        file.write('/* MUST-77 */\n')
-    unknown = tree.run('rfc_index.py').returncode
+        page = file.read()
+    again = tree.run('rfc_index.py', '--check').returncode
     tree.remove()
-    good = (
-        '| 3.10.7.4 | `src/tcp/a.c:f` |' in text
-        and '| MUST-1 | MUST | 3.1 | x | `src/tcp/a.c:f` | – |' in text
+    return done.returncode, again, done.stdout, page
+
+
+def index_tells():
+    """Citations are found and attributed, in code, tests, scripts and mutants."""
+    code, again, words, page = index_of(INDEX)
+    here, test = '[tcp/a.c:f](../src/tcp/a.c#L2)', '[conv/test_a.c:g](../tests/conv/test_a.c#L1)'
+    rows = (
+        '| 3.10.7.4 | [tcp/a.c:f](../src/tcp/a.c#L1) |',
+        f'| MUST-1 | MUST | x (3.1) | {here} | {test} | [m](../tests/mutants/m.patch) |',
+        f'| RFC5961-3.2-a | SHOULD | y | {here} | [b](../tests/conversations/b.pkt) | – |',
     )
-    return (stale, fresh, unknown) == (1, 0, 1) and good, f'{stale} {fresh} {unknown}\n{text}'
+    return (code, again) == (0, 0) and all(r in page for r in rows), f'{code} {again} {words}\n{page}'
+
+
+def index_misses():
+    """What is missing or wrong is told; a page that is not what the sources say fails the check."""
+    faults = {
+        'no test': {'tests/conv/test_a.c': '/* MUST-1 */\nvoid g(void) {}\n'},
+        'no code': {'src/tcp/a.c': '/* RFC 9293 3.4 */\n', 'docs/requirements-more.tsv': 'id\n'},
+        'no mutant': {'tests/mutants/m.patch': 'Shows: MUST-1\nKilled-by: conv/test_z\n--- a\n'},
+        'MUST-77 is no requirement': {'src/tcp/b.c': '/* MUST-77 */\n'},
+        'there is no kind': {'docs/requirements-not-ours.tsv': 'id\tkind\twhy\nMUST-1\tperhaps\tx\n'},
+    }
+    for words, files in faults.items():
+        code, again, told, page = index_of({**INDEX, **files})
+        if words not in told:
+            return False, f'"{words}" is not told: {code} {again} {told}\n{page}'
+    tree = Tree({**CLEAN, **INDEX})
+    stale = tree.run('rfc_index.py', '--check').returncode
+    tree.remove()
+    return stale == 1, f'a missing page: {stale}'
 
 
 def main():
@@ -200,8 +227,9 @@ def main():
     for rule, path, text, where in BREAKS:
         good, output = rule_breaks_alone(rule, path, text, where)
         results.append((good, f'{rule}: {path}', output))
-    good, output = index_tells()
-    results.append((good, 'the index of sections', output))
+    for name, case in (('the index of the standards', index_tells), ('what it misses', index_misses)):
+        good, output = case()
+        results.append((good, name, output))
     for number, (good, name, output) in enumerate(results, 1):
         verdict(number, good, name, output)
     print(f'1..{len(results)}')
