@@ -16,6 +16,7 @@ struct command {
 
 static const struct command commands[] = {
     {"demo", cmd_demo, "watch the life of a connection: scenarios between two stacks in memory"},
+    {"check", cmd_check, "run packetdrill scripts against tern, in memory"},
     {"serve", cmd_serve, "serve files over HTTP from tern's own TCP, on a TUN device"},
     {"cat", cmd_cat, "netcat over tern: connect or listen, and copy both ways"},
     {"addr", cmd_addr, "the addresses of a running tern: list, add, remove"},

@@ -191,6 +191,20 @@ def everywhere_commands():
         yield Command('everywhere', place, [sys.executable, 'scripts/everywhere.py', 'test', place], 400)
 
 
+def check_commands():
+    """The packetdrill scripts, one command a folder; tern check counts them itself."""
+    top = os.path.join(ROOT, 'tests', 'conversations')
+    scripts = glob.glob(os.path.join(top, '**', '*.pkt'), recursive=True)
+    folders = sorted({os.path.relpath(os.path.dirname(path), top) for path in scripts})
+    for build in ('build', 'build-asan'):
+        mark = '+asan' if build == 'build-asan' else ''
+        tern = os.path.join(ROOT, build, 'tern')
+        for folder in folders:
+            here = sorted(glob.glob(os.path.join(top, folder, '*.pkt')))
+            argv = [tern, 'check', '--quiet', *[os.path.relpath(path, ROOT) for path in here]]
+            yield Command('check' + mark, folder.replace('/', '-'), argv, 120)
+
+
 def install_commands():
     yield Command('install', 'pkg-config', ['sh', 'tests/install.sh'], 120)
 
@@ -358,7 +372,7 @@ def main():
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
     )
     suites = {}
-    commands = [*style_commands(), *compiled, *demo_commands(), *install_commands()]
+    commands = [*style_commands(), *compiled, *demo_commands(), *check_commands(), *install_commands()]
     for command in [*commands, *everywhere_commands(), *interop_commands()]:
         if options.filter in command.full_name:
             suites.setdefault(command.suite, []).append(command)
