@@ -153,7 +153,7 @@ static bool is_taken(const struct run *r, const struct sock *k, const tern_endpo
     for (int i = 0; i < SOCKS_MAX; i++) {
         const struct sock *o = &r->sock[i];
         bool holds = o != k && o->bound && (o->kind == SOCK_NEW || o->kind == SOCK_LISTENING);
-        if (holds && o->local.port == at->port && (o->kind == SOCK_LISTENING || !o->reuse || !k->reuse))
+        if (holds && o->local.port == at->port && !(o->reuse && k->reuse))
             return true;
     }
     return false;
@@ -195,7 +195,7 @@ static struct answer do_listen(struct run *r, struct sock *k, const struct call_
     if (result < 0)
         return gives(result);
     k->kind = SOCK_LISTENING;
-    r->last_listen = ++r->order;
+    k->made = ++r->order;
     desc_apply_options(r, k);
     return gives(0);
 }
@@ -293,8 +293,6 @@ enum { READ_MAX = 1 << 26 };
 static struct answer read_bytes(struct run *r, struct sock *k, int64_t len, int64_t flags)
 {
     tern_info info;
-    if (k->kind != SOCK_CONNECTION || k->opening)
-        k->opening = k->kind == SOCK_CONNECTION && connect_state(r, k, true).blocks;
     if (k->kind != SOCK_CONNECTION)
         return gives(-ENOTCONN);
     if (flags & ~(int64_t)(MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_TRUNC))

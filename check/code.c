@@ -45,6 +45,14 @@ static int64_t segments(const tern_info *i, uint64_t bytes)
     return i->mss ? (int64_t)((bytes + i->mss - 1) / i->mss) : 0;
 }
 
+/* What is in flight, a SYN or FIN included. */
+static int64_t unacked(const tern_info *i)
+{
+    bool syn = i->state == TERN_SYN_SENT || i->state == TERN_SYN_RCVD, fin = i->fin_sent && !i->fin_acked;
+    uint64_t space = (uint64_t)i->send_unacked + syn + fin;
+    return i->mss ? segments(i, space) : space > 0;
+}
+
 static int64_t options_agreed(const tern_info *i)
 {
     return (i->timestamps ? TCPI_OPT_TIMESTAMPS : 0) | (i->sack ? TCPI_OPT_SACK : 0) |
@@ -66,7 +74,6 @@ struct name {
 static const struct name names[] = {
     FIELD("tcpi_snd_cwnd", cwnd, SEGMENTS),
     FIELD("tcpi_snd_ssthresh", ssthresh, SEGMENTS),
-    FIELD("tcpi_unacked", send_unacked, SEGMENTS),
     FIELD("tcpi_snd_mss", mss, SAME),
     FIELD("tcpi_rto", rto_us, SAME),
     FIELD("tcpi_rtt", srtt_us, SAME),
@@ -158,6 +165,8 @@ static bool field_value(const tern_info *i, const char *word, int64_t *out)
         return *out = linux_state(i->state), true;
     if (strcmp(word, "tcpi_options") == 0)
         return *out = options_agreed(i), true;
+    if (strcmp(word, "tcpi_unacked") == 0)
+        return *out = unacked(i), true;
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
         if (strcmp(names[k].name, word) == 0) {
             int64_t value = load(i, &names[k]);
@@ -385,13 +394,34 @@ static void assertion(struct eval *v)
     skip_message(v);
 }
 
-/* The connection that packetdrill would ask: the one that was opened last. */
+/* The descriptor of this kind that leads to the current flow, or that it came to; NULL. */
+static const struct sock *find_desc(const struct run *r, enum sock_kind kind)
+{
+    const struct flow *f = &r->flow[r->current];
+    for (int i = 0; i < SOCKS_MAX; i++) {
+        const struct sock *k = &r->sock[i];
+        bool leads = kind == SOCK_LISTENING ? k->local.port == f->local.port : k->flow == r->current;
+        if (k->kind == kind && leads)
+            return k;
+    }
+    return NULL;
+}
+
+/* What a program would be told that asks for what was opened last. A connection that is not open yet has no
+ * descriptor but its listener's; one that the program has closed is asked for by its addresses. */
 static void take_info(struct run *r, tern_info *out)
 {
-    if (r->current < 0)
-        run_skip(r, "code about a connection, and there is none");
-    const struct flow *f = &r->flow[r->current];
-    out->state = flow_state(r, &f->local, &f->remote, out);
+    const struct sock *k = flow_newer_listener(r);
+    *out = (tern_info){.state = TERN_CLOSED};
+    if (k == NULL && r->current >= 0) {
+        const struct flow *f = &r->flow[r->current];
+        if (flow_state(r, &f->local, &f->remote, out) > TERN_SYN_RCVD)
+            return;
+        k = find_desc(r, SOCK_CONNECTION);
+        k = k != NULL ? k : find_desc(r, SOCK_LISTENING);
+    }
+    if (k != NULL)
+        desc_info(r, k, out);
 }
 
 void code_run(struct run *r, const struct event *e)

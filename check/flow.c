@@ -72,6 +72,18 @@ int flow_of_ports(const struct run *r, uint16_t peer, uint16_t tern_port)
     return -1;
 }
 
+const struct sock *flow_newer_listener(const struct run *r)
+{
+    uint32_t after = r->current >= 0 ? r->flow[r->current].made : 0;
+    const struct sock *newest = NULL;
+    for (int i = 0; i < SOCKS_MAX; i++)
+        if (r->sock[i].kind == SOCK_LISTENING && r->sock[i].made > after) {
+            newest = &r->sock[i];
+            after = newest->made;
+        }
+    return newest;
+}
+
 /* Without ports a packet is of the current flow: the connection that was made last, by connect or by the
  * first packet that met a listener. */
 static int flow_of_packet(struct run *r, const struct packet_spec *k)
@@ -80,14 +92,10 @@ static int flow_of_packet(struct run *r, const struct packet_spec *k)
         int f = flow_of_ports(r, k->src_port, k->dst_port);
         return f >= 0 ? f : fresh(r, k->src_port, k->dst_port);
     }
-    if (r->current < 0 || r->last_listen > r->flow[r->current].made) {
-        uint16_t at = r->set.bind_port;
-        for (int i = 0; i < SOCKS_MAX; i++) /* of the newest listener */
-            if (r->sock[i].kind == SOCK_LISTENING)
-                at = r->sock[i].local.port;
-        return fresh(r, free_port(r), at);
-    }
-    return r->current;
+    const struct sock *listener = flow_newer_listener(r);
+    if (listener == NULL && r->current >= 0)
+        return r->current;
+    return fresh(r, free_port(r), listener ? listener->local.port : r->set.bind_port);
 }
 
 /* --- numbers --------------------------------------------------------------------------------- */

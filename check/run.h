@@ -82,6 +82,7 @@ struct sock {
     bool shut_read;
     tern_endpoint local;
     uint64_t read;         /* bytes that the program has got */
+    uint32_t made;         /* of a listener: its place in the order of listen calls and flows */
     int linger;            /* -1 off */
     uint32_t low_water;
     uint32_t n_options;    /* set before there is a handle */
@@ -119,7 +120,6 @@ struct run {
     struct flow *flow;
     int flows, current;   /* current: the flow of packets without ports; -1 */
     uint32_t order;       /* counts listen calls and flows */
-    uint32_t last_listen;
     struct sent *sent;
     size_t n_sent, first_sent, cap_sent;
     struct sock sock[SOCKS_MAX];
@@ -169,6 +169,8 @@ int flow_new(struct run *r, const tern_endpoint *local, const tern_endpoint *rem
 void flow_learn(struct run *r, struct sent *s);
 /* The peer sends: the script's packet made live, and given to tern. */
 void flow_receive(struct run *r, const struct packet_spec *k);
+/* The listener that the next packet without ports is for: when it is newer than the current flow; NULL. */
+const struct sock *flow_newer_listener(const struct run *r);
 /* The flow that a state directive means; -1. */
 int flow_of_ports(const struct run *r, uint16_t peer, uint16_t tern_port);
 /* The byte that the peer sends at this place of its stream. */
