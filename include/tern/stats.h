@@ -178,7 +178,8 @@ int tern_get_info(const tern *t, tern_handle h, tern_info *out);
 typedef struct tern_port_use {
     uint32_t total;       /* port_low..port_high */
     uint32_t used, free;  /* in all total; used: tern_connect would not choose it */
-    uint32_t by_state[TERN_STATES]; /* the used ones; those in TERN_TIME_WAIT become free by time */
+    uint32_t by_state[TERN_STATES]; /* the used ones; those in TERN_TIME_WAIT become free by time; ports of
+                                       listeners are in TERN_LISTEN */
     uint32_t reusable;    /* of those in TIME_WAIT: with no port free tern_connect opens one of them anew */
 } tern_port_use;
 

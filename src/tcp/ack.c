@@ -176,7 +176,7 @@ static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, c
         recovery_on_tail_repaired(t, c);
     if (a->moved)
         tlp_schedule(t, c);
-    if ((s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN))
+    if (a->ece)
         recovery_on_ecn(t, c, a->old_flight);
     timer_answered(t, c);
     timer_window(t, c);
@@ -196,6 +196,7 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
     if (seq_ge(s->ack, n->una))
         update_window(t, c, s);
     struct acked a = {.old_flight = flight(n), .moved = seq_gt(s->ack, n->una)};
+    a.ece = (s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN);
     a.duplicate = is_duplicate(c, s, old_wnd);
     read_ack(t, c, s, &a);
     act_on_ack(t, c, s, &a);

@@ -1,7 +1,7 @@
 /* decide.c - what a connection sends next: one decision, in one order.
  *
  *   RST ▸ SYN, SYN+ACK ▸ duplicate ACKs ▸ what was lost ▸ new data, with FIN ▸ FIN alone ▸
- *   what lies below a SACK ▸ tail probe ▸ window probe ▸ keepalive ▸ pure ACK
+ *   what lies below a SACK ▸ rescue ▸ tail probe ▸ window probe ▸ keepalive ▸ pure ACK
  *
  * Input, timers and calls only note what is owed; here it becomes a plan (plan.h), which output.c makes a
  * packet. How much may be in the network is one comparison in all phases: pipe < cwnd (RFC 6675). The answer
@@ -232,10 +232,25 @@ static void note_limited(struct tcb *c)
         c->snd.limited = false;
 }
 
+/* An echo of congestion has met a window of one segment, which cannot be halved: instead a whole timeout
+ * passes before the next one (RFC3168-6.1.2-d). */
+static bool held_by_echo(struct tern *t, struct tcb *c)
+{
+    if (c->snd.blocked_us > t->w->now) {
+        later(t, c, c->snd.blocked_us);
+        return true;
+    }
+    c->rec.held = false;
+    c->snd.blocked_us = 0;
+    return false;
+}
+
 static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
 {
     note_limited(c);
     if (!may_send_data(c) || snd_unsent(&c->snd) == 0)
+        return false;
+    if (UNLIKELY(c->rec.held) && held_by_echo(t, c))
         return false;
     if (UNLIKELY(restarts_after_idle(t, c))) {
         cc_restart(&c->cc, c->snd.mss);
@@ -274,6 +289,24 @@ static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
         return false;
     struct sendrec *r = sendlist_lose_below_high(t, &c->list);
     return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
+}
+
+/* RFC 6675 NextSeg (4): the end of the flight was lost too, and nothing above it can tell: once in a recovery
+ * the last segment is sent again. It must have begun to help: more than its first segment is acknowledged. */
+static bool decide_rescue(struct tern *t, struct tcb *c, struct plan *p)
+{
+    struct recovery *r = &c->rec;
+    if (LIKELY(r->phase != PHASE_RECOVERY) || r->rescued || !c->opt.sack || c->rack.reordering ||
+        cwnd_room(c) < c->snd.mss || !seq_gt(c->snd.una, seq_add(c->undo.marker, c->snd.mss)))
+        return false;
+    struct sendrec *last = c->list.seq.tail != 0 ? at(t->a, c->list.seq.tail) : NULL;
+    uint32_t full = full_size(c);
+    if (last != NULL && last->len > full)
+        last = sendlist_split(t, &c->list, last, (last->len - 1) / full * full);
+    if (last == NULL || (last->flags & (SR_SACKED | SR_LOST)) || seq_ge(last->start, r->point))
+        return false;
+    r->rescued = true;
+    return plan_again(t, c, last, full, TERN_C_SEND_FAST_RETRANSMIT, p);
 }
 
 /* RFC 8985 7.3: new data if there is some (cwnd is not asked), else the last segment again. */
@@ -344,5 +377,6 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p)
     if (UNLIKELY(c->ack.dup_owed > 0) && decide_ack(c, p))
         return true; /* without SACK the peer counts them: each goes alone, and first */
     return decide_lost(t, c, p) || decide_new(t, c, p) || decide_fin(c, p) || decide_below_sacks(t, c, p) ||
-           decide_tail_probe(t, c, p) || decide_probe(t, c, p) || decide_keepalive(c, p) || decide_ack(c, p);
+           decide_rescue(t, c, p) || decide_tail_probe(t, c, p) || decide_probe(t, c, p) ||
+           decide_keepalive(c, p) || decide_ack(c, p);
 }

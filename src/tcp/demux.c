@@ -155,6 +155,16 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
     return NULL;
 }
 
+/* Whether there is a listener of this very port, at whatever address. */
+bool demux_listens(struct tern *t, uint16_t port)
+{
+    struct htab_iter it;
+    ref_t r = htab_first(t->a, &t->w->listeners, port_hash(t, port), &it);
+    while (r != 0 && listener_at(t, r)->h.local_port != port)
+        r = htab_next(t->a, &t->w->listeners, &it);
+    return r != 0;
+}
+
 /* How well a listener of this port (0: of any) fits: the address counts more than the zone; 0 = not at
  * all. */
 static int fit(const struct listener *l, const tern_ip *local, uint16_t port, uint8_t link, bool foreign)

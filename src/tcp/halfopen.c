@@ -400,6 +400,8 @@ enum tern_cause in_halfopen(struct tern *t, struct halfopen *h, const struct seg
     if (h->queue >= QUEUE_PENDING)
         return in_pending(t, h, s);
     if ((s->flags & (F_SYN | F_ACK | F_RST)) == F_SYN && seq_eq(s->seq, h->irs)) {
+        if ((s->flags & (F_ECE | F_CWR)) != (F_ECE | F_CWR))
+            h->ecn = 0; /* RFC3168-6.1.1-d: it has given up asking */
         answer_again(t, h);
         return TERN_CAUSE_NONE;
     }

@@ -40,6 +40,8 @@ static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp
 {
     bool v4 = m->version == 4;
     uint32_t mtu = v4 ? m->rest & 0xffff : m->rest;
+    if (v4 ? mtu > 0 && mtu < 68 : mtu < 1280)
+        return TERN_C_ICMP_UNUSED; /* no path is so narrow (RFC 8201 4); 0: a router from before RFC 1191 */
     uint32_t floor = v4 ? 552 : 1280, hdr = v4 ? 40 : 60;
     if (mtu < floor && v4)
         c->snd.narrow = true;

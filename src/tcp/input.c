@@ -167,6 +167,8 @@ static void ack_alone(struct tern *t, struct tcb *c, const struct segment *s)
     ack_segment(t, c, s);
     if (s->flags & F_URG && takes_text(c))
         recv_urgent(t, c, s); /* MUST-66: also while our window is shut */
+    if (seq_eq(s->seq, c->rcv.nxt))
+        note_ecn(t, c, s); /* a window probe's mark counts (RFC3168-6.1.6-b) */
     if (fin_acked_step(t, c))
         decide_fin_wait(t, c);
 }

@@ -3,7 +3,8 @@
  * with path MTU discovery (RFC 1191, RFC 8201; icmp.c).
  *
  * What is in flight and larger than the new size is taken for lost, and cut when it is sent again. That is no
- * sign of congestion, so no window is reduced.
+ * sign of congestion; but the congestion window allows as many segments as before, and not as many bytes (RFC
+ * 5681 3.1): many small ones would be a burst that nobody has allowed.
  */
 #include "tcp/tcp.h"
 
@@ -32,12 +33,22 @@ void mtu_derive(const struct tern *t, struct tcb *c)
     c->snd.mss = size_now(c);
 }
 
+/* As many segments as before, of what is their size now. */
+static void scale_window(struct tcb *c, uint32_t before)
+{
+    uint32_t mss = c->snd.mss;
+    if (mss < before)
+        c->cc.cwnd = max_u32((uint32_t)((uint64_t)c->cc.cwnd * mss / before), mss);
+}
+
 void mtu_renew(struct tern *t, struct tcb *c)
 {
     struct snd *n = &c->snd;
+    uint32_t before = n->mss;
     if (n->link == 0 && n->mtu_mss != 0)
         return; /* nothing leaves: what holds then is seen when there is a way again */
     mtu_derive(t, c);
+    scale_window(c, before);
     if (!synchronized(c) || !sendlist_mark_large_lost(t, &c->list, n->mss))
         return;
     c->rec.force = true;

@@ -76,8 +76,10 @@ static void syn_options(struct tern *t, struct tcb *c, struct segment *s)
     };
     if (c->opt.ecn)
         s->flags |= answer ? F_ECE : F_ECE | F_CWR; /* RFC 3168 6.1.1 */
-    if (!answer && c->tm.retries >= 2)
-        s->flags &= (uint8_t)~(F_ECE | F_CWR); /* RFC 3168 6.1.1.1: a path that drops ECN SYNs */
+    if (!answer && c->tm.retries >= 2) { /* RFC3168-6.1.1.1-b: a path that drops ECN SYNs */
+        s->flags &= (uint8_t)~(F_ECE | F_CWR);
+        c->snd.no_ect = true;
+    }
 }
 
 static void data_options(struct tern *t, struct tcb *c, struct segment *s)
@@ -96,7 +98,7 @@ static void ecn_flags(struct tcb *c, struct segment *s, const struct plan *p)
         return;
     if (c->ack.ece)
         s->flags |= F_ECE;
-    if (s->len == 0 || p->again || p->probe)
+    if (s->len == 0 || p->again || p->probe || c->snd.no_ect)
         return; /* RFC 3168 6.1.4, 6.1.5, 6.1.6: only new data is marked capable */
     s->tos |= ECN_ECT0;
     if (c->snd.cwr) {

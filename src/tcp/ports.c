@@ -1,7 +1,8 @@
 /* ports.c - ephemeral ports: which one a connect gets, and what they are used for.
  *
  * A port is free towards a remote when the 4-tuple is, so each remote (address and port) has the whole range
- * for itself. The search begins at a keyed offset and a counter spreads (RFC 6056 3.3.3). Each port that is
+ * for itself, but for the ports of listeners: a SYN that crosses ours would be taken for our peer's (RFC 6056
+ * 3.1). The search begins at a keyed offset and a counter spreads (RFC 6056 3.3.3). Each port that is
  * not free costs a look-up, all of them at most once: of 28,232 ports with 28,000 in use about 120 are asked,
  * with all in use 28,232 (2 ms).
  *
@@ -27,6 +28,8 @@ int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remot
     uint64_t oldest_us = UINT64_MAX;
     for (uint32_t i = 0; i < n; i++) {
         local->port = (uint16_t)(low + (offset + t->w->port_next++) % n);
+        if (demux_listens(t, local->port))
+            continue;
         ref_t r = demux_find(t, local, remote, link);
         if (r == 0)
             return 0;
@@ -57,8 +60,12 @@ void ports_count(struct tern *t, const tern_endpoint *local, const tern_endpoint
     for (uint32_t i = 0; i < out->total; i++) {
         at.port = (uint16_t)(settings(t)->port_low + i);
         ref_t r = demux_find(t, &at, remote, link);
-        if (r != 0)
+        if (r != 0) {
             count(t, r, out);
+        } else if (demux_listens(t, at.port)) {
+            out->used++;
+            out->by_state[TERN_LISTEN]++;
+        }
     }
     out->free = out->total - out->used;
 }

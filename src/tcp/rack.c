@@ -81,12 +81,13 @@ static uint64_t window(const struct tcb *c)
 /* Without reordering ever seen, first sendings are judged by number (RFC 6675); here only what was repeated.
  * The list is in order of time, so both are one walk: until reordering is seen the patience is a whole SRTT,
  * which no first sending outlives unjudged. */
-uint32_t rack_detect(struct tern *t, struct tcb *c)
+uint32_t rack_detect(struct tern *t, struct tcb *c, bool *again)
 {
     struct rack *r = &c->rack;
     c->tm.reo_us = 0;
+    *again = false;
     if (!c->opt.sack || r->xmit_us == 0)
         return 0;
     uint64_t patience = (uint64_t)r->rtt_us + (r->reordering ? window(c) : c->rtt.srtt_us);
-    return sendlist_mark_lost_time(t, &c->list, r->xmit_us, r->end, patience, &c->tm.reo_us);
+    return sendlist_mark_lost_time(t, &c->list, r->xmit_us, r->end, patience, &c->tm.reo_us, again);
 }

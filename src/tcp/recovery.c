@@ -71,6 +71,16 @@ static void try_undo(struct tern *t, struct tcb *c, const struct acked *a)
     trace_cwnd(t, c, TERN_C_UNDONE);
 }
 
+static void reduce_again(struct tern *t, struct tcb *c)
+{
+    struct cc *cc = &c->cc;
+    cc->ssthresh = cc_table[cc->algo]->loss(cc, cc->cwnd, c->snd.mss);
+    cc->cwnd = min_u32(cc->cwnd, cc->ssthresh);
+    sendlist_reduced(t, &c->list);
+    reduced(c);
+    trace_cwnd(t, c, TERN_C_LOSS_RACK);
+}
+
 static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
 {
     remember(c);
@@ -80,6 +90,7 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd) - lead, mss);
     c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_RECOVERY;
+    r->rescued = false;
     r->point = c->snd.nxt;
     r->force = true;
     r->partial = false;
@@ -92,10 +103,20 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
 
 /* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC
  * 8985). A repetition that is lost again is found by time in either case. */
-static uint32_t judge(struct tern *t, struct tcb *c)
+static uint32_t judge(struct tern *t, struct tcb *c, bool *again)
 {
     uint32_t lost = c->rack.reordering ? 0 : sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
-    return lost + rack_detect(t, c);
+    return lost + rack_detect(t, c, again);
+}
+
+/* The same while a recovery goes on. A retransmission that is lost too is a second sign of congestion (RFC
+ * 5681 4.3, RFC 8985 9.3); those that left together count as one. */
+static void judge_again(struct tern *t, struct tcb *c)
+{
+    bool again;
+    judge(t, c, &again);
+    if (again)
+        reduce_again(t, c);
 }
 
 /* A tail loss probe has repaired a loss that nothing else told of: the window is reduced once (RFC 8985
@@ -109,11 +130,13 @@ void recovery_on_tail_repaired(struct tern *t, struct tcb *c)
     trace_cwnd(t, c, TERN_C_LOSS_TAIL);
 }
 
-/* RACK's timer found a loss. */
-void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why)
+/* RACK's timer found a loss; `again`: of a retransmission. */
+void recovery_on_lost(struct tern *t, struct tcb *c, bool again)
 {
     if (c->rec.phase == PHASE_OPEN)
-        enter(t, c, why);
+        enter(t, c, TERN_C_LOSS_RACK);
+    else if (again)
+        reduce_again(t, c);
     conn_ready(t, &c->h);
 }
 
@@ -129,17 +152,19 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
     if ((a->duplicate || a->news > 0) && r->dupacks < 255)
         r->dupacks++;
     if (c->opt.sack) {
-        uint32_t lost = judge(t, c);
+        bool again;
+        uint32_t lost = judge(t, c, &again);
         if (lost > 0)
             enter(t, c, c->rack.reordering ? TERN_C_LOSS_RACK : TERN_C_LOSS_SACK);
         else if (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering)
             enter(t, c, TERN_C_LOSS_DUPACK);
         return;
     }
-    if (!a->duplicate)
-        return;
+    bool loss = r->dupacks >= DUP_THRESH && !r->recover_valid;
+    if (!a->duplicate || (r->dupacks >= DUP_THRESH && !loss))
+        return; /* limited transmit ends with the second one (RFC 5681 3.2 step 1) */
     r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
-    if (r->dupacks >= DUP_THRESH && !r->recover_valid)
+    if (loss)
         enter(t, c, TERN_C_LOSS_DUPACK);
 }
 
@@ -151,7 +176,7 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a)
         return;
     }
     if (c->opt.sack) {
-        judge(t, c);
+        judge_again(t, c);
         return;
     }
     if (a->bytes > 0) { /* RFC 6582 3.2 step 3 (2): a partial ACK shows the next hole */
@@ -205,7 +230,7 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
     switch ((enum recovery_phase)c->rec.phase) {
     case PHASE_OPEN:
         open_phase(t, c, a);
-        if (c->rec.phase == PHASE_OPEN)
+        if (c->rec.phase == PHASE_OPEN && !a->ece)
             grow(t, c, a->bytes);
         break;
     case PHASE_RECOVERY:
@@ -216,7 +241,7 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
         if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
             leave(t, c);
         else if (c->opt.sack)
-            judge(t, c);
+            judge_again(t, c);
         break;
     }
 }
@@ -244,14 +269,20 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     trace_cwnd(t, c, TERN_C_LOSS_TIMEOUT);
 }
 
-/* RFC 3168 6.1.2: as for a loss, without one; once for each window of data. */
+/* RFC 3168 6.1.2: as for a loss, without one; once for each window of data. A window of one segment does not
+ * become larger by that: the next segment waits for a timeout instead. */
 void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight)
 {
     struct recovery *r = &c->rec;
     if (r->phase != PHASE_OPEN || r->cwr_valid)
         return;
     c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, in_flight, c->snd.mss);
-    c->cc.cwnd = c->cc.ssthresh;
+    if (c->cc.cwnd <= c->snd.mss) {
+        timer_restart(t, c);
+        r->held = true;
+        c->snd.blocked_us = t->w->now + rtt_timeout(&c->rtt, settings(t));
+    }
+    c->cc.cwnd = min_u32(c->cc.cwnd, c->cc.ssthresh);
     reduced(c);
     t->w->stats.ecn_echo_in++;
     trace_cwnd(t, c, TERN_C_ECN_ECHO);

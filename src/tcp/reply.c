@@ -33,7 +33,7 @@ static void who_answers(const struct tern *t, const struct segment *s, struct wh
 }
 
 /* 3.5.2 group 1 and 3.10.7.1: with ACK <SEQ=SEG.ACK><CTL=RST>, else
- * <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. */
+ * <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. With timestamps if the segment has them (RFC7323-5.2-bc). */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
 {
     if (cause == TERN_C_NO_CONNECTION && !settings(t)->rst_unclaimed)
@@ -48,17 +48,20 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
         rst(r, s->ack, seq(0), F_RST, why);
     else
         rst(r, seq(0), seq_add(s->seq, seg_len(s)), F_RST | F_ACK, why);
+    r->opt.ts = s->opt.ts;
+    r->opt.ts_ecr = s->opt.ts_val;
 }
 
-/* RST for a record that is about to go. */
-void reply_rst_for(struct tern *t, const void *record, seq_t at_seq)
+/* RST for a record that is about to go; with timestamps if they were agreed (RFC7323-5.2-d). */
+void reply_rst_for(struct tern *t, const struct halfopen *h, seq_t at_seq)
 {
     struct reply *r = slot(t);
     if (r == NULL)
         return;
     *r = (struct reply){0};
-    who_of(t, record, &r->who);
+    who_of(t, h, &r->who);
     rst(r, at_seq, seq(0), F_RST, TERN_C_SEND_RST_ABORT);
+    r->opt.ts = h->ts;
 }
 
 /* 3.10.7.1, as if nobody listened. */
@@ -70,6 +73,8 @@ void reply_refusal(struct tern *t, const struct halfopen *h)
     *r = (struct reply){0};
     who_of(t, h, &r->who);
     rst(r, seq(0), seq_add(h->irs, 1), F_RST | F_ACK, TERN_C_SEND_RST_REJECTED);
+    r->opt.ts = h->ts;
+    r->opt.ts_ecr = h->ts_recent;
 }
 
 void reply_ack_for(struct tern *t, const void *record, const struct reply_ack *a, enum tern_cause why)
@@ -109,6 +114,12 @@ void reply_synack(struct tern *t, const struct who *who, const struct reply_syna
         *r = synack_as_reply(who, a, a->cookie ? TERN_C_SEND_COOKIE : TERN_C_SEND_SYNACK);
 }
 
+/* A cookie's is given, and that of a RST which answers a segment is 0 (RFC7323-5.2-c). */
+static bool stamps_now(const struct reply *r)
+{
+    return r->opt.ts && !r->cookie && (!(r->flags & F_RST) || r->cause == TERN_C_SEND_RST_ABORT);
+}
+
 static void fill(struct tern *t, const struct reply *r, struct segment *s)
 {
     memset(s, 0, sizeof *s);
@@ -121,7 +132,7 @@ static void fill(struct tern *t, const struct reply *r, struct segment *s)
     s->wnd = r->wnd;
     s->flags = r->flags;
     s->opt = r->opt;
-    if (s->opt.ts && !r->cookie)
+    if (stamps_now(r))
         s->opt.ts_val = stamp_now(t, stamp_offset(t, &s->src, &s->dst));
 }
 

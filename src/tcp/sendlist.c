@@ -377,6 +377,7 @@ void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
         time_remove(t, l, r);
     else
         set_flags(l, r, r->flags | SR_RETX);
+    r->flags &= (uint8_t)~SR_BEFORE;
     r->sent_us = t->w->now;
     if (r->times < 255)
         r->times++;
@@ -415,12 +416,13 @@ struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l)
 
 /* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had
  * `patience` since its sending is lost. Returns the bytes newly lost; *next is when the oldest suspect will
- * be, 0 = there is none. */
+ * be, 0 = there is none. *again: a retransmission of after the last reduction is among them. */
 uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
-                                 uint64_t patience, uint64_t *next)
+                                 uint64_t patience, uint64_t *next, bool *again)
 {
     uint32_t lost = 0;
     *next = 0;
+    *again = false;
     for (struct sendrec *r = rec(t, l->time.head); r != NULL;) {
         if (r->sent_us > sent_us || (r->sent_us == sent_us && seq_ge(rec_end(r), end)))
             break;
@@ -429,9 +431,18 @@ uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t se
             break;
         }
         struct sendrec *after = rec(t, r->time.next);
+        *again |= (r->flags & (SR_RETX | SR_BEFORE)) == SR_RETX;
         mark_lost(t, l, r);
         lost += r->len;
         r = after;
     }
     return lost;
+}
+
+/* The window has been reduced: what was sent again before that is no reason to reduce it once more. */
+void sendlist_reduced(struct tern *t, struct sendlist *l)
+{
+    for (struct sendrec *r = rec(t, l->time.head); r != NULL; r = rec(t, r->time.next))
+        if (r->flags & SR_RETX)
+            r->flags |= SR_BEFORE;
 }

@@ -152,8 +152,10 @@ struct snd {
     bool cwr;              /* CWR on the next new data (RFC 3168 6.1.2) */
     bool limited;          /* the congestion window, not the program, held output back */
     uint8_t link;          /* where it sends now; 0 = there is no way, nothing leaves (change.c) */
+    bool no_ect;           /* a SYN of ours did not ask for ECN: ECT is not set (RFC3168-6.1.1-c) */
     uint16_t path_mss;     /* what ICMP told of this way, as mtu_mss; 0 = nothing */
-    uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none */
+    uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none. While rec.held:
+                              until when new data waits */
     uint64_t last_us;      /* last data sent (restart after idle) */
 };
 
@@ -175,6 +177,7 @@ enum {
     SR_SACKED = 1, /* the peer has it, out of order */
     SR_LOST = 2,   /* taken for lost */
     SR_RETX = 4,   /* lost, and a retransmission of it is in flight */
+    SR_BEFORE = 8, /* that left before the window was last reduced */
 };
 
 struct sendlist {
@@ -246,6 +249,8 @@ struct recovery {
     seq_t recover;         /* RFC 6582: duplicate ACKs at or below prove nothing */
     bool recover_valid;
     bool partial;          /* the first partial ACK of this recovery has come */
+    bool held;             /* ECE met a window of one segment: snd.blocked_us (RFC3168-6.1.2-d) */
+    bool rescued;          /* the rescue of this recovery was sent (RFC6675-4-i) */
     uint32_t lead;         /* bytes sent by limited transmit (RFC 3042) */
     uint32_t reno_sacked;  /* without SACK: bytes that duplicate ACKs say have left the network */
 };

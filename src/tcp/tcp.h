@@ -19,6 +19,7 @@ void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
 uint32_t demux_hash(const struct tern *t, const struct who *w);
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link);
+bool demux_listens(struct tern *t, uint16_t port);
 struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port, uint8_t zone);
 bool demux_listener_insert(struct tern *t, struct listener *l);
 void demux_listener_remove(struct tern *t, struct listener *l);
@@ -231,6 +232,7 @@ struct delivery {
 struct acked {
     bool moved;           /* SND.UNA moves */
     bool duplicate;       /* RFC 5681 2 */
+    bool ece;             /* it echoes congestion (RFC 3168 6.1.2) */
     uint32_t old_flight;  /* what was in flight before it */
     uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
     uint32_t news;        /* and by SACK */
@@ -249,7 +251,8 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
                        struct acked *out);
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
 uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
-                                 uint64_t patience, uint64_t *next);
+                                 uint64_t patience, uint64_t *next, bool *again);
+void sendlist_reduced(struct tern *t, struct sendlist *l);
 void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
 bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
@@ -264,7 +267,7 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 
 /* rack.c */
 void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a);
-uint32_t rack_detect(struct tern *t, struct tcb *c);
+uint32_t rack_detect(struct tern *t, struct tcb *c, bool *again);
 void rack_recovered(struct rack *r);
 
 /* tlp.c */
@@ -276,7 +279,7 @@ bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a)
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a);
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
-void recovery_on_lost(struct tern *t, struct tcb *c, enum tern_cause why);
+void recovery_on_lost(struct tern *t, struct tcb *c, bool again);
 void recovery_on_timeout(struct tern *t, struct tcb *c);
 void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight);
 
@@ -338,7 +341,7 @@ bool reply_output(struct tern *t, tern_tx_packet *out);
 void reply_forget(struct tern *t, const tern_ip *local); /* drops what waits to be sent from there */
 /* by RFC 9293 3.5.2 group 1 */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
-void reply_rst_for(struct tern *t, const void *record, seq_t at_seq);
+void reply_rst_for(struct tern *t, const struct halfopen *h, seq_t at_seq);
 void reply_refusal(struct tern *t, const struct halfopen *h); /* of a SYN that was not answered */
 /* an ACK of a small record: <SEQ=seq><ACK=ack><CTL=ACK>; `ts`: with a timestamp that echoes ts_ecr */
 struct reply_ack {

@@ -267,8 +267,9 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         c->tm.pace_us = 0;
         conn_ready(t, &c->h);
     }
-    if (due(c->tm.reo_us, now) && rack_detect(t, c) > 0)
-        recovery_on_lost(t, c, TERN_C_LOSS_RACK);
+    bool again;
+    if (due(c->tm.reo_us, now) && rack_detect(t, c, &again) > 0)
+        recovery_on_lost(t, c, again);
     if (due(c->tm.tlp_us, now))
         tlp_fired(t, c);
     if (due(c->tm.keep_us, now))

@@ -212,6 +212,97 @@ static void cwr_after_a_loss(void **state)
     lab_end(l);
 }
 
+/* RFC3168-6.1.1-cf, RFC3168-6.1.1.1-b: the third SYN asks no longer, since the path may drop SYNs that do.
+ * When the first one is answered after all, marks are echoed, but our own data is not ECN-capable. */
+static void no_ect_after_a_plain_syn(void **state)
+{
+    struct lab_config cfg = {.stack = {.ecn = TERN_ECN_ON}};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "connect\n"
+            "> SEW 0\n"
+            "+1s > SEW 0\n"
+            "+2s > S 0\n"
+            "< SAE 0 ack 1 win 65535 <mss 1000>\n"
+            "> A 1 ack 1\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1 notect\n"
+            "< PA 1:1001(1000) ack 101 ce\n"
+            "+0..500ms > AE 101 ack 1001");
+    lab_end(l);
+}
+
+/* RFC3168-6.1.1-d: the peer asked, and its repeated SYN does not: no ECN then. */
+static void asks_no_longer(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< SEW 0 win 65535 <mss 1460>\n"
+            "> SAE 0 ack 1\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "? ecn 0\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1 notect");
+    lab_end(l);
+}
+
+/* RFC3168-6.1.2-c: an ACK with ECE lets nothing grow, also when the window has been reduced already. */
+static void echoes_grow_nothing(void **state)
+{
+    struct lab *l = asking(state, "SAE");
+    TALK(l, "send 40000");
+    lab_forget(l);
+    TALK(l, "< AE 1 ack 1001\n"
+            "? cwnd 5000\n"
+            "< AE 1 ack 9001\n"
+            "? cwnd 5000\n"
+            "< A 1 ack 10001\n"
+            "? cwnd 5000");
+    lab_end(l);
+}
+
+/* RFC3168-6.1.2-d: a window of one segment (the SYN+ACK was lost twice) is not made larger by an echo; the
+ * next segment waits for the timeout, which begins anew: 100 ms + 4 * 50 ms. */
+static void window_of_one(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< SEW 0 win 65535 <mss 1000>\n"
+            "> SAE 0 ack 1\n"
+            "+1s > SAE 0 ack 1\n"
+            "+2s > SAE 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "? cwnd 1000\n"
+            "send 3000\n"
+            "> A 1:1001(1000) ack 1 ect0\n"
+            "+100ms < AE 1 ack 1001\n"
+            "? cwnd 1000\n"
+            "+300ms > AW 1001:2001(1000) ack 1 ect0\n"
+            "< A 1 ack 2001\n"
+            "> PA 2001:3001(1000) ack 1 ect0");
+    lab_end(l);
+}
+
+/* RFC3168-6.1.6-b: the mark of a window probe is echoed. */
+static void marked_probe(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 4096}};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "listen\n"
+            "< SEW 0 win 65535 <mss 1024>\n"
+            "> SAE 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept\n"
+            "< PA 1:4097(4096) ack 1 ect0\n"
+            "+0..500ms > A 1 ack 4097 win 0\n"
+            "< A 4097:4098(1) ack 1 ce\n"
+            "> AE 1 ack 4097 win 0");
+    lab_end(l);
+}
+
 /* ECE without an agreement is nothing. */
 static void ece_not_agreed(void **state)
 {
@@ -240,6 +331,11 @@ int main(void)
         LAB_TEST(one_reduction_a_round),
         LAB_TEST(retransmissions_are_not_capable),
         LAB_TEST(cwr_after_a_loss),
+        LAB_TEST(no_ect_after_a_plain_syn),
+        LAB_TEST(asks_no_longer),
+        LAB_TEST(echoes_grow_nothing),
+        LAB_TEST(window_of_one),
+        LAB_TEST(marked_probe),
         LAB_TEST(ece_not_agreed),
     };
     return LAB_MAIN(tests);

@@ -217,6 +217,38 @@ static void no_larger_path(void **state)
     lab_end(l);
 }
 
+/* RFC 8201 4: a Packet Too Big below 1280 is discarded; so is one below IPv4's 68 (RFC5927-7.4-a). */
+static void impossible_path(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    TALK(l, "send 1460\n"
+            "forget");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, v4 ? 67 : 1279, 1);
+    TALK(l, "? mss 1460\n"
+            "> none");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1280, 1);
+    TALKF(l, "? mss %d", v4 ? 1240 : 1220);
+    lab_end(l);
+}
+
+/* RFC5681-3.1-e: a path that turns out to be narrower is given as many segments as before, not as many
+ * bytes. */
+static void smaller_path_smaller_window(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    TALK(l, "send 1460\n"
+            "forget\n"
+            "? cwnd 14600");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, v4 ? 1340 : 1360, 1);
+    TALK(l, "? mss 1300\n"
+            "? cwnd 13000");
+    lab_end(l);
+}
+
 /* An error about no connection of ours, an error about an error, a cut one: nothing happens. */
 static void strangers(void **state)
 {
@@ -262,6 +294,8 @@ int main(void)
         LAB_TEST(half_open),
         LAB_TEST(smaller_path),
         LAB_TEST(no_larger_path),
+        LAB_TEST(impossible_path),
+        LAB_TEST(smaller_path_smaller_window),
     };
     return LAB_MAIN(tests);
 }

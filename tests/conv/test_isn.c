@@ -98,6 +98,27 @@ static void ports(void **state)
     lab_end(l);
 }
 
+/* RFC6056-3.1-a, RFC6056-3.2-a: the port of a listener is given to no connect, whatever its address. */
+static void ports_of_listeners(void **state)
+{
+    struct lab_config cfg = {.stack = {.port_low = 50000, .port_high = 50003}};
+    struct lab *l = lab_new(state, &cfg);
+    tern_endpoint at = {.port = 50002}, own = {.ip = l->ip, .port = 50000};
+    tern_endpoint remote = {.ip = l->peer_ip, .port = 80};
+    tern_handle any, one;
+    tern_port_use use;
+    assert_int_equal(tern_listen(l->t, &at, 0, &any), 0);
+    assert_int_equal(tern_listen(l->t, &own, 0, &one), 0);
+    assert_int_equal(tern_ports(l->t, NULL, &remote, &use), 0);
+    assert_int_equal(use.free, 2);
+    assert_int_equal(use.by_state[TERN_LISTEN], 2);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(port_of(l, &remote) & 1, 1);
+    assert_int_equal(tern_abort(l->t, any), 0);
+    assert_int_equal(tern_abort(l->t, one), 0);
+    lab_end(l);
+}
+
 /* Another seed, other ports. */
 static void ports_are_keyed(void **state)
 {
@@ -172,7 +193,7 @@ int main(void)
         LAB_TEST(keyed_part),
         LAB_TEST(later_is_above),
         LAB_TEST(ports),
-        LAB_TEST(ports_are_keyed),
+        LAB_TEST(ports_of_listeners), LAB_TEST(ports_are_keyed),
         LAB_TEST(ports_run_out),
         LAB_TEST(a_function_of_its_inputs),
     };

@@ -104,6 +104,29 @@ static void one_reduction(void **state)
     lab_end(l);
 }
 
+/* RFC 5681 3.2 step 1, RFC 3042: limited transmit is for two duplicates. Those after a recovery that prove
+ * nothing (RFC 6582 3.2) bring no more: there would be more in flight than cwnd and two segments. */
+static void limited_transmit_ends(void **state)
+{
+    struct lab *l = ten_in_flight(state, 10000);
+    duplicates(l, 3);
+    TALK(l, "> A 1:1001(1000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "? cwnd 5000\n"
+            "send 20000");
+    for (int i = 0; i < 5; i++)
+        TALKF(l, "> A %d:%d(1000) ack 1", 10001 + i * 1000, 11001 + i * 1000);
+    TALK(l, "> none\n"
+            "< A 1 ack 10001\n"
+            "> A 15001:16001(1000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "> A 16001:17001(1000) ack 1");
+    for (int i = 0; i < 4; i++)
+        TALK(l, "< A 1 ack 10001\n"
+                "> none");
+    lab_end(l);
+}
+
 /* RFC 5681 2: a duplicate ACK has no data, the same window, and something is in flight. */
 static void what_is_no_duplicate(void **state)
 {
@@ -182,7 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(third_duplicate),     LAB_TEST(window_during_recovery), LAB_TEST(partial_ack),
-        LAB_TEST(one_reduction),       LAB_TEST(what_is_no_duplicate),   LAB_TEST(reordering_by_two),
+        LAB_TEST(one_reduction), LAB_TEST(limited_transmit_ends),       LAB_TEST(what_is_no_duplicate),   LAB_TEST(reordering_by_two),
         LAB_TEST(retransmission_lost), LAB_TEST(fin_in_recovery),
     };
     return LAB_MAIN(tests);

@@ -167,6 +167,64 @@ static void two_holes(void **state)
     lab_end(l);
 }
 
+/* RFC5681-4.3-d, RFC 8985 9.3: a retransmission that is lost as well reduces the window a second time; two
+ * that were lost together do so once. Segments 1 and 2 are lost, and their first retransmissions. */
+static void lost_again(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+            "> A 1 ack 1\n"
+            "send 30000");
+    lab_forget(l);
+    TALK(l, "+20ms < A 1 ack 1 <sack 2001:5001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? cwnd 5000\n"
+            "? ssthresh 5000\n"
+            "+1ms < A 1 ack 1 <sack 2001:8001>\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> A 10001:11001(1000) ack 1\n"
+            "+1ms < A 1 ack 1 <sack 2001:10001>\n"
+            "> A 11001:12001(1000) ack 1\n"
+            "> A 12001:13001(1000) ack 1\n"
+            "? ssthresh 5000\n"
+            "+20ms < A 1 ack 1 <sack 2001:13001>");
+    lab_forget(l);
+    lab_run(l, 100 * MS);
+    TALK(l, "? timeouts 0\n"
+            "? ssthresh 2500\n"
+            "? cwnd 2500\n"
+            "< A 1 ack 1 <sack 2001:16001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "? ssthresh 2500\n"
+            "< A 1 ack 16001\n"
+            "? cwnd 2500\n"
+            "? timeouts 0");
+    lab_end(l);
+}
+
+/* RFC6675-4-ij: segments 1, 2 and 10 are lost and there is no new data. Nothing can tell of the last one;
+ * once the recovery has repaired more than its first segment, it is sent again, once. */
+static void rescue(void **state)
+{
+    struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
+    TALK(l, "< A 1 ack 1 <sack 2001:5001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "< A 1 ack 1 <sack 2001:9001>\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "< A 1 ack 1001 <sack 2001:9001>\n"
+            "> none\n"
+            "< A 1 ack 9001\n"
+            "> PA 9001:10001(1000) ack 1\n"
+            "+50ms > none\n"
+            "< A 1 ack 10001\n"
+            "? timeouts 0\n"
+            "? retransmits 3");
+    lab_end(l);
+}
+
 /* What was sent as full segments is repeated while the peer's own data has a hole: the SACK blocks take room,
  * so a segment becomes two packets; none is larger than the MTU (audit A2), and all bytes come. */
 static void repeated_with_blocks(void **state)
@@ -275,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_TEST(newest_block_first),     LAB_TEST(filling_holes),  LAB_TEST(three_blocks_beside_timestamps),
         LAB_TEST(blocks_on_data),         LAB_TEST(without_sack),   LAB_TEST(one_hole),
-        LAB_TEST(one_ack_is_enough),      LAB_TEST(two_holes),      LAB_TEST(repeated_with_blocks),
+        LAB_TEST(one_ack_is_enough),      LAB_TEST(two_holes), LAB_TEST(lost_again), LAB_TEST(rescue),      LAB_TEST(repeated_with_blocks),
         LAB_TEST(sacked_is_not_repeated), LAB_TEST(reneging),       LAB_TEST(impossible_blocks),
         LAB_TEST(blocks_not_agreed),      LAB_TEST(duplicate_sack),
     };

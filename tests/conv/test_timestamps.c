@@ -82,6 +82,37 @@ static void rst_without_timestamp(void **state)
     lab_end(l);
 }
 
+/* 5.2: a RST that answers a segment with timestamps echoes it, and has no time of its own (RFC7323-5.2-bc). */
+static void rst_for_nobody(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "< S 0 win 65535 <mss 1460,ts 1000>\n"
+            "> RA =0 ack 1 <ts =0 ecr 1000>\n"
+            "< A 7 ack =77 <ts 1001>\n"
+            "> R =77 <ts =0 ecr 1001>\n"
+            "< A 7 ack =77 <nots>\n"
+            "> R =77 <>");
+    lab_end(l);
+}
+
+/* 5.2: one that ends a connection with timestamps has them (RFC7323-3.2-g, RFC7323-5.2-d), from a half-open
+ * one too. */
+static void rst_of_an_abort(void **state)
+{
+    struct lab *l = open_with_ts(state);
+    TALK(l, "abort\n"
+            "> R 1 <ts ecr 0>");
+    lab_end(l);
+    l = lab_new(state, NULL);
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460,ts 1000>\n"
+            "> SA 0 ack 1 <mss 1460,ts ecr 1000>");
+    assert_int_equal(tern_abort(l->t, l->listener), 0);
+    lab_collect(l);
+    TALK(l, "> R 1 <ts ecr 0>");
+    lab_end(l);
+}
+
 /* 3.2: once agreed, a segment without it SHOULD be dropped. */
 static void missing(void **state)
 {
@@ -176,7 +207,7 @@ int main(void)
         LAB_TEST(our_clock),
         LAB_TEST(paws),
         LAB_TEST(paws_wraps),
-        LAB_TEST(rst_without_timestamp),
+        LAB_TEST(rst_without_timestamp), LAB_TEST(rst_for_nobody), LAB_TEST(rst_of_an_abort),
         LAB_TEST(missing),
         LAB_TEST(echo_of_the_earliest),
         LAB_TEST(echo_of_the_first_delayed),

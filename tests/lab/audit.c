@@ -11,7 +11,8 @@
  *      RFC 3042).
  *  A8  With timestamps agreed each segment but a RST has them (RFC 7323 3.2).
  *  A9  A segment with SYN or ACK acknowledges what the peer has sent only.
- *  A10 Pure ACKs, SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5).
+ *  A10 Pure ACKs, SYNs and retransmissions are not ECN-capable (RFC 3168 6.1.1, 6.1.4, 6.1.5), and nothing is
+ *      when one of our SYNs or SYN+ACKs did not set ECN up (6.1.1).
  *  A11 Options: each but NOP and EOL has a length that fits (MUST-68), behind EOL all is zero (MUST-69).
  */
 #include "lab/lab.h"
@@ -68,7 +69,9 @@ static void audit_limits(struct lab *l, struct lab_flow *f, const struct segment
         lab_fail(l, "A5: %d bytes beyond the peer's window", ahead(s->seq.v + s->len, f->peer_edge));
     if (is_new && !probe && info.cwnd > 0 && info.in_flight > info.cwnd + 2 * info.mss)
         lab_fail(l, "A7: %u bytes in flight, window %u", info.in_flight, info.cwnd);
-    if (is_new && (s->tos & 3) == 0 && info.ecn && !probe)
+    if ((s->tos & 3) != 0 && f->plain_syn)
+        lab_fail(l, "A10: ECN-capable after a SYN that did not ask");
+    if (is_new && (s->tos & 3) == 0 && info.ecn && !probe && !f->plain_syn)
         lab_fail(l, "A10: data on a connection with ECN is not marked ECN-capable");
     if ((s->tos & 3) != 0 && !is_new && !(s->len > 0 && ahead(end, f->snd_max) >= 0))
         lab_fail(l, "A10: ECN-capable though it is no new data");

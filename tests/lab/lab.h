@@ -94,6 +94,7 @@ struct lab_flow {
     uint32_t peer_edge; /* the furthest that the peer's window ever reached */
     uint32_t snd_max;   /* the furthest that tern has sent */
     bool fin_seen;
+    bool plain_syn;     /* tern has sent a SYN or SYN+ACK that does not set ECN up */
     tern_handle old; /* of an incarnation before this one */
     uint32_t events; /* readiness bits since they were last asked for */
 };

@@ -77,6 +77,7 @@ static void learn_out(struct lab_flow *f, const struct segment *s)
         f->tern_ws = s->opt.wscale != WSCALE_NONE;
         f->tern_shift = f->tern_ws ? s->opt.wscale : 0;
         f->tern_ts = s->opt.ts;
+        f->plain_syn |= (s->flags & (F_ECE | F_CWR)) != ((s->flags & F_ACK) ? F_ECE : F_ECE | F_CWR);
     }
     if (s->opt.ts) {
         f->ts_first = f->any_seen && f->ts_first ? f->ts_first : s->opt.ts_val;
