@@ -83,7 +83,8 @@ static bool numbers_fit(const struct tern *t, const struct tcb *c)
 
 bool idle_fits(const struct tern *t, const struct tcb *c)
 {
-    return !c->ts.foreign && !c->snd.no_ect && totals_fit(c) && times_fit(c) && history_fits(c) && numbers_fit(t, c);
+    return !c->ts.foreign && !c->snd.no_ect && totals_fit(c) && times_fit(c) && history_fits(c) &&
+           numbers_fit(t, c);
 }
 
 static void pack_flags(const struct tcb *c, struct idle *i)

@@ -154,8 +154,8 @@ struct snd {
     uint8_t link;          /* where it sends now; 0 = there is no way, nothing leaves (change.c) */
     bool no_ect;           /* a SYN of ours did not ask for ECN: ECT is not set (RFC3168-6.1.1-c) */
     uint16_t path_mss;     /* what ICMP told of this way, as mtu_mss; 0 = nothing */
-    uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none. While rec.held:
-                              until when new data waits */
+    uint64_t blocked_us;   /* silly-window override: since when a small segment waits; 0 = none. While
+                              rec.held: until when new data waits */
     uint64_t last_us;      /* last data sent (restart after idle) */
 };
 

@@ -204,9 +204,9 @@ static void fin_in_recovery(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(third_duplicate),     LAB_TEST(window_during_recovery), LAB_TEST(partial_ack),
-        LAB_TEST(one_reduction), LAB_TEST(limited_transmit_ends),       LAB_TEST(what_is_no_duplicate),   LAB_TEST(reordering_by_two),
-        LAB_TEST(retransmission_lost), LAB_TEST(fin_in_recovery),
+        LAB_TEST(third_duplicate),   LAB_TEST(window_during_recovery), LAB_TEST(partial_ack),
+        LAB_TEST(one_reduction),     LAB_TEST(limited_transmit_ends),  LAB_TEST(what_is_no_duplicate),
+        LAB_TEST(reordering_by_two), LAB_TEST(retransmission_lost),    LAB_TEST(fin_in_recovery),
     };
     return LAB_MAIN(tests);
 }

@@ -331,11 +331,22 @@ static void duplicate_sack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(newest_block_first),     LAB_TEST(filling_holes),  LAB_TEST(three_blocks_beside_timestamps),
-        LAB_TEST(blocks_on_data),         LAB_TEST(without_sack),   LAB_TEST(one_hole),
-        LAB_TEST(one_ack_is_enough),      LAB_TEST(two_holes), LAB_TEST(lost_again), LAB_TEST(rescue),      LAB_TEST(repeated_with_blocks),
-        LAB_TEST(sacked_is_not_repeated), LAB_TEST(reneging),       LAB_TEST(impossible_blocks),
-        LAB_TEST(blocks_not_agreed),      LAB_TEST(duplicate_sack),
+        LAB_TEST(newest_block_first),
+        LAB_TEST(filling_holes),
+        LAB_TEST(three_blocks_beside_timestamps),
+        LAB_TEST(blocks_on_data),
+        LAB_TEST(without_sack),
+        LAB_TEST(one_hole),
+        LAB_TEST(one_ack_is_enough),
+        LAB_TEST(two_holes),
+        LAB_TEST(lost_again),
+        LAB_TEST(rescue),
+        LAB_TEST(repeated_with_blocks),
+        LAB_TEST(sacked_is_not_repeated),
+        LAB_TEST(reneging),
+        LAB_TEST(impossible_blocks),
+        LAB_TEST(blocks_not_agreed),
+        LAB_TEST(duplicate_sack),
     };
     return LAB_MAIN(tests);
 }

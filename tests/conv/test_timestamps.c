@@ -82,7 +82,8 @@ static void rst_without_timestamp(void **state)
     lab_end(l);
 }
 
-/* 5.2: a RST that answers a segment with timestamps echoes it, and has no time of its own (RFC7323-5.2-bc). */
+/* 5.2: a RST that answers a segment with timestamps echoes it, and has no time of its own
+ * (RFC7323-5.2-bc). */
 static void rst_for_nobody(void **state)
 {
     struct lab *l = lab_new(state, NULL);
