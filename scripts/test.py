@@ -135,6 +135,7 @@ def style_commands():
         'style', 'tidy', ['python3', 'scripts/tidy.py', '--tap', '--objects', 'build/src/libtern-core.a']
     )
     yield Command('style', 'rfc-index', ['python3', 'scripts/rfc_index.py', '--check'])
+    yield Command('style', 'cells', ['python3', 'scripts/cells.py'])
     for pattern in ('coverage.py', 'check_*.py', 'check_*.sh'):
         for path in sorted(glob.glob(os.path.join(ROOT, 'tests', '*', pattern))):
             name, _ = os.path.splitext(os.path.relpath(path, os.path.join(ROOT, 'tests')))

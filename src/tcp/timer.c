@@ -26,13 +26,30 @@ static uint64_t user_limit_us(const struct tern *t, const struct tcb *c)
 /* Without a branch: 0, which is none, is the latest of all when 1 is taken away. */
 static uint64_t earlier(uint64_t a, uint64_t b) { return min_u64(a - 1, b - 1) + 1; }
 
-/* The user timeout has a deadline of its own when it comes before the next retransmission. */
+/* RFC 9293 SHLD-29, SHLD-30: the first probe after one RTO, then twice as long each time. */
+static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
+{
+    uint64_t us = (uint64_t)rtt_timeout(&c->rtt, settings(t)) << (c->tm.probes < 16 ? c->tm.probes : 16);
+    return min_u64(us, settings(t)->rto_max_us);
+}
+
+/* Until when the last attempt may be answered: one timeout, without its doublings. */
+static uint64_t heard_out(const struct tern *t, const struct tcb *c)
+{
+    bool probes = c->tm.rexmit == TERN_TIMER_PERSIST;
+    uint64_t wait = probes ? probe_interval(t, c) : rtt_timeout(&c->rtt, settings(t));
+    uint64_t doubled = wait - min_u64(wait, c->rtt.rto_us);
+    return c->tm.rexmit_us - min_u64(doubled, c->tm.rexmit_us);
+}
+
+/* The user timeout is not rounded up to the next retransmission, which may be as far away again; but the last
+ * attempt has its time. */
 static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
 {
     if (c->tm.stuck_us == 0 || c->tm.rexmit == TERN_TIMER_NONE || c->set.user_timeout_ms == 0 ||
         c->set.user_timeout_ms == UINT32_MAX)
         return 0;
-    return max_u64(c->tm.stuck_us + user_limit_us(t, c), c->tm.judged ? c->tm.rexmit_us : 0);
+    return max_u64(c->tm.stuck_us + user_limit_us(t, c), c->tm.judged ? heard_out(t, c) : 0);
 }
 
 void timer_rearm(struct tern *t, struct tcb *c)
@@ -51,13 +68,6 @@ static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)
     c->tm.rexmit = kind;
     c->tm.rexmit_us = kind == TERN_TIMER_NONE ? 0 : t->w->now + in_us;
     trace_conn(t, &c->h, TERN_TRACE_TIMER_SET, TERN_CAUSE_NONE, kind, c->tm.rexmit_us, 0);
-}
-
-/* RFC 9293 SHLD-29, SHLD-30: the first probe after one RTO, then twice as long each time. */
-static uint64_t probe_interval(const struct tern *t, const struct tcb *c)
-{
-    uint64_t us = (uint64_t)rtt_timeout(&c->rtt, settings(t)) << (c->tm.probes < 16 ? c->tm.probes : 16);
-    return min_u64(us, settings(t)->rto_max_us);
 }
 
 /* Which of the two is needed now? A shut window is probed (MUST-36), whether or not something is in flight
@@ -162,8 +172,9 @@ static bool exhausted(struct tern *t, struct tcb *c)
     uint64_t now = t->w->now;
     bool opening = !synchronized(c), by_default = c->set.user_timeout_ms == 0;
     uint64_t limit = opening && by_default ? settings(t)->syn_retries_us : user_limit_us(t, c);
+    uint64_t deadline = by_default ? c->tm.rexmit_us : user_deadline(t, c);
     if (c->tm.stuck_us == 0 || now - c->tm.stuck_us < limit || !c->tm.judged ||
-        slept_over(t, c->tm.rexmit_us, &c->tm.overslept))
+        slept_over(t, deadline, &c->tm.overslept))
         return false;
     if (!by_default)
         give_up(t, c, TERN_C_USER_TIMEOUT);
