@@ -128,12 +128,21 @@ void run_collect(struct run *r)
         while (tern_events(r->t, events, 8) > 0)
             continue;
         tern_check(r->t);
+        wait_refresh(r);
         report_take_trace(r);
         try_blocked(r);
         if (tern_next_deadline(r->t) != 0)
             return;
     }
     run_fail(r, NULL, NULL, "tern has something to send for ever");
+}
+
+/* When something is to be done next: a timer of tern, or of a call that waits. */
+static uint64_t next_moment(const struct run *r)
+{
+    uint64_t due = tern_next_deadline(r->t);
+    bool waits = r->blocked != NULL && !r->blocked_done && r->wake > r->now;
+    return waits && r->wake < due ? r->wake : due;
 }
 
 void run_until(struct run *r, uint64_t until, bool stop)
@@ -144,7 +153,7 @@ void run_until(struct run *r, uint64_t until, bool stop)
         run_collect(r);
         if (stop && r->n_sent > before)
             return;
-        uint64_t due = tern_next_deadline(r->t);
+        uint64_t due = next_moment(r);
         if (due > until)
             break;
         rounds = due <= r->now ? rounds + 1 : 0;
@@ -185,7 +194,7 @@ static void await_blocked(struct run *r)
     const struct event *e = r->blocked;
     uint64_t last = r->zero + (uint64_t)(r->blocked_end + run_tolerance(r, r->blocked_end));
     while (!r->blocked_done && r->now < last) {
-        uint64_t due = tern_next_deadline(r->t);
+        uint64_t due = next_moment(r);
         run_until(r, due < last && due > r->now ? due : last, false);
     }
     if (!r->blocked_done) {
@@ -201,6 +210,7 @@ static void perform_call(struct run *r, const struct event *e, int64_t base)
     await_blocked(r);
     r->event = e;
     r->blocked_count = 0;
+    r->wake = UINT64_MAX;
     struct answer a = call_perform(r, e->call);
     int64_t end = (e->time == TIME_RELATIVE ? base : 0) + e->call->end_us;
     if (!e->call->blocks) {

@@ -99,6 +99,7 @@ struct watch {
     uint32_t events;
     uint64_t data;
     uint32_t reported; /* edge-triggered: what was reported and has not gone away */
+    uint64_t seen;     /* bytes received, or connections waiting, when it was looked at last */
     bool disarmed;     /* one-shot, reported */
     struct watch *next;
 };
@@ -130,6 +131,7 @@ struct run {
     bool blocked_done;
     uint64_t blocked_at;
     uint64_t blocked_count;      /* bytes that a blocking write has got rid of */
+    uint64_t wake;               /* when the timeout of poll or epoll_wait is over; UINT64_MAX */
     tern_trace_record *ring, *trace;
     uint32_t n_trace, cap_trace;
     struct check_result *result;
@@ -220,6 +222,8 @@ struct answer call_ioctl(struct run *r, struct sock *k, const struct call_spec *
 int desc_set(struct run *r, struct sock *k, enum tern_option option, uint32_t value);
 void desc_apply_options(struct run *r, struct sock *k);
 struct answer call_poll(struct run *r, const struct call_spec *c);
+/* Look at what epolls watch, whenever something has happened. */
+void wait_refresh(struct run *r);
 struct answer call_epoll_create(struct run *r, int fd);
 struct answer call_epoll_ctl(struct run *r, struct sock *k, const struct call_spec *c);
 struct answer call_epoll_wait(struct run *r, struct sock *k, const struct call_spec *c);
