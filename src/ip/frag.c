@@ -256,7 +256,8 @@ static bool keep_piece(struct arena *a, struct frag_datagram *d, const struct ip
     return chunkq_append(a, &d->q, packet, d->hdr_len, MEM_OOO) == d->hdr_len;
 }
 
-/* RFC 3168 5.3: one mark marks the whole; marked and not-ECT pieces together are nobody's honest packet. */
+/* RFC3168-5.3-bcd: one mark marks the whole; marked and not-ECT pieces together are nobody's honest
+ * packet. */
 static bool ecn_whole(const struct frag_datagram *d, uint8_t tos, uint8_t *ecn)
 {
     bool marked = (d->ecn & 1u << ECN_CE) != 0;

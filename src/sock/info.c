@@ -112,7 +112,7 @@ static void queues(const struct tern *t, const struct tcb *c, tern_info *out)
     out->recv_ooo = c->rcv.ooo_bytes;
     out->send_queue = opening ? c->snd.q.len : snd_unsent(&c->snd);
     out->send_unacked = c->snd.q.len - min_u32(c->snd.q.len, out->send_queue);
-    out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0;
+    out->urgent = c->rcv.urgent ? seq_span(seq(c->rcv.q.pos), c->rcv.up) : 0; /* MUST-33 */
     out->rcv_wnd = rcv_wnd(&c->rcv);
     out->snd_wnd = c->snd.wnd;
     out->cwnd = cwnd_now(t, c);
@@ -184,7 +184,7 @@ static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
     out->fin_sent = c->snd.fin_sent;
     out->fin_acked = c->snd.fin_acked;
     out->ttl_in = c->ttl_in;
-    out->dscp_in = c->tos_in >> 2;
+    out->dscp_in = c->tos_in >> 2; /* MAY-9 */
     queues(t, c, out);
     agreed(c, out);
     timing(t, c, out);

@@ -84,8 +84,8 @@ static uint32_t load(const struct options *o, enum tern_option opt)
 /* A live connection follows at once. */
 static void apply(struct tern *t, struct tcb *c, enum tern_option opt)
 {
-    c->h.tos = (uint8_t)(c->set.dscp << 2);
-    c->h.ttl = c->set.ttl;
+    c->h.tos = (uint8_t)(c->set.dscp << 2); /* MUST-48, SHLD-21 */
+    c->h.ttl = c->set.ttl;                  /* MUST-49 */
     c->snd.buffer = max_u32(c->set.send_buffer, c->snd.q.len); /* what is queued stays */
     c->rcv.buffer = c->set.recv_buffer;
     if (opt == TERN_OPT_ECN && c->h.state == TERN_SYN_SENT && seq_eq(c->snd.nxt, c->snd.iss))

@@ -41,8 +41,8 @@ static void fill_settings(struct settings *s, const tern_config *c)
     s->rto_min_us = (uint32_t)or_default(c->rto_min_us, 200000);
     s->rto_max_us = (uint32_t)or_default(c->rto_max_us, 120000000);
     s->delack_us = (uint32_t)or_default(c->delack_us, 40000);
-    s->syn_retries_us = or_default(c->syn_retries_ms, 180000) * 1000;
-    s->retries_us = or_default(c->retries_ms, 924600) * 1000;
+    s->syn_retries_us = or_default(c->syn_retries_ms, 180000) * 1000; /* MUST-23 */
+    s->retries_us = or_default(c->retries_ms, 924600) * 1000; /* SHLD-11 */
     s->rest_us = c->rest_ms == UINT32_MAX ? UINT64_MAX : or_default(c->rest_ms, 1000) * 1000;
     s->fin_wait2_us = or_default(c->fin_wait2_ms, 60000) * 1000;
     s->synack_retries = (uint32_t)or_default(c->synack_retries, 5);

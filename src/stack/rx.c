@@ -127,7 +127,7 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct ke
         return TERN_CAUSE_NONE;
     }
     if (ip.source_route)
-        return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-52, MUST-53, SHLD-24 */
+        return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-51, MUST-52, MUST-53, SHLD-24 */
     if (ip.fragment)
         return rx_fragment(t, p, &ip, unclaimed);
     return rx_whole(t, p, &ip, keep, unclaimed);

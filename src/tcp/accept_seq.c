@@ -4,7 +4,8 @@
 
 #define PAWS_IDLE_US (24ull * 24 * 3600 * 1000000) /* RFC 7323 5.5: TS.Recent is void after 24 days */
 
-/* RFC 7323 5.3 R1: older than the last one of this connection? */
+/* R1: older than the last one of this connection (RFC7323-5.3-c)? After 24 days that is no matter
+ * (RFC7323-5.5-ab). */
 static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t now)
 {
     if (!c->opt.ts || !s->opt.ts)
@@ -14,7 +15,8 @@ static bool stamp_fine(const struct tcb *c, const struct segment *s, uint64_t no
     return now - c->ts.recent_us > PAWS_IDLE_US;
 }
 
-/* Whether one more challenge may leave; each record keeps its own count and the start of its interval. */
+/* Whether one more challenge may leave (RFC5961-7-a); each record keeps its own count and the start of its
+ * interval (RFC5961-7-c). */
 bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since)
 {
     if (*count == 0 || t->w->now - *since >= CHALLENGE_US) {
@@ -75,7 +77,7 @@ static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct
 {
     *verdict = SEQ_OUT;
     if (s->flags & F_RST)
-        return TERN_C_SEQ_RST;
+        return TERN_C_SEQ_RST; /* in silence: RFC5961-3.2-b */
     if (s->flags & F_SYN) {
         challenge(t, c, TERN_C_SEND_CHALLENGE); /* the fourth step gives the same answer */
         return TERN_C_SYN_CHALLENGE;
@@ -88,12 +90,15 @@ static enum tern_cause out_of_window(struct tern *t, struct tcb *c, const struct
     return seq_lt(s->seq, c->rcv.nxt) ? TERN_C_SEQ_OLD : TERN_C_SEQ_BEYOND;
 }
 
+/* Each segment is judged once, when it arrives (RFC7323-5.3-ae), by its timestamp first (RFC7323-5.3-b). A
+ * RST is not (RFC7323-5.2-e). Without a timestamp that was agreed a segment is dropped and nothing else
+ * happens (RFC7323-3.2-ij). */
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict)
 {
     *verdict = SEQ_OUT;
     if (!(s->flags & F_RST)) {
         if (c->opt.ts && !s->opt.ts && !(s->flags & F_SYN))
-            return TERN_C_TS_MISSING; /* RFC 7323 3.2: dropped in silence */
+            return TERN_C_TS_MISSING;
         if (!stamp_fine(c, s, t->w->now)) {
             owe_answer(t, c, s); /* RFC 7323 5.3 R1 */
             return TERN_C_PAWS;

@@ -1,8 +1,8 @@
 /* ack.c - the fifth step: SND.UNA, the send window, what an ACK says of loss and of the round trip. */
 #include "tcp/tcp.h"
 
-/* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The field is unsigned (MUST-1)
- * and, on a SYN, never scaled (RFC 7323 2.2). */
+/* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The field is unsigned (MUST-1),
+ * scaled (RFC7323-2.3-d) and, on a SYN, not scaled (RFC7323-2.2-g). */
 void ack_take_window(struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
@@ -26,7 +26,8 @@ static void update_window(struct tern *t, struct tcb *c, const struct segment *s
     conn_ready(t, &c->h);
 }
 
-/* Whether the echoed timestamp tells which sending was answered. A peer to whom all of a repetition is old
+/* Whether the echoed timestamp tells which sending was answered: only if SND.UNA moves (RFC7323-4.1-b), and
+ * on a segment with ACK, since only such come here (RFC7323-3.2-c). A peer to whom all of a repetition is old
  * refuses it before it looks at its timestamp (RFC 7323 5.3 R2 and R3), so when an ACK was lost the answer to
  * the repetition echoes the first sending: the time between is the timeout's, not the path's, and would make
  * the next one longer. Only when the answer comes too soon for the repetition was the first one late. */
@@ -48,9 +49,10 @@ static bool dsack_tells(const struct acked *a)
            seq_eq(seq_add(a->dsack_left, a->dsacked), a->again.end);
 }
 
-/* Karn's rule (MUST-18, RFC 6298 3): only segments sent once; timestamps tell repeated ones apart too
- * (RFC 7323 4), and so does a DSACK. And none of what was sent before the clock jumped: the first ACK after
- * it, and every one of a segment from before, would count the machine's sleep as the network's. */
+/* Karn's rule (MUST-18, RFC6298-3-a): only segments sent once; timestamps tell repeated ones apart too (RFC
+ * 7323 4), and so does a DSACK. Each ACK of something new is a sample (RFC6298-3-b). And none of what was
+ * sent before the clock jumped: the first ACK after it, and every one of a segment from before, would count
+ * the machine's sleep as the network's. */
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;
@@ -99,7 +101,7 @@ static uint8_t sorted(const struct segment *s, uint8_t first, struct sack_block 
     return n;
 }
 
-/* RFC 2018, RFC 6675: the SACK blocks that can be true. */
+/* The SACK blocks that can be true, noted on the send list (RFC2018-5-a, RFC6675-5-a). */
 static void take_sacks(struct tern *t, struct tcb *c, const struct segment *s, struct acked *a)
 {
     struct sack_block blocks[MAX_SACK];
@@ -118,13 +120,14 @@ static void take_sacks(struct tern *t, struct tcb *c, const struct segment *s, s
             a->news += sendlist_sack(t, &c->list, blocks[i].left, blocks[i].right, c->snd.mss, a);
 }
 
-/* SND.UNA moves to `ack`: SYN and FIN take a number and no byte. */
+/* SND.UNA moves to `ack`: SYN and FIN take a number and no byte. Bytes go when they are acknowledged so, and
+ * not when they are SACKed (RFC2018-8-d, RFC6675-4-b). */
 static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
 {
     struct snd *n = &c->snd;
     sendlist_ack(t, &c->list, ack, a);
     if (!n->syn_acked)
-        a->bytes--, n->syn_acked = true; /* the SYN is no data: it makes no window grow (RFC 5681 3.1) */
+        a->bytes--, n->syn_acked = true; /* the SYN is no data: it makes no window grow (RFC5681-3.1-c) */
     n->una = ack;
     if (n->fin_sent && seq_gt(ack, snd_end(n)))
         n->fin_acked = true;
@@ -187,7 +190,7 @@ static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, c
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
-    /* RFC 5961 5.2 (RFC 9293 MAY-12) */
+    /* RFC5961-5.2-abc (RFC 9293 MAY-12) */
     if (seq_lt(s->ack, seq_sub(n->una, n->max_wnd)))
         return refuse(t, c, TERN_C_ACK_TOO_OLD);
     if (seq_gt(s->ack, n->nxt))

@@ -1,8 +1,9 @@
 /* backlog.c - a listener's half-open records in their queues: when each SYN+ACK is sent, repeated, given up.
  *
- * A record has neither a timer nor a place on the ready list: those are its listener's. All records to which
- * n repetitions of the SYN+ACK were sent wait equally long for the next (RFC 6298 5.5), so they stand in one
- * queue in order of time, and the listener's one timer looks at the heads of the queues.
+ * A record has neither a timer nor a place on the ready list: those are its listener's. The SYN+ACK is
+ * repeated (RFC4987-4-b): all records to which n repetitions were sent wait equally long for the next (RFC
+ * 6298 5.5), so they stand in one queue in order of time, and the listener's one timer looks at the heads of
+ * the queues.
  *
  *   SYN ──▶ QUEUE_NOW ──SYN+ACK──▶ QUEUE_SENT ──1 s──▶ QUEUE_SENT + 1 ──2 s──▶ ... ──▶ given up
  *

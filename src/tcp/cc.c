@@ -4,26 +4,26 @@
  */
 #include "tcp/tcp.h"
 
-/* RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600)). */
+/* RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600)); RFC5681-3.1-b had less. */
 uint32_t cc_initial_window(uint32_t mss) { return min_u32(10 * mss, max_u32(2 * mss, 14600)); }
 
-/* RFC 5681 4.1, RFC 6928 3: after idle longer than the timeout the window says nothing any more. */
+/* RFC5681-4.1-a, RFC 6928 3: after idle longer than the timeout the window says nothing any more. */
 void cc_restart(struct cc *cc, uint32_t mss) { cc->cwnd = min_u32(cc->cwnd, cc_initial_window(mss)); }
 
 static void newreno_init(struct cc *cc, uint32_t mss)
 {
     cc->cwnd = cc_initial_window(mss);
-    cc->ssthresh = UINT32_MAX; /* RFC 5681 3.1: arbitrarily high */
+    cc->ssthresh = UINT32_MAX; /* RFC5681-3.1-f: arbitrarily high */
     cc->acked = 0;
 }
 
-/* How many segments one ACK may add in slow start. RFC 5681 3.1 asks for at most one SMSS an ACK, written for
- * receivers that acknowledge every second segment. Receivers with receive offload acknowledge 64 KiB at once;
- * RFC 3465 counts bytes with a limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
+/* How many segments one ACK may add in slow start. RFC5681-3.1-hi asks for at most one SMSS an ACK, written
+ * for receivers that acknowledge every second segment. Receivers with receive offload acknowledge 64 KiB at
+ * once; RFC 3465 counts bytes with a limit L, and RFC 9406 4.2 takes L = 8. We follow the latter. */
 #define SLOW_START_LIMIT 8
 
 /* `bytes` newly acknowledged, and the window was what bounded us: slow start, then congestion avoidance
- * (MUST-19). */
+ * (MUST-19, RFC5681-3.1-a). */
 static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss)
 {
     if (cc->cwnd < cc->ssthresh) {
@@ -31,7 +31,7 @@ static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss)
         cc->cwnd += step;
         return;
     }
-    /* RFC 5681 3.1: about one SMSS each round trip, counted in bytes acknowledged. */
+    /* RFC5681-3.1-jklm: about one SMSS each round trip, counted in bytes acknowledged. */
     cc->acked += bytes;
     if (cc->acked >= cc->cwnd) {
         cc->acked -= cc->cwnd;
@@ -41,7 +41,7 @@ static void newreno_acked(struct cc *cc, uint32_t bytes, uint32_t mss)
     }
 }
 
-/* RFC 5681 3.1 (4): half of what is in flight, at least two segments. */
+/* RFC 5681 3.1 (4), RFC5681-3.1-g: half of what is in flight, at least two segments. */
 static uint32_t newreno_loss(struct cc *cc, uint32_t in_flight, uint32_t mss)
 {
     cc->acked = 0;

@@ -9,7 +9,7 @@
 void options_default(const struct tern *t, struct options *o)
 {
     const struct settings *s = settings(t);
-    memset(o, 0, sizeof *o);
+    memset(o, 0, sizeof *o); /* keepalive is off (MUST-25) */
     o->keep_idle_ms = 7200000; /* RFC 9293 MUST-28 */
     o->keep_intvl_ms = 75000;
     o->keep_cnt = 9;

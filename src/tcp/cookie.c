@@ -1,4 +1,4 @@
-/* cookie.c - SYN cookies (RFC 4987 3.6): the answer to a SYN that keeps nothing here.
+/* cookie.c - SYN cookies (RFC4987-3.6-abc): the answer to a SYN that keeps nothing here.
  *
  * What must be known when the ACK comes back stands in our initial sequence number and, when the peer sends
  * timestamps, in the low bits of ours, which it echoes:

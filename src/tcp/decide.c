@@ -29,6 +29,7 @@ static uint32_t burst_size(const struct tern *t, const struct tcb *c, uint32_t f
     return gso >= 2 * full ? gso / full * full : full;
 }
 
+/* What cwnd allows beside what is in the network (RFC5681-3-a, RFC6675-5-k). */
 static uint32_t cwnd_room(const struct tcb *c)
 {
     uint32_t pipe = sendlist_pipe(&c->list, c->rec.reno_sacked);
@@ -37,7 +38,8 @@ static uint32_t cwnd_room(const struct tcb *c)
     return pipe < cwnd ? cwnd - pipe : 0;
 }
 
-/* Right edge minus SND.NXT; a shrunken window gives none (SHLD-15), never a huge number (MUST-34). */
+/* Right edge of the latest ACK minus SND.NXT (RFC7323-2.4-d); a shrunken window gives none (SHLD-15), never a
+ * huge number (MUST-34, RFC7323-2.4-a). */
 static uint32_t usable_window(const struct snd *s)
 {
     uint32_t out = flight(s);
@@ -139,8 +141,9 @@ static void grow_again(struct tern *t, struct tcb *c, struct sendrec *r)
     c->sum.sent += more;
 }
 
-/* What was lost (RFC 6675 NextSeg (1)). The first of a recovery does not ask pipe. A window that has shrunk
- * is not asked: old data goes inside it and beyond (SHLD-16, MAY-7). While it is shut, probes do this. */
+/* What was lost (RFC 6675 NextSeg (1): RFC6675-4-f). The first of a recovery does not ask pipe. A window that
+ * has shrunk is not asked: old data goes inside it and beyond (SHLD-16, MAY-7, RFC7323-2.4-ef). While it is
+ * shut, probes do this. */
 static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
 {
     struct sendrec *r = UNLIKELY(c->list.lost_next != 0) ? sendlist_lost(t, &c->list) : NULL;
@@ -184,7 +187,7 @@ static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len)
     return override_due(t, c);
 }
 
-/* RFC 5681 4.1: after idle longer than the timeout the window says nothing any more. */
+/* RFC5681-4.1-a: after idle longer than the timeout the window says nothing any more. */
 bool restarts_after_idle(const struct tern *t, const struct tcb *c)
 {
     return c->list.count == 0 && c->snd.last_us != 0 &&
@@ -207,8 +210,8 @@ static bool may_send_data(const struct tcb *c)
     }
 }
 
-/* How many new bytes may leave now; 0 = none. Full segments if there are any, of however many sends (SHLD-27,
- * SHLD-28). */
+/* How many new bytes may leave now; 0 = none: what both windows allow (RFC5681-2-a, RFC5681-3.1-a). Full
+ * segments if there are any, of however many sends (SHLD-27, SHLD-28). */
 static uint32_t new_bytes(struct tern *t, struct tcb *c)
 {
     uint32_t unsent = snd_unsent(&c->snd), full = full_size(c);
@@ -245,6 +248,7 @@ static bool held_by_echo(struct tern *t, struct tcb *c)
     return false;
 }
 
+/* RFC 6675 NextSeg (2): RFC6675-4-g; for a duplicate ACK, too (RFC5681-3.2-l, RFC6675-5-e). */
 static bool decide_new(struct tern *t, struct tcb *c, struct plan *p)
 {
     note_limited(c);
@@ -280,8 +284,8 @@ static bool decide_fin(struct tcb *c, struct plan *p)
     return true;
 }
 
-/* RFC 6675 NextSeg (3): nothing is lost and nothing new may go, but the peer waits below what it has
- * SACKed. */
+/* RFC 6675 NextSeg (3), RFC6675-4-h: nothing is lost and nothing new may go, but the peer waits below what it
+ * has SACKed. */
 static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
 {
     if (LIKELY(c->rec.phase != PHASE_RECOVERY) || !c->opt.sack || c->rack.reordering ||
@@ -291,8 +295,9 @@ static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
     return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
 }
 
-/* RFC 6675 NextSeg (4): the end of the flight was lost too, and nothing above it can tell: once in a recovery
- * the last segment is sent again. It must have begun to help: more than its first segment is acknowledged. */
+/* RFC 6675 NextSeg (4), RFC6675-4-ij: the end of the flight was lost too, and nothing above it can tell: once
+ * in a recovery the last segment is sent again. It must have begun to help: more than its first segment is
+ * acknowledged. */
 static bool decide_rescue(struct tern *t, struct tcb *c, struct plan *p)
 {
     struct recovery *r = &c->rec;
@@ -366,6 +371,8 @@ static bool decide_ack(struct tcb *c, struct plan *p)
     return true;
 }
 
+/* What was lost, new data, what lies below a SACK, a rescue, nothing: NextSeg in its order (RFC6675-4-ek,
+ * RFC6675-5-l). */
 bool decide(struct tern *t, struct tcb *c, struct plan *p)
 {
     if (UNLIKELY(c->rst_cause != 0))

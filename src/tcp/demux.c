@@ -1,8 +1,8 @@
 /* demux.c - from addresses and ports to the record: one keyed hash over the 4-tuple.
  *
  * Records of all kinds but listeners share one table, so a segment costs one look-up. The hash is keyed by
- * the seed, so that nobody outside can aim at one slot. A connection is found before a listener: a segment of
- * an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
+ * the seed, so that nobody outside can aim at one slot (RFC4987-3.5-b). A connection is found before a
+ * listener: a segment of an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
  */
 #include "tcp/tcp.h"
 

@@ -1,4 +1,4 @@
-/* halfopen.c - SYN_RCVD of a listener: a small record from the SYN to the ACK of our SYN+ACK.
+/* halfopen.c - SYN_RCVD of a listener: a small record from the SYN to the ACK of our SYN+ACK (RFC4987-3.5-a).
  *
  * It has no buffer: data that comes with the last ACK is handed to the new control block, earlier data is not
  * taken. It may have a predecessor in TIME_WAIT, parked until the new connection is certain (RFC 9293 3.6.1):
@@ -123,7 +123,7 @@ static struct halfopen *make(struct tern *t, struct listener *l, const struct se
     return NULL;
 }
 
-/* May one source hold this many? An eighth of the table, once half of it is taken. */
+/* May one source hold this many (RFC4987-3.5-b)? An eighth of the table, once half of it is taken. */
 static bool source_has_its_share(struct tern *t, const struct listener *l, const struct segment *s)
 {
     if (l->half_count < l->backlog / 2)
@@ -131,8 +131,8 @@ static bool source_has_its_share(struct tern *t, const struct listener *l, const
     return sketch_count(&t->w->sources, sketch_source(t, &s->src)) >= max_u32(l->backlog / 8, SHARE_LEAST);
 }
 
-/* Room for one more, if need be in the place of the oldest to which a SYN+ACK was repeated: an honest peer
- * would have answered. */
+/* Room for one more, if need be in the place of the oldest (RFC4987-3.4-a) to which a SYN+ACK was repeated:
+ * an honest peer would have answered. */
 static bool room_for_one(struct tern *t, struct listener *l)
 {
     struct halfopen *h;
@@ -192,7 +192,8 @@ static enum tern_cause open_or_silence(struct tern *t, struct listener *l, const
     return open_record(t, l, s, old);
 }
 
-/* RFC 9293 3.10.7.2 third. `old`: a record in TIME_WAIT that gives way, or 0; its successor needs a record of
+/* RFC 9293 3.10.7.2 third. A flood meets the small record first (RFC4987-4-ac), then cookies (RFC4987-3.7-a).
+ * `old`: a record in TIME_WAIT that gives way, or 0; its successor needs a record of
  * its own, in whose place no cookie can stand. */
 enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
@@ -333,7 +334,8 @@ static bool stamps_old(const struct halfopen *h, const struct segment *s)
     return h->ts && s->opt.ts && (int32_t)(s->opt.ts_val - h->ts_recent) < 0;
 }
 
-/* An MSS on it always (MUST-14, SHLD-5, MAY-3). */
+/* An MSS on it always (MUST-14, SHLD-5, MAY-3), window scale and timestamps if the SYN has them
+ * (RFC7323-2.2-e, RFC7323-2.3-a, RFC7323-3.2-e). */
 void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, struct reply_synack *a)
 {
     const struct listener *l = listener_at(t, h->listener);

@@ -1,9 +1,10 @@
 /* icmp.c - ICMP about our segments (RFC 9293 3.9.2.2): matched by the embedded header (MUST-54), believed
- * only for a segment in flight (RFC 5927 4.1), and never the end of a synchronized connection.
+ * only for a segment in flight (RFC5927-4.1-a), of that connection alone (RFC5927-5.2-c), and never the end
+ * of a synchronized connection.
  *
  * RFC 9293 SHLD-26 would abort on unreachable codes 2 to 4. RFC 5927 5.2 and Linux treat them as soft in
- * synchronized states, because anybody can forge ICMP; so do we. In SYN_SENT and SYN_RCVD they end the
- * attempt. Code 4 is path MTU, never an abort.
+ * synchronized states, because anybody can forge ICMP; so do we, and the program is told (RFC5927-5.2-ab). In
+ * SYN_SENT and SYN_RCVD they end the attempt. Code 4 is path MTU, never an abort.
  */
 #include "tcp/tcp.h"
 
@@ -15,7 +16,7 @@ static enum meaning meaning4(const struct icmp_msg *m)
     if (m->type == ICMP_TIME || m->type == ICMP_PARAM)
         return MEANS_SOFT;
     if (m->type != ICMP_UNREACH)
-        return MEANS_NOTHING; /* Source Quench too (MUST-55) */
+        return MEANS_NOTHING; /* Source Quench too (MUST-55, RFC5927-6.2-a) */
     if (m->code == 4)
         return MEANS_MTU;
     bool prohibited = m->code == 9 || m->code == 10 || m->code == 13; /* RFC 1122 3.2.2.1, RFC 1812 5.2.7.1 */
@@ -34,7 +35,8 @@ static enum meaning meaning6(const struct icmp_msg *m)
     return m->code == 1 || m->code == 4 ? MEANS_HARD : MEANS_SOFT;
 }
 
-/* RFC 1191, RFC 8201, with RFC 5927 7.2's care: it may only shrink, and not below what every path carries.
+/* RFC 1191, RFC 8201 (RFC7323-5.7-a), with a part of RFC 5927's care: it may only shrink, and not below what
+ * every path carries (RFC5927-7.4-a). It is believed at once (RFC5927-7.2-abcd).
  * What was in flight and is now too large is sent again in smaller pieces. */
 static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp_msg *m)
 {

@@ -13,7 +13,7 @@ enum tern_cause in_listen(struct tern *t, struct listener *l, const struct segme
         reply_rst(t, s, TERN_C_LISTEN_ACK);
         return TERN_C_LISTEN_ACK;
     }
-    /* third: SYN; security: none here. Data on the SYN is not kept (docs/ARCHITECTURE.md, deviations) */
+    /* third: SYN; security: none here. Data on the SYN is not kept (RFC4987-3.5-c) */
     if (s->flags & F_SYN)
         return halfopen_open(t, l, s, 0);
     /* fourth: anything else */

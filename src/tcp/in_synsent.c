@@ -9,7 +9,7 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
     uint32_t wnd = rcv_wnd(r);
     bool ecn_asked = c->opt.ecn;
     options_agree(t, s, shift, &c->opt);
-    /* RFC 3168 6.1.1: SYN+ACK says ECE without CWR; a crossing SYN says both */
+    /* RFC3168-6.1.1-dh: SYN+ACK says ECE without CWR; a crossing SYN says both; all else means no */
     uint8_t ecn = s->flags & (F_ECE | F_CWR);
     c->opt.ecn = ecn_asked && ((s->flags & F_ACK) ? ecn == F_ECE : ecn == (F_ECE | F_CWR));
     r->irs = s->seq;
@@ -30,7 +30,7 @@ static void note_rtt(struct tern *t, struct tcb *c)
     bool slept = syn != NULL && across_jump(t, syn->sent_us);
     if (syn != NULL && syn->times == 1 && syn->sent_us != 0 && !slept)
         rtt_sample(&c->rtt, (uint32_t)min_u64(t->w->now - syn->sent_us, 1u << 29), settings(t));
-    else if (syn != NULL && !slept) /* RFC 6298 5.7: the SYN was repeated; start with 3 s */
+    else if (syn != NULL && !slept) /* RFC6298-5.7-a: the SYN was repeated; start with 3 s */
         c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us);
     c->rtt.backoff = 0;
 }
@@ -41,7 +41,7 @@ static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segm
     struct acked a = {0};
     note_rtt(t, c);
     if (c->list.seq.head != 0 && ((struct sendrec *)at(t->a, c->list.seq.head))->times > 2)
-        c->cc.cwnd = c->snd.mss; /* RFC 6928 2: more than one SYN lost means one segment */
+        c->cc.cwnd = c->snd.mss; /* RFC5681-3.1-d, RFC 6928 2: more than one SYN lost means one segment */
     sendlist_ack(t, &c->list, s->ack, &a);
     c->snd.una = s->ack;
     c->snd.syn_acked = true;
@@ -76,7 +76,8 @@ enum tern_cause in_synsent(struct tern *t, struct tcb *c, const struct segment *
         reply_rst(t, s, TERN_C_SYN_SENT_BAD_ACK);
         return TERN_C_SYN_SENT_BAD_ACK;
     }
-    /* second: RST. Nothing is known of the peer's numbers, so the ACK alone vouches for it */
+    /* second: RST. Nothing is known of the peer's numbers, so the ACK alone vouches for it
+     * (RFC5961-3.2-f) */
     if (s->flags & F_RST) {
         if (!ack)
             return TERN_C_SYN_SENT_RST_NO_ACK;

@@ -12,8 +12,10 @@
  */
 #include "tcp/tcp.h"
 
-/* Second: RST, by RFC 5961 3.2. Its place counts, not its length (SHLD-2), and a shut window does not matter
- * (MUST-66). SYN_RCVD here was an active OPEN: refused (MUST-11; a passive one is halfopen.c's). */
+/* Second: RST, by RFC 5961 3.2 (RFC5961-3.2-acde, also as the answer to a challenge: RFC5961-4.2-d); its
+ * timestamps mean nothing (RFC7323-5.2-f). Its place counts, not its length (SHLD-2), and a shut window does
+ * not matter (MUST-66). SYN_RCVD here was an active OPEN: refused (MUST-11; a passive one is
+ * halfopen.c's). */
 static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!seq_eq(s->seq, c->rcv.nxt)) {
@@ -103,8 +105,9 @@ static void check_fin(struct tern *t, struct tcb *c)
     }
 }
 
-/* RFC 7323 4.3: the timestamp of the segment that covers Last.ACK.sent is the one to echo. The first step has
- * refused what is older than the last one. */
+/* The timestamp of the segment that covers Last.ACK.sent is the one to echo (RFC7323-4.3-abc, RFC7323-5.3-d).
+ * The first step has refused what is older than the last one, so it never decreases (RFC7323-5.2-a). Nothing
+ * was agreed, nothing is noted (RFC7323-3.2-k). */
 static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!c->opt.ts || !s->opt.ts || seq_gt(s->seq, c->ts.last_ack_sent))
@@ -113,7 +116,8 @@ static void note_stamp(struct tern *t, struct tcb *c, const struct segment *s)
     c->ts.recent_us = t->w->now;
 }
 
-/* SHLD-8, RFC 3168 6.1.3: CE is echoed until the peer says CWR. */
+/* SHLD-8: CE is echoed until the peer says CWR (RFC3168-6.1.3-ab), whether or not we set ECT
+ * (RFC3168-6.1.1-f). */
 static void note_ecn(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!c->opt.ecn)
@@ -195,7 +199,7 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     if (s->flags & F_RST)
         return check_rst(t, c, s);
     /* third: security and compartment: none here (RFC 9293 A.1.2) */
-    /* fourth: SYN (RFC 5961 4.2): challenged wherever it lies */
+    /* fourth: SYN (RFC5961-4.2-abc): challenged wherever it lies */
     if (s->flags & F_SYN) {
         challenge(t, c, TERN_C_SEND_CHALLENGE);
         return TERN_C_SYN_CHALLENGE;
@@ -208,7 +212,8 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     cause = ack_segment(t, c, s);
     if (cause != TERN_CAUSE_NONE)
         return cause;
-    /* only now, so that a forged segment must guess the ACK too (RFC 5961 5.2) */
+    /* only now, so that a forged segment must guess the ACK too (RFC 5961 5.2), and what lies outside of the
+     * window marks nothing (RFC3168-6.1.5-b) */
     note_stamp(t, c, s);
     note_ecn(t, c, s);
     if (!fin_acked_step(t, c) || (c->h.state == TERN_CLOSING && !c->snd.fin_acked))

@@ -1,9 +1,9 @@
 /* isn.c - numbers that outsiders must not guess: initial sequence numbers, ephemeral ports, timestamp
  * offsets.
  *
- * ISN = M + F(4-tuple, key) (SHLD-1, RFC 6528 3): M ticks every 4 us (RFC 9293 MUST-8), F is SipHash-2-4
- * (MUST-9). Because M goes on, a later incarnation of the same pair starts above the former one, which is
- * what TIME_WAIT's tests rely on (3.6.1).
+ * ISN = M + F(4-tuple, key of 128 bits) (SHLD-1, RFC6528-3-abc): M ticks every 4 us (RFC 9293 MUST-8), F is
+ * SipHash-2-4 (MUST-9). Because M goes on, a later incarnation of the same pair starts above the former one,
+ * which is what TIME_WAIT's tests rely on (3.6.1).
  */
 #include "tcp/tcp.h"
 
@@ -34,18 +34,19 @@ seq_t isn_make_above(struct tern *t, const void *record, seq_t used)
     return seq_gt(iss, used) ? iss : seq_add(used, 65536);
 }
 
-/* RFC 7323 5.4 asks for a clock of 1 ms to 1 s; the offset hides our uptime and is the same for all
- * connections of a pair of addresses, so that timestamps grow across incarnations (RFC 6191). */
+/* The offset hides our uptime (RFC7323-7-a, RFC7323-7.1-a) and is the same for all connections of a pair of
+ * addresses, so that timestamps grow across incarnations (RFC 6191). */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote)
 {
     return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0, 0);
 }
 
+/* A tick each millisecond: proportional to time (RFC7323-4.1-a), fast and slow enough (RFC7323-5.4-abcd). */
 uint32_t stamp_at(uint64_t us, uint32_t offset) { return (uint32_t)(us / 1000) + offset; }
 
 uint32_t stamp_now(const struct tern *t, uint32_t offset) { return stamp_at(t->w->now, offset); }
 
-/* RFC 6056 3.3.3: where the search for a port towards this remote begins. */
+/* RFC 6056 3.3.3, RFC6056-3.3-a: where the search for a port towards this remote begins. */
 uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote)
 {
     return (uint32_t)prf(t->w->key_port, &local->ip, &remote->ip, 0, remote->port, 0);

@@ -80,9 +80,9 @@ static void inherit_sending(struct tern *t, const struct opening *o, struct tcb 
         syn->times = o->sent;
     }
     if (o->sent > 2)
-        c->cc.cwnd = c->snd.mss; /* RFC 6928 2 */
+        c->cc.cwnd = c->snd.mss; /* RFC5681-3.1-d, RFC 6928 2 */
     if (o->sent > 1)
-        c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us); /* RFC 6298 5.7 */
+        c->rtt.rto_us = max_u32(3000000, settings(t)->rto_min_us); /* RFC6298-5.7-a */
     timer_sent(t, c);
 }
 

@@ -3,8 +3,8 @@
  * with path MTU discovery (RFC 1191, RFC 8201; icmp.c).
  *
  * What is in flight and larger than the new size is taken for lost, and cut when it is sent again. That is no
- * sign of congestion; but the congestion window allows as many segments as before, and not as many bytes (RFC
- * 5681 3.1): many small ones would be a burst that nobody has allowed.
+ * sign of congestion; but the congestion window allows as many segments as before, and not as many bytes
+ * (RFC5681-3.1-e): many small ones would be a burst that nobody has allowed.
  */
 #include "tcp/tcp.h"
 

@@ -5,7 +5,8 @@
 #define MSS_DEFAULT_6 1220u
 #define MSS_LEAST     28u /* every IPv4 path carries 68 bytes (RFC 791 3.2); less is an attack on our time */
 
-/* The smallest shift with which the whole buffer can be offered (RFC 7323 2.3: at most 14). */
+/* The smallest shift with which the whole buffer can be offered (RFC7323-2.3-b), at most 14
+ * (RFC7323-2.3-f). */
 uint8_t options_wscale(uint32_t buffer)
 {
     uint8_t shift = 0;
@@ -15,7 +16,8 @@ uint8_t options_wscale(uint32_t buffer)
 }
 
 /* What holds after the peer's SYN, its MSS too (MUST-14). `our_wscale` WSCALE_NONE: we did not offer scaling.
- * An option is agreed when both sides named it (RFC 7323 2.2, 3.2; RFC 2018 2). */
+ * An option is agreed when both sides named it (RFC7323-2.2-c, RFC7323-2.3-c, RFC7323-3.2-h; RFC 2018
+ * 2). */
 void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, struct agreed *out)
 {
     const struct settings *set = settings(t);
@@ -30,7 +32,7 @@ void options_agree(struct tern *t, const struct segment *s, uint8_t our_wscale, 
     out->sack = s->opt.sack_ok && set->sack;
 }
 
-/* SHLD-8, RFC 3168 6.1.1: a SYN with ECE and CWR asks. */
+/* SHLD-8: a SYN with ECE and CWR asks, and only then we agree (RFC3168-6.1.1-abh). */
 bool options_ecn(const struct listener *l, const struct segment *s)
 {
     return l->set.ecn != TERN_ECN_OFF && (s->flags & (F_ECE | F_CWR)) == (F_ECE | F_CWR);

@@ -27,7 +27,8 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
 {
     const tern_link_info *link = &t->w->ip.links[s->link];
     uint16_t tcp_len = (uint16_t)(20 + tcp_opts_len(&s->opt, s->flags));
-    /* RFC 6864 4.1: only what may be cut needs an identification; a counter would tell of our traffic */
+    /* DF on all else, ECN-capable or not (RFC7323-5.7-a, RFC3168-5.3-a). RFC 6864 4.1: only what may be cut
+     * needs an identification; a counter would tell of our traffic */
     uint16_t id = s->fragments ? t->w->ip.id++ : 0;
     uint16_t ip_len = ip_emit(out->hdr, &s->src, &s->dst, PROTO_TCP, s->ttl, s->tos, tcp_len + payload, id);
     if (s->fragments && tern_ip_is4(&s->dst))
@@ -57,7 +58,8 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
     t->w->stats.segs_out++;
 }
 
-/* An MSS on each SYN, whatever it is (MUST-14, SHLD-5, MAY-3). */
+/* An MSS on each SYN, whatever it is (MUST-14, SHLD-5, MAY-3); window scale, of 0 too (RFC7323-2.2-abd), and
+ * timestamps (RFC7323-3.2-d) where they may be; SACK-permitted (RFC2018-2-a). */
 static void syn_options(struct tern *t, struct tcb *c, struct segment *s)
 {
     const struct settings *set = settings(t);
@@ -75,23 +77,28 @@ static void syn_options(struct tern *t, struct tcb *c, struct segment *s)
         .ts_ecr = answer ? c->ts.recent : 0,
     };
     if (c->opt.ecn)
-        s->flags |= answer ? F_ECE : F_ECE | F_CWR; /* RFC 3168 6.1.1 */
+        s->flags |= answer ? F_ECE : F_ECE | F_CWR; /* RFC3168-6.1.1-bg: else both stay clear */
     if (!answer && c->tm.retries >= 2) { /* RFC3168-6.1.1.1-b: a path that drops ECN SYNs */
         s->flags &= (uint8_t)~(F_ECE | F_CWR);
         c->snd.no_ect = true;
     }
 }
 
+/* Timestamps, once agreed, on each segment, RST or not (RFC7323-3.2-fg, RFC7323-5.2-d), with an echo if it
+ * has ACK (RFC7323-3.2-ab); SACK, once agreed, on each one while there is a gap (RFC2018-4-abcd). */
 static void data_options(struct tern *t, struct tcb *c, struct segment *s)
 {
     s->opt.ts = c->opt.ts;
     s->opt.ts_val = stamp_now(t, c->ts.offset);
-    s->opt.ts_ecr = s->flags & F_ACK ? c->ts.recent : 0; /* RFC 7323 3.2 */
+    s->opt.ts_ecr = s->flags & F_ACK ? c->ts.recent : 0;
     if (c->opt.sack && c->rcv.ooo.head != 0 && !(s->flags & F_RST))
         s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, c->opt.ts ? 3 : 4);
 }
 
-/* SHLD-8: ECE as long as it is owed, ECT and CWR on new data. */
+/* SHLD-8: ECE as long as it is owed (RFC3168-6.1.3-b), ECT(0) on new data (RFC3168-5-a, RFC3168-6.1.2-a) if
+ * both sides have set ECN up (RFC3168-6.1.1-c), and CWR on the first after a reduction (RFC3168-6.1.1-e,
+ * RFC3168-6.1.2-ef). Nothing else has them, since nobody would notice its loss (RFC3168-5.2-ab): not SYNs
+ * (RFC3168-6.1.1-i), pure ACKs (RFC3168-6.1.4-a), repetitions (RFC3168-6.1.5-a), probes (RFC3168-6.1.6-a). */
 static void ecn_flags(struct tcb *c, struct segment *s, const struct plan *p)
 {
     if (!c->opt.ecn || (s->flags & (F_SYN | F_RST)))
@@ -99,7 +106,7 @@ static void ecn_flags(struct tcb *c, struct segment *s, const struct plan *p)
     if (c->ack.ece)
         s->flags |= F_ECE;
     if (s->len == 0 || p->again || p->probe || c->snd.no_ect)
-        return; /* RFC 3168 6.1.4, 6.1.5, 6.1.6: only new data is marked capable */
+        return;
     s->tos |= ECN_ECT0;
     if (c->snd.cwr) {
         s->flags |= F_CWR;
@@ -130,7 +137,7 @@ static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
     }
     if (s->flags & F_SYN) {
         syn_options(t, c, s);
-        s->wnd = (uint16_t)min_u32(rcv_wnd(&c->rcv), 65535);
+        s->wnd = (uint16_t)min_u32(rcv_wnd(&c->rcv), 65535); /* RFC7323-2.2-g */
     } else {
         data_options(t, c, s);
         s->wnd = p->flags & F_RST ? 0 : window_field(window_offer(t, c), c->opt.rcv_wscale);

@@ -1,10 +1,11 @@
 /* ports.c - ephemeral ports: which one a connect gets, and what they are used for.
  *
  * A port is free towards a remote when the 4-tuple is, so each remote (address and port) has the whole range
- * for itself, but for the ports of listeners: a SYN that crosses ours would be taken for our peer's (RFC 6056
- * 3.1). The search begins at a keyed offset and a counter spreads (RFC 6056 3.3.3). Each port that is
- * not free costs a look-up, all of them at most once: of 28,232 ports with 28,000 in use about 120 are asked,
- * with all in use 28,232 (2 ms).
+ * for itself, but for the ports of listeners: a SYN that crosses ours would be taken for our peer's
+ * (RFC6056-3.1-a, RFC6056-3.2-ab). The range is the configuration's (RFC6056-3.2-c). The search begins at a
+ * keyed offset and a counter spreads (RFC 6056 3.3.3; RFC5927-4.2-a, RFC6056-5-a), so that what was used
+ * lately comes last (RFC6056-3.1-b). Each port that is not free costs a look-up, all of them at most once: of
+ * 28,232 ports with 28,000 in use about 120 are asked, with all in use 28,232 (2 ms).
  *
  * Only when none is free, the oldest in TIME_WAIT is opened anew whose old segments cannot be taken for new
  * ones: both sides agreed on timestamps, a second has passed, and the peer does not repeat its FIN. Our

@@ -144,7 +144,9 @@ void reasm_clear(struct tern *t, struct rcv *r)
     r->fin_ooo = false;
 }
 
-/* RFC 2018 4: the block with the latest segment first, then the most recently reported ones. */
+/* The block with the latest segment first (RFC2018-4-f), then the most recently reported ones (RFC2018-4-h),
+ * as many as have room (RFC2018-4-g): runs of bytes that are held, and nothing else (RFC2018-3-a,
+ * RFC2018-8-c). */
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max)
 {
     uint32_t stamps[MAX_SACK];

@@ -20,10 +20,11 @@ static void trace_cwnd(struct tern *t, struct tcb *c, enum tern_cause why)
                sendlist_pipe(&c->list, c->rec.reno_sacked));
 }
 
+/* What the send list knows of SACKs stays (RFC6675-5-i). */
 static void leave(struct tern *t, struct tcb *c)
 {
     struct recovery *r = &c->rec;
-    if (r->phase == PHASE_RECOVERY) /* RFC 6582 3.2 step 3, choice (2); RFC 6675 5 */
+    if (r->phase == PHASE_RECOVERY) /* RFC5681-3.2-m, RFC5681-4.3-c; RFC 6582 3.2 step 3, choice (2) */
         c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_OPEN;
     r->dupacks = 0;
@@ -81,12 +82,14 @@ static void reduce_again(struct tern *t, struct tcb *c)
     trace_cwnd(t, c, TERN_C_LOSS_RACK);
 }
 
+/* The first loss of a window: half of it (RFC5681-3.2-g, RFC5681-4.3-ab), RecoveryPoint (RFC6675-5-f), and
+ * the first segment again (RFC5681-3.2-i). */
 static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
 {
     remember(c);
     struct recovery *r = &c->rec;
     uint32_t mss = c->snd.mss;
-    uint32_t lead = min_u32(r->lead, flight(&c->snd)); /* limited transmit does not count (RFC 5681 3.2) */
+    uint32_t lead = min_u32(r->lead, flight(&c->snd)); /* limited transmit does not count: RFC5681-3.2-h */
     c->cc.ssthresh = cc_table[c->cc.algo]->loss(&c->cc, flight(&c->snd) - lead, mss);
     c->cc.cwnd = c->cc.ssthresh;
     r->phase = PHASE_RECOVERY;
@@ -110,7 +113,7 @@ static uint32_t judge(struct tern *t, struct tcb *c, bool *again)
 }
 
 /* The same while a recovery goes on. A retransmission that is lost too is a second sign of congestion (RFC
- * 5681 4.3, RFC 8985 9.3); those that left together count as one. */
+ * 5681 4.3: RFC5681-4.3-d; RFC 8985 9.3); those that left together count as one. */
 static void judge_again(struct tern *t, struct tcb *c)
 {
     bool again;
@@ -140,7 +143,9 @@ void recovery_on_lost(struct tern *t, struct tcb *c, bool again)
     conn_ready(t, &c->h);
 }
 
-/* Duplicate ACKs while nothing else is going on. */
+/* Duplicate ACKs while nothing else is going on: counted (RFC6675-5-bc) until they are three, or SACK says
+ * loss (RFC5681-3.2-c, RFC6675-5-d; one alone never does: RFC2018-5.1-a). The first two let new data go and
+ * do not change cwnd (RFC5681-3.2-de); with SACK only by what it reports (RFC5681-3.2-f). */
 static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
 {
     struct recovery *r = &c->rec;
@@ -168,6 +173,7 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
         enter(t, c, TERN_C_LOSS_DUPACK);
 }
 
+/* RFC6675-5-ghj: up to RecoveryPoint, and then it is over. */
 static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a)
 {
     struct recovery *r = &c->rec;
@@ -184,7 +190,7 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a)
         r->force = r->partial = true;
         sendlist_mark_head_lost(t, &c->list, c->snd.mss);
         trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_PARTIAL, c->snd.una.v, 0, 0);
-    } else if (a->duplicate) {
+    } else if (a->duplicate) { /* RFC5681-3.2-jk */
         r->reno_sacked = min_u32(r->reno_sacked + c->snd.mss, flight(&c->snd));
     }
 }
@@ -230,7 +236,7 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
     switch ((enum recovery_phase)c->rec.phase) {
     case PHASE_OPEN:
         open_phase(t, c, a);
-        if (c->rec.phase == PHASE_OPEN && !a->ece)
+        if (c->rec.phase == PHASE_OPEN && !a->ece) /* RFC3168-6.1.2-c */
             grow(t, c, a->bytes);
         break;
     case PHASE_RECOVERY:
@@ -241,12 +247,14 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
         if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
             leave(t, c);
         else if (c->opt.sack)
-            judge_again(t, c);
+            judge_again(t, c); /* RFC6675-5.1-ef */
         break;
     }
 }
 
-/* RFC 6298 5.4 to 5.6; RFC 5681 3.1: half the flight once, then one segment. */
+/* Half the flight at the first timeout of a segment and not at the next (RFC5681-3.1-p), and a window of one
+ * segment (RFC5681-3.1-q). A recovery ends, and none begins before all that was sent by now is acknowledged
+ * (RFC6675-5.1-bcd). The first segment is sent again whatever SACK says of it (RFC2018-5-c). */
 void recovery_on_timeout(struct tern *t, struct tcb *c)
 {
     struct recovery *r = &c->rec;
@@ -262,15 +270,15 @@ void recovery_on_timeout(struct tern *t, struct tcb *c)
     r->dupacks = 0;
     r->reno_sacked = 0;
     c->snd.limited = true;
-    /* RFC 2018 8 would forget all SACKs now; RFC 6675 5.1 lets them stand while taking them back is noticed.
-     * A second timeout in a row is reason enough. */
+    /* RFC2018-5-b and RFC2018-5.1-b would forget all SACKs now; RFC 6675 5.1 lets them stand while taking
+     * them back is noticed (RFC6675-5.1-a). A second timeout in a row is reason enough. */
     sendlist_mark_all_lost(t, &c->list, again);
     trace_conn(t, &c->h, TERN_TRACE_LOSS, TERN_C_LOSS_TIMEOUT, c->snd.una.v, 0, 0);
     trace_cwnd(t, c, TERN_C_LOSS_TIMEOUT);
 }
 
-/* RFC 3168 6.1.2: as for a loss, without one; once for each window of data. A window of one segment does not
- * become larger by that: the next segment waits for a timeout instead. */
+/* As for a loss, without one; once for each window of data (RFC3168-5-b, RFC3168-6.1.2-b). A window of one
+ * segment does not become larger by that: the next segment waits for a timeout instead (RFC3168-6.1.2-d). */
 void recovery_on_ecn(struct tern *t, struct tcb *c, uint32_t in_flight)
 {
     struct recovery *r = &c->rec;

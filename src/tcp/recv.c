@@ -1,7 +1,8 @@
 /* recv.c - the sixth and seventh step: urgent data, text, and when to acknowledge it (RFC 9293 3.8.5,
  * 3.8.6.3; RFC 5681 4.2).
  *
- * Input only notes what is owed; output.c sends one acknowledgment for all of a batch (MUST-58, MUST-59):
+ * Input only notes what is owed; output.c sends one acknowledgment for all of a batch (MUST-58, MUST-59), so
+ * none has more than one (RFC5681-4.2-h):
  *
  *   now       out of order, a gap filled, two full segments, FIN, quick acknowledgment, a new CE mark
  *   delayed   else: within delack_us, or on the next data
@@ -29,8 +30,8 @@ void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
     face_raise(t, &c->h, TERN_URGENT);
 }
 
-/* An out-of-order segment: a duplicate ACK at once (MAY-13, RFC 5681 4.2); each its own while the peer cannot
- * be told by SACK. */
+/* An out-of-order segment: a duplicate ACK at once (MAY-13, RFC5681-3.2-a, RFC5681-4.2-ef, RFC2018-4-e); each
+ * its own while the peer cannot be told by SACK. */
 static void owe_duplicate(struct tern *t, struct tcb *c)
 {
     c->sum.ooo_in++;
@@ -39,7 +40,8 @@ static void owe_duplicate(struct tern *t, struct tcb *c)
     recv_ack_now(t, c, TERN_C_SEND_ACK_DUP);
 }
 
-/* Delayed or not (RFC 9293 SHLD-18, SHLD-19; RFC 5681 4.2). */
+/* Delayed or not (RFC 9293 SHLD-18, SHLD-19; RFC5681-4.2-abc): at once where it fills a gap (RFC5681-3.2-b,
+ * RFC5681-4.2-g), else in less than half a second (MUST-40, RFC5681-4.2-d). */
 static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint32_t got, bool filled)
 {
     struct acker *k = &c->ack;

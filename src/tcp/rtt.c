@@ -1,11 +1,11 @@
-/* rtt.c - round-trip time and retransmission timeout (RFC 6298). Knows no connection.
+/* rtt.c - round-trip time and retransmission timeout (RFC 6298; RFC6298-1-a). Knows no connection.
  *
  * Kept in plain microseconds: SRTT and RTTVAR lose less than 1 us to rounding, which is below the clock's
  * meaning.
  */
 #include "tcp/tcp.h"
 
-#define RTO_INITIAL_US 1000000u /* RFC 6298 2.1 */
+#define RTO_INITIAL_US 1000000u /* RFC6298-2.1-a */
 
 void rtt_init(struct rtt *r, const struct settings *set)
 {
@@ -13,8 +13,9 @@ void rtt_init(struct rtt *r, const struct settings *set)
     r->rto_us = max_u32(RTO_INITIAL_US, set->rto_min_us);
 }
 
-/* MUST-18, RFC 6298 2.2, 2.3. Callers keep Karn's rule (section 3): no sample from a segment that was
- * repeated. */
+/* MUST-18: the first sample (RFC6298-2.2-a), the later ones with gains of 1/8 and 1/4, RTTVAR first
+ * (RFC6298-2.3-abc), each with these gains (RFC7323-4.2-a). Callers keep Karn's rule (section 3): no sample
+ * from a segment that was repeated. */
 void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
 {
     if (us == 0)
@@ -42,13 +43,14 @@ void rtt_derive(struct rtt *r, const struct settings *set)
         r->rto_us = max_u32(RTO_INITIAL_US, set->rto_min_us);
         return;
     }
-    /* RTO = SRTT + max(G, 4 * RTTVAR). The floor is put under the variance too, as Linux does: a path whose
-     * RTT is steady would else have RTO = SRTT, and every delayed ACK of the peer would look like a loss. */
+    /* RTO = SRTT + max(G, 4 * RTTVAR) (RFC6298-2.3-d, RFC6298-4-a). The floor (RFC6298-2.4-a) is put under
+     * the variance too, as Linux does: a path whose RTT is steady would else have RTO = SRTT, and every
+     * delayed ACK of the peer would look like a loss. */
     uint64_t var = max_u64(4ull * r->rttvar_us, set->rto_min_us);
     r->rto_us = (uint32_t)min_u64((uint64_t)r->srtt_us + var, set->rto_max_us);
 }
 
-/* With back-off (MUST-19, RFC 6298 5.5), bounded by 2.5. */
+/* With back-off (MUST-19, RFC6298-5.5-a), bounded (RFC6298-2.5-a). */
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set)
 {
     uint64_t v = (uint64_t)r->rto_us << (r->backoff < 16 ? r->backoff : 16);

@@ -1,4 +1,5 @@
-/* sendlist.c - what is in flight: one record for each sending, in order of sequence and in order of time.
+/* sendlist.c - what is in flight: one record for each sending, in order of sequence and in order of time: the
+ * scoreboard of RFC 6675 (RFC6675-4-a).
  *
  *   seq    head ─▶ [una....) ─▶ [....) ─▶ [SACKED) ─▶ [....nxt) ◀─ tail
  *   time   head ─▶ oldest sending  ...  latest sending ◀─ tail
@@ -296,8 +297,9 @@ static uint32_t judge_below(struct tern *t, struct sendlist *l, struct sendrec *
     return lost;
 }
 
-/* RFC 6675 IsLost(): three SACKed runs above, or more than two segments' bytes SACKed above. Counts from the
- * highest SACK down and stops as soon as either holds. Returns the bytes newly taken for lost. */
+/* RFC 6675 IsLost() (RFC6675-4-c): three SACKed runs above, or more than two segments' bytes SACKed above.
+ * Counts from the highest SACK down and stops as soon as either holds. Returns the bytes newly taken for
+ * lost. */
 uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss)
 {
     uint32_t runs = 0, bytes = 0;
@@ -370,7 +372,7 @@ struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
     return r;
 }
 
-/* It was sent once more. */
+/* It was sent once more: HighRxt is that no record below is LOST and not RETX (RFC6675-5-m, RFC6675-4-j). */
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
 {
     if (in_network(r))
@@ -390,8 +392,8 @@ void sendlist_clear(struct tern *t, struct sendlist *l)
         remove_head(t, l);
 }
 
-/* RFC 6675 SetPipe(): what is still in the network. Without SACK, duplicate ACKs say how much has left it
- * (RFC 5681 3.2). */
+/* RFC 6675 SetPipe() (RFC6675-4-d): what is still in the network. Without SACK, duplicate ACKs say how much
+ * has left it (RFC 5681 3.2). */
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
 {
     uint32_t out = l->sacked + l->lost + reno_sacked;

@@ -196,7 +196,7 @@ enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK c
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
 bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s);
 void challenge(struct tern *t, struct tcb *c, enum tern_cause why);
-#define CHALLENGES   10       /* RFC 5961 7: so many for each connection ... */
+#define CHALLENGES   10       /* RFC5961-7-b: so many for each connection ... */
 #define CHALLENGE_US 5000000u /* ... in this time */
 bool challenge_allowed(struct tern *t, uint16_t *count, uint64_t *since);
 

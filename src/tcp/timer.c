@@ -106,7 +106,8 @@ void timer_answered(struct tern *t, struct tcb *c)
     c->tm.judged = c->tm.overslept = false;
 }
 
-/* RFC 6298 5.1 */
+/* RFC6298-5.1-a: for a whole timeout after the oldest sending, so that nothing is repeated before it had its
+ * time (RFC6298-5-ab). */
 void timer_sent(struct tern *t, struct tcb *c)
 {
     if (c->tm.stuck_us == 0)
@@ -122,7 +123,7 @@ void timer_restart(struct tern *t, struct tcb *c)
         arm(t, c, TERN_TIMER_RETRANSMIT, rtt_timeout(&c->rtt, settings(t)));
 }
 
-/* RFC 6298 5.2, 5.3 */
+/* RFC6298-5.2-a, RFC6298-5.3-a */
 void timer_progress(struct tern *t, struct tcb *c)
 {
     c->tm.retries = 0;
@@ -183,8 +184,9 @@ static bool exhausted(struct tern *t, struct tcb *c)
     return true;
 }
 
-/* RFC 6298 5.4 to 5.6; RFC 9293 3.8.3: at R1 the program is told, of a SYN too (MUST-22). A deviation from
- * MUST-20: IP gets no advice, since it knows links and no gateways that it could change. */
+/* RFC6298-5.4-a, RFC6298-5.5-a, RFC6298-5.6-a; RFC 9293 3.8.3: at R1 the program is told, of a SYN too
+ * (MUST-22). A deviation from MUST-20: IP gets no advice, since it knows links and no gateways that it could
+ * change. */
 static void retransmit(struct tern *t, struct tcb *c)
 {
     struct timers *m = &c->tm;

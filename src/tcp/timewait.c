@@ -2,9 +2,9 @@
  * again.
  *
  * While the program holds the handle the record is the control block, afterwards the small one (waiting.c);
- * both are judged by one view, so that there is one truth. RST is ignored (RFC 1337 3). A new SYN may take
- * the place of the old connection when it is certainly newer (RFC 6191 2; RFC 9293 3.6.1); this must be asked
- * before the window test, which it cannot pass.
+ * both are judged by one view, so that there is one truth. RST is ignored (RFC1337-3-a, RFC1337-4-a). A new
+ * SYN may take the place of the old connection when it is certainly newer (RFC 6191 2; RFC 9293 3.6.1); this
+ * must be asked before the window test, which it cannot pass.
  */
 #include "tcp/tcp.h"
 
@@ -45,8 +45,8 @@ static struct view view_of(const struct tern *t, ref_t r)
     };
 }
 
-/* SHLD-4, RFC 6191 2 and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of the old
- * connection? */
+/* SHLD-4, RFC6191-2-abcefh and, without timestamps, RFC 9293 3.6.1: is this SYN certainly newer than all of
+ * the old connection? */
 static bool newer(struct tern *t, const struct view *v, const struct segment *s)
 {
     bool seq_newer = seq_ge(s->seq, v->rcv_nxt);
@@ -123,7 +123,7 @@ static bool repeated_fin(const struct view *v, const struct segment *s)
 static enum tern_cause old_segment(struct tern *t, ref_t r, const struct view *v,
                                    const struct segment *s)
 {
-    if (s->flags & F_SYN) { /* fourth */
+    if (s->flags & F_SYN) { /* fourth; RFC6191-2-dg */
         owe_ack(t, r, TERN_C_SEND_CHALLENGE, false);
         return (s->flags & F_ACK) ? TERN_C_SYN_CHALLENGE : TERN_C_TIME_WAIT_OLD_SYN;
     }

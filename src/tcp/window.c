@@ -33,6 +33,7 @@ static bool worthwhile(const struct tcb *c, uint32_t gain)
     return gain >= min_u32(c->rcv.buffer / 2, max_u32(c->ack.seg, c->snd.mss));
 }
 
+/* RCV.ADV is the furthest edge that was ever offered: what lies within it is taken (RFC7323-2.4-bc). */
 uint32_t window_offer(struct tern *t, struct tcb *c)
 {
     uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
@@ -65,6 +66,7 @@ bool window_update_due(struct tern *t, struct tcb *c)
 /* For windows that are offered no more: rounding down would take back what was offered (SHLD-14). */
 uint16_t window_field_up(uint32_t wnd, uint8_t shift) { return window_field(wnd + (1u << shift) - 1, shift); }
 
+/* RFC7323-2.3-e */
 uint16_t window_field(uint32_t wnd, uint8_t shift)
 {
     uint32_t v = wnd >> shift;

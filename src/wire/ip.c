@@ -21,7 +21,7 @@ uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t pro
     bool is4 = tern_ip_is4(src);
     ASSERT(is4 == tern_ip_is4(dst) && payload_len <= (is4 ? 65535u - IP4_HDR : 65535u));
     if (!is4) {
-        put32(p, 6u << 28 | (uint32_t)tos << 20); /* flow label 0: not labelled (RFC 6437 2) */
+        put32(p, 6u << 28 | (uint32_t)tos << 20); /* flow label 0: not labelled (RFC 6437 2; RFC4987-4-d) */
         put16(p + 4, (uint16_t)payload_len);
         p[6] = proto, p[7] = ttl;
         memcpy(p + 8, src->b, 16);

@@ -23,7 +23,7 @@ static void read_sack(const uint8_t *p, uint8_t n, struct tcp_opts *o)
 
 /* One option of n bytes, n >= 2. A known kind with a length that is not its own is stepped over like an
  * unknown one (as Linux does). MSS, window scale and SACK-permitted mean something on a SYN only (RFC 9293
- * 3.7.1, RFC 7323 2.2, RFC 2018 2). An option that comes twice: the last one counts. */
+ * 3.7.1, RFC7323-2.2-f, RFC 2018 2). An option that comes twice: the last one counts. */
 static void read_option(const uint8_t *p, uint8_t n, bool syn, struct tcp_opts *o)
 {
     switch (p[0]) {
@@ -33,7 +33,7 @@ static void read_option(const uint8_t *p, uint8_t n, bool syn, struct tcp_opts *
         break;
     case OPT_WSCALE:
         if (n == 3 && syn)
-            o->wscale = p[2] > WSCALE_MAX ? WSCALE_MAX : p[2]; /* RFC 7323 2.3 */
+            o->wscale = p[2] > WSCALE_MAX ? WSCALE_MAX : p[2]; /* RFC7323-2.3-f */
         break;
     case OPT_SACK_OK:
         if (n == 2 && syn)
@@ -50,7 +50,7 @@ static void read_option(const uint8_t *p, uint8_t n, bool syn, struct tcp_opts *
             o->ts_ecr = get32(p + 6);
         }
         break;
-    default: /* MUST-6 */
+    default: /* MUST-6; the user timeout option is one of these (RFC5482-3-e, RFC5482-4.1-a) */
         break;
     }
 }
@@ -75,7 +75,7 @@ bool tcp_opts_parse(const uint8_t *p, uint32_t len, bool syn, struct tcp_opts *o
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-/* Blocks that fit beside the timestamps: 4, or 3 (RFC 2018 3). */
+/* Blocks that fit beside the timestamps: 4, or 3 (RFC2018-3-a). */
 static uint8_t sack_fit(const struct tcp_opts *o)
 {
     uint32_t most = o->ts ? (OPTS_MAX - 12 - 4) / 8 : MAX_SACK;
