@@ -37,7 +37,7 @@ static void script_option(const struct flow *f, uint32_t ack_offset, const struc
 {
     if (o->raw_len)
         return;
-    if (o->kind == OPTION_TS)
+    if (o->kind == OPTION_TS && o->ts_val != 0) /* 0 is itself: RFC 7323 5.2 asks for it in a RST */
         o->ts_val = first && f->stamps == 0 ? first->ts_val : script_stamp(f, o->ts_val);
     for (uint32_t i = 0; o->kind == OPTION_SACK && i < o->n_sack; i++) {
         o->sack[i].left -= ack_offset;
