@@ -37,6 +37,7 @@ VALGRIND_SUITES = {'unit', 'conv'}
 VALGRIND_NOT = {'link_tun', 'snapshot'}
 FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow by name
 DEMO_SEEDS = {'build': 100, 'build-asan': 5}
+MUTANT_SECONDS = 80
 MINUTES = 20  # what the whole run may take on two cores
 LINES_SHOWN = 25  # of a failed command's output
 FAILURES_SHOWN = 8  # of a suite
@@ -206,6 +207,12 @@ def check_commands():
             yield Command('check' + mark, folder.replace('/', '-'), argv, 120)
 
 
+def mutant_commands():
+    """Faults on purpose: as many as there is time for; `./dev mutate` takes them all."""
+    argv = [sys.executable, 'scripts/mutate.py', '--budget', str(MUTANT_SECONDS)]
+    yield Command('mutants', 'named', argv, 4 * MUTANT_SECONDS)
+
+
 def install_commands():
     yield Command('install', 'pkg-config', ['sh', 'tests/install.sh'], 120)
 
@@ -373,7 +380,8 @@ def main():
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
     )
     suites = {}
-    commands = [*style_commands(), *compiled, *demo_commands(), *check_commands(), *install_commands()]
+    scripts = [*demo_commands(), *check_commands(), *mutant_commands()]
+    commands = [*style_commands(), *compiled, *scripts, *install_commands()]
     for command in [*commands, *everywhere_commands(), *interop_commands()]:
         if options.filter in command.full_name:
             suites.setdefault(command.suite, []).append(command)

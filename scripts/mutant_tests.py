@@ -1,0 +1,116 @@
+"""The tests by their names, run with a mutant or without. Used by mutate.py."""
+import ctypes
+import glob
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import threading
+
+from csource import ROOT
+from mutant_build import BUILD
+from mutants import Unfit
+
+CPU_SECONDS = 60
+SECONDS = 240  # on a busy machine
+MEMORY = 4 << 30
+SCRIPTS = os.path.join(ROOT, 'tests', 'conversations')
+LAST = {'conv/fail', 'conv/budget', 'conv/waiting', 'conv/attack'}  # the slow ones, asked when no other knows
+ENVIRONMENT = {'CMOCKA_MESSAGE_OUTPUT': 'TAP', 'TERN_SOURCE_ROOT': ROOT}
+PR_SET_PDEATHSIG = 1
+
+
+class Result:
+    def __init__(self, code, output):
+        self.code = code
+        self.failed = code != 0
+        self.cases = re.findall(r'^not ok \d+ - (\w+)', output, re.M)
+
+    def why(self):
+        if self.code == -signal.SIGXCPU or self.code == -signal.SIGKILL:
+            return 'it does not end'
+        if self.code < 0 and not self.cases:
+            return f'ended by {signal.Signals(-self.code).name}'
+        return ' '.join(self.cases) or f'exit code {self.code}'
+
+
+def bounded():
+    """In the child: it ends with us, and when it goes on for ever."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+class Tests:
+    def __init__(self, shop):
+        self.shop = shop
+        self.compiled = self.read_compiled()
+        self.sound = {}
+        self.guard = threading.Lock()
+        self.linking = threading.Lock()
+
+    @staticmethod
+    def read_compiled():
+        """{suite/name: command} of what meson has built."""
+        found = {}
+        with open(os.path.join(BUILD, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
+            for test in json.load(file):
+                suite = test['suite'][0].split(':')[-1]
+                found[f'{suite}/{test["name"].removeprefix(suite + "-")}'] = test['cmd']
+        return found
+
+    def scripts(self):
+        paths = glob.glob(os.path.join(SCRIPTS, '**', '*.pkt'), recursive=True)
+        return sorted('check/' + os.path.relpath(path, SCRIPTS).removesuffix('.pkt') for path in paths)
+
+    def names(self):
+        """All of them, cheap ones first."""
+        suites = ['conv', 'matrix', 'pitfalls', 'sim', 'fuzz', 'unit']
+        cheap = [n for s in suites for n in sorted(self.compiled) if n.split('/')[0] == s and n not in LAST]
+        return [*cheap, *self.scripts(), *sorted(LAST & set(self.compiled))]
+
+    def command(self, name):
+        suite, _, rest = name.partition('/')
+        if suite == 'check':
+            return [self.executable('tern'), 'check', os.path.join(SCRIPTS, rest + '.pkt')]
+        if name not in self.compiled:
+            raise Unfit(f'no test is called {name}')
+        program, *words = self.compiled[name]
+        return [self.executable(os.path.relpath(program, BUILD)), *words]
+
+    def executable(self, output):
+        with self.linking:
+            return self.shop.executable(output)
+
+    def run(self, name, library=''):
+        """One test, with a mutant (a library) or without; that is done once."""
+        if library:
+            return self.play(name, library)
+        with self.guard:
+            if name not in self.sound:
+                self.sound[name] = self.play(name, '')
+            return self.sound[name]
+
+    def play(self, name, library):
+        env = dict(os.environ, **ENVIRONMENT)
+        if library:
+            env['LD_PRELOAD'] = library
+        process = subprocess.Popen(
+            self.command(name),
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=bounded,
+        )
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+        return Result(process.returncode, output.decode(errors='replace'))
