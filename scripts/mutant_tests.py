@@ -8,12 +8,14 @@ import resource
 import signal
 import subprocess
 import threading
+import time
 
 from csource import ROOT
 from mutant_build import BUILD
 from mutants import Unfit
 
-CPU_SECONDS = 60
+CPU_SECONDS = 60  # of a sound test
+PATIENCE = 10  # a mutant may take so many times as long, and these seconds more
 SECONDS = 240  # on a busy machine
 MEMORY = 4 << 30
 SCRIPTS = os.path.join(ROOT, 'tests', 'conversations')
@@ -36,10 +38,10 @@ class Result:
         return ' '.join(self.cases) or f'exit code {self.code}'
 
 
-def bounded():
+def bounded(cpu_seconds):
     """In the child: it ends with us, and when it goes on for ever."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
@@ -85,28 +87,30 @@ class Tests:
         with self.linking:
             return self.shop.executable(output)
 
-    def run(self, name, library=''):
+    def run(self, name, library='', cpu_seconds=0):
         """One test, with a mutant (a library) or without; that is done once."""
-        if library:
-            return self.play(name, library)
         with self.guard:
             if name not in self.sound:
-                self.sound[name] = self.play(name, '')
-            return self.sound[name]
+                began = time.monotonic()
+                result = self.play(self.command(name), '', CPU_SECONDS)
+                self.sound[name] = result, int(PATIENCE * (1 + time.monotonic() - began))
+            sound, patience = self.sound[name]
+        return self.play(self.command(name), library, cpu_seconds or patience) if library else sound
 
-    def play(self, name, library):
+    @staticmethod
+    def play(argv, library, cpu_seconds):
         env = dict(os.environ, **ENVIRONMENT)
         if library:
             env['LD_PRELOAD'] = library
         process = subprocess.Popen(
-            self.command(name),
+            argv,
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=bounded,
+            preexec_fn=lambda: bounded(cpu_seconds),
         )
         try:
             output, _ = process.communicate(timeout=SECONDS)
