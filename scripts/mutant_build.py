@@ -1,9 +1,9 @@
 """A core with a fault in it, quickly. Used by mutate.py.
 
-The core is linked once as a shared library, and each test once against that (below build/mutants). A mutant is
-the objects of the sources that it changes, alone, as a library that is loaded before the other
-(LD_PRELOAD): its functions take the place of the sound ones. So a mutant costs the compiler a file or two, and
-nothing is linked again. The checkout and the build are never touched."""
+The core is linked once as a shared library, and each test once against that (below build/mutants). A mutant
+is the objects of the sources that it changes, alone, as a library that is loaded before the other
+(LD_PRELOAD): its functions take the place of the sound ones. So a mutant costs the compiler a file or two,
+and nothing is linked again. The checkout and the build are never touched."""
 import glob
 import hashlib
 import json

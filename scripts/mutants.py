@@ -1,5 +1,4 @@
-"""The faults of tests/mutants: read, and put into a source. Used by mutate.py and by whoever asks what a fault
-shows.
+"""The faults of tests/mutants: read, and put into a source. Used by mutate.py.
 
 A mutant is a file NAME.patch: a head, an empty line, a unified diff.
 

@@ -36,7 +36,8 @@ class Progress:
             print(f'\r[{bar}] {self.done}/{self.total} {text:<30.30}', end='', file=sys.stderr, flush=True)
         elif now - self.said >= self.every:
             self.said = now
-            print(f'mutate: {self.done} of {self.total}, {now - self.began:.0f} s', file=sys.stderr, flush=True)
+            spent = now - self.began
+            print(f'mutate: {self.done} of {self.total}, {spent:.0f} s', file=sys.stderr, flush=True)
 
     def end(self):
         if self.terminal:
@@ -135,7 +136,8 @@ def apply_all(found):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument('filter', nargs='?', default='')
     parser.add_argument('--budget', type=float, default=0, metavar='SECONDS')
     parser.add_argument('--who', action='store_true')

@@ -1,5 +1,5 @@
-/* When an acknowledgment leaves, after the first segments of a connection, which are acknowledged at once: RFC
- * 9293 3.8.6.3, RFC 5681 4.2. */
+/* When an acknowledgment leaves, after the first segments of a connection, which are acknowledged at once:
+ * RFC 9293 3.8.6.3, RFC 5681 4.2. */
 #include "lab/lab.h"
 
 /* A connection whose first eight segments have come and been read. Returns the next number of the peer. */

@@ -64,8 +64,8 @@ static void recover(void **state)
     lab_end(l);
 }
 
-/* RFC5681-3.1-p, RFC 6582 3.2 step 4: when that is acknowledged the timeout is over, and the next loss is found by
- * duplicates. */
+/* RFC5681-3.1-p, RFC 6582 3.2 step 4: when that is acknowledged the timeout is over, and the next loss is
+ * found by duplicates. */
 static void over_after_a_timeout(void **state)
 {
     struct lab *l = in_flight(state, "mss 1000", 10);
@@ -88,8 +88,8 @@ static void over_after_a_timeout(void **state)
     lab_end(l);
 }
 
-/* RFC5681-3.1-q: slow start after a timeout grows by a segment for each ACK, also when that acknowledges many:
- * what it covers may have been there before (RFC 3465 2.3). */
+/* RFC5681-3.1-q: slow start after a timeout grows by a segment for each ACK, also when that acknowledges
+ * many: what it covers may have been there before (RFC 3465 2.3). */
 static void slow_start_after_a_timeout(void **state)
 {
     struct lab *l = in_flight(state, "mss 1000", 10);
@@ -129,8 +129,8 @@ static void count_of_avoidance(void **state)
     lab_end(l);
 }
 
-/* RFC 6582 3.2 step 3: a partial ACK deflates the window by what it acknowledges, less one segment. Segments 1
- * and 5 are lost; ten duplicates have let five new ones go. */
+/* RFC 6582 3.2 step 3: a partial ACK deflates the window by what it acknowledges, less one segment. Segments
+ * 1 and 5 are lost; ten duplicates have let five new ones go. */
 static void partial_ack_deflates(void **state)
 {
     struct lab *l = lab_new(state, NULL);
