@@ -39,8 +39,15 @@ struct check_result {
 /* When the ladder is wanted, beside the verdict. */
 enum check_ladder { CHECK_LADDER_NEVER, CHECK_LADDER_FAILED, CHECK_LADDER_ALWAYS };
 
+struct check_options {
+    enum check_ladder ladder;
+    bool color;      /* of the ladder */
+    bool catch_trap; /* a broken invariant of tern fails the script, and does not end the process; for one
+                        thread only */
+};
+
 /* Run the script `text` (it need not end with a zero). The result is to be freed. */
-void check_run_buffer(const char *text, size_t len, enum check_ladder ladder, bool color,
+void check_run_buffer(const char *text, size_t len, const struct check_options *options,
                       struct check_result *out);
 void check_result_free(struct check_result *r);
 

@@ -142,7 +142,7 @@ static const struct name names[] = {
     OWN(ooo_in),
     OWN(challenge_acks),
     OWN(dsacks),
-    OWN(soft_error),
+    OWN(iss), OWN(irs), OWN(soft_error),
     OWN(icmp_type),
     OWN(icmp_code),
     OWN(ttl_in),

@@ -11,49 +11,56 @@
 
 enum action { NOTHING, ECN, TIMESTAMPS, WSCALE, SACK };
 
-/* Settings that have a meaning for tern. `value`: the one that is passed over, NULL = any. */
+/* Settings that have a meaning for tern. `values`: those that have one, a letter each; NULL = any. */
 static const struct {
-    const char *name, *value;
+    const char *name, *values;
     enum action action;
 } known[] = {
-    {"net.ipv4.tcp_ecn", NULL, ECN},
-    {"net.ipv4.tcp_timestamps", NULL, TIMESTAMPS},
-    {"net.ipv4.tcp_window_scaling", NULL, WSCALE},
-    {"net.ipv4.tcp_sack", NULL, SACK},
-    {"net.inet.tcp.sack.enable", NULL, SACK},
-    {"net.inet.tcp.ecn.enable", NULL, ECN},
+    {"net.ipv4.tcp_ecn", "012", ECN},
+    {"net.ipv4.tcp_timestamps", "01", TIMESTAMPS},
+    {"net.ipv4.tcp_window_scaling", "01", WSCALE},
+    {"net.ipv4.tcp_sack", "01", SACK},
+    {"net.ipv4.tcp_fastopen", "0", NOTHING},
+    {"net.ipv4.tcp_min_tso_segs", NULL, NOTHING}, /* how segments are handed to a device */
+    {"net.inet.tcp.ecn.enable", "012", ECN},
+    {"net.inet.tcp.sack.enable", "01", SACK},
     {"net.inet.tcp.blackhole", "0", NOTHING},
     {"net.inet.tcp.rfc1323", "1", NOTHING},
-    {"net.inet.tcp.hostcache.purgenow", NULL, NOTHING},
-    {"kern.ipc.maxsockbuf", NULL, NOTHING},
-    {"net.ipv4.tcp_congestion_control", "reno", NOTHING},
-    {"net.inet.tcp.cc.algorithm", "newreno", NOTHING},
-    {"net.ipv4.tcp_fastopen", "0", NOTHING},
-    {"net.ipv4.tcp_min_tso_segs", NULL, NOTHING},
-    {"net.ipv4.ip_local_port_range", NULL, NOTHING},
+    {"net.inet.tcp.hostcache.purgenow", NULL, NOTHING}, /* tern has no such cache */
 };
 
-static void apply(struct run *r, enum action action, const char *value)
+/* Where the setting lies, and what it is to be. */
+static uint8_t *field(struct settings *set, enum action action, int n, uint8_t *value)
 {
-    tern_config *c = &r->set.config;
-    int n = atoi(value);
-    if (action == ECN)
-        c->ecn = n == 0 ? TERN_ECN_OFF : n == 1 ? TERN_ECN_ON : TERN_ECN_PASSIVE;
-    else if (action == TIMESTAMPS)
-        c->no_timestamps = n == 0;
-    else if (action == WSCALE)
-        c->no_wscale = n == 0;
-    else if (action == SACK)
-        c->no_sack = n == 0;
+    tern_config *c = &set->config;
+    *value = n == 0;
+    switch (action) {
+    case ECN: *value = n == 0 ? TERN_ECN_OFF : n == 1 ? TERN_ECN_ON : TERN_ECN_PASSIVE; return &c->ecn;
+    case TIMESTAMPS: return &c->no_timestamps;
+    case WSCALE: return &c->no_wscale;
+    case SACK: return &c->no_sack;
+    default: return NULL;
+    }
 }
 
-/* One setting, NAME=VALUE. False: it has no meaning here. */
-static bool set(struct run *r, const char *name, const char *value)
+/* One setting, NAME=VALUE. While the conversation goes on (`late`) it cannot change. False: it has no meaning
+ * here. */
+static bool set(struct run *r, const char *name, const char *value, bool late)
 {
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(known[i].name, name) == 0 &&
-            (known[i].value == NULL || strcmp(known[i].value, value) == 0))
-            return apply(r, known[i].action, value), true;
+    uint8_t wanted;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        const char *values = known[i].values;
+        if (strcmp(known[i].name, name) != 0)
+            continue;
+        if (values != NULL && (strlen(value) != 1 || strchr(values, value[0]) == NULL))
+            return false;
+        uint8_t *at = field(&r->set, known[i].action, value[0] - '0', &wanted);
+        if (at != NULL && late)
+            return *at == wanted;
+        if (at != NULL)
+            *at = wanted;
+        return true;
+    }
     return false;
 }
 
@@ -79,34 +86,64 @@ static bool is_setter(const char *word)
            strcmp(word, "-qw") == 0 || ends_with(word, "set_sysctls.py");
 }
 
-static void run_line(struct run *r, char *line)
+/* The suites' own preparations, and what only lets real time pass or puts things back. */
+static bool is_nothing(const char *word)
+{
+    return ends_with(word, "defaults.sh") || strcmp(word, "sleep") == 0 ||
+           strstr(word, "sysctl_restore") != NULL || word[0] == '#';
+}
+
+static void read_line(struct run *r, char *line, bool late)
 {
     char whole[200], *save = NULL;
     snprintf(whole, sizeof whole, "%s", line);
     for (char *word = strtok_r(line, " \t", &save); word != NULL; word = strtok_r(NULL, " \t", &save)) {
         char *equals = strchr(word, '=');
-        if (ends_with(word, "defaults.sh") || is_setter(word))
+        if (is_nothing(word)) {
+            if (ends_with(word, "defaults.sh"))
+                continue;
+            return; /* the rest of the line belongs to it */
+        }
+        if (is_setter(word) || strcmp(word, "\\") == 0)
             continue;
-        if (strstr(word, "sysctl_restore") != NULL)
-            return;
         if (equals != NULL) {
             *equals = 0;
             dotted(word);
-            if (set(r, word, equals + 1))
+            if (set(r, word, equals + 1, late))
                 continue;
         }
         run_skip(r, "the command `%.150s`", whole);
     }
 }
 
-void command_read(struct run *r, const struct event *e)
+static void read_command(struct run *r, const struct event *e, bool late)
 {
-    char text[1000], *save = NULL; /* not on the heap: run_skip leaves by a jump */
-    r->event = e;
+    char text[2000], *save = NULL; /* not on the heap: run_skip leaves by a jump */
     if (strlen(e->text) >= sizeof text)
         run_skip(r, "a long command");
     strcpy(text, e->text);
     for (char *at = strtok_r(text, "\n;", &save); at != NULL; at = strtok_r(NULL, "\n;", &save))
-        run_line(r, at);
+        read_line(r, at, late);
+}
+
+/* Behind the last event of a script commands only put back what was changed. */
+static bool something_follows(const struct event *e)
+{
+    for (e = e->next; e != NULL; e = e->next)
+        if (e->kind != EVENT_COMMAND && !(e->kind == EVENT_CALL && strcmp(e->call->name, "close") == 0))
+            return true;
+    return false;
+}
+
+void commands_read(struct run *r)
+{
+    bool begun = false;
+    for (const struct event *e = r->s->events; e != NULL; e = e->next) {
+        r->event = e;
+        if (e->kind != EVENT_COMMAND)
+            begun = true;
+        else if (!begun || something_follows(e))
+            read_command(r, e, begun);
+    }
     r->event = NULL;
 }

@@ -108,6 +108,10 @@ void flow_learn(struct run *r, struct sent *s)
     if (s->flow < 0)
         s->flow = flow_new(r, &local, &remote);
     struct flow *f = &r->flow[s->flow];
+    if (k->flags & SYN && !r->isn_seen) {
+        r->isn_seen = true;
+        r->isn = k->seq;
+    }
     if (k->flags & SYN && !(f->local_known && f->local_isn == k->seq)) {
         f->local_known = true;
         f->local_isn = k->seq;

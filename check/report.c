@@ -62,9 +62,9 @@ static char *draw(const struct story *s, bool color)
 void report_ladder(struct run *r, bool color)
 {
     struct story story;
+    if (!r->broken)
+        report_take_trace(r);
     tern_trace_record *mine = malloc((r->n_trace + 1) * sizeof *mine);
-    report_take_trace(r);
-    mine = realloc(mine, (r->n_trace + 1) * sizeof *mine);
     uint32_t n = choose(r, mine);
     if (n > 0) {
         story_init(&story, "check", "", "");

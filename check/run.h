@@ -134,6 +134,9 @@ struct run {
     uint64_t wake;               /* when the timeout of poll or epoll_wait is over; UINT64_MAX */
     tern_trace_record *ring, *trace;
     uint32_t n_trace, cap_trace;
+    bool isn_seen;               /* tern has sent a SYN, the first with: */
+    uint32_t isn;
+    bool broken;                 /* tern has trapped: it is not to be touched any more */
     struct check_result *result;
     jmp_buf out;
 };
@@ -229,8 +232,8 @@ struct answer call_epoll_ctl(struct run *r, struct sock *k, const struct call_sp
 struct answer call_epoll_wait(struct run *r, struct sock *k, const struct call_spec *c);
 
 /* --- command.c --- */
-/* What a command in backquotes asks for, before the stack is made. */
-void command_read(struct run *r, const struct event *e);
+/* What the commands in backquotes ask for, before the stack is made. */
+void commands_read(struct run *r);
 
 /* --- code.c --- */
 void code_run(struct run *r, const struct event *e);

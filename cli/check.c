@@ -197,6 +197,7 @@ static void count(struct tally *t, const struct check_result *r)
 
 static void run_file(const struct options *o, struct tally *t, const char *name)
 {
+    struct check_options options = {.ladder = o->ladder, .color = o->color, .catch_trap = true};
     struct check_result r;
     size_t len;
     char *text = read_file(name, &len);
@@ -205,7 +206,7 @@ static void run_file(const struct options *o, struct tally *t, const char *name)
         t->cannot = true;
         return;
     }
-    check_run_buffer(text, len, o->ladder, o->color, &r);
+    check_run_buffer(text, len, &options, &r);
     if (o->json)
         tell_json(name, &r);
     else
