@@ -20,6 +20,7 @@ struct eval {
     const char *at;
     tern_info info;
     uint32_t depth;
+    uint32_t parens; /* in parentheses the end of a line is a blank */
     bool quiet; /* behind a decided and/or: names are not noted */
     char seen[TEXT_MAX]; /* "tcpi_state is 1, ..." */
     size_t n_seen;
@@ -212,7 +213,7 @@ static void wrong(struct eval *v, const char *what)
 
 static void blanks(struct eval *v)
 {
-    while (*v->at == ' ' || *v->at == '\t' || *v->at == '\r' || *v->at == '\\')
+    while (*v->at == ' ' || *v->at == '\t' || *v->at == '\r' || (*v->at == '\n' && v->parens > 0))
         v->at++;
 }
 
@@ -241,13 +242,11 @@ static int64_t eval_atom(struct eval *v)
     if (++v->depth > 50)
         wrong(v, "too deep");
     if (sign(v, "(")) {
-        while (*v->at == '\n')
-            v->at++;
+        v->parens++;
         int64_t value = eval_or(v);
-        while (*v->at == '\n')
-            v->at++;
         if (!sign(v, ")"))
             wrong(v, "')' is missing");
+        v->parens--;
         v->depth--;
         return value;
     }

@@ -48,14 +48,16 @@ static void step(struct lexer *l)
     }
 }
 
-/* Step over blanks and comments. False: a comment has no end. */
-static bool skip_blanks(struct lexer *l)
+/* Step over blanks and comments. False: a comment has no end; the token is where it begins. */
+static bool skip_blanks(struct lexer *l, struct token *t)
 {
     while (l->at < l->end) {
         if (peek(l, 0) == '/' && peek(l, 1) == '/') {
             while (l->at < l->end && *l->at != '\n')
                 step(l);
         } else if (peek(l, 0) == '/' && peek(l, 1) == '*') {
+            t->line = l->line;
+            t->column = (int)(l->at - l->line_start) + 1;
             step(l), step(l);
             while (l->at < l->end && !(peek(l, 0) == '*' && peek(l, 1) == '/'))
                 step(l);
@@ -145,6 +147,14 @@ static struct token word(struct lexer *l, struct token t)
     return t;
 }
 
+/* Too many digits for a number; with letters behind them they are a word (bytes in hexadecimal). */
+static struct token too_long(struct lexer *l, struct token t, bool minus)
+{
+    while (is_digit(peek(l, 0)))
+        step(l);
+    return is_word(peek(l, 0)) && !minus ? word(l, t) : wrong(t, "this number is too large");
+}
+
 /* A number, or a word that begins with digits. */
 static struct token number(struct lexer *l, struct token t)
 {
@@ -157,7 +167,7 @@ static struct token number(struct lexer *l, struct token t)
     t.kind = TOKEN_INTEGER;
     for (; is_digit(peek(l, 0)); step(l), digits++) {
         if (digits >= DIGITS_MAX)
-            return is_word(peek(l, 0)) && !minus ? word(l, t) : wrong(t, "this number is too large");
+            return too_long(l, t, minus);
         t.number = t.number * 10 + (*l->at - '0');
     }
     if (peek(l, 0) == '.' && is_digit(peek(l, 1)))
@@ -210,8 +220,8 @@ static bool only_blanks(const char *from, const char *to)
 
 struct token lexer_next(struct lexer *l)
 {
-    struct token t = {.line = l->line, .column = (int)(l->at - l->line_start) + 1, .text = l->at};
-    if (!skip_blanks(l))
+    struct token t = {0};
+    if (!skip_blanks(l, &t))
         return wrong(t, "this comment has no end");
     t.line = l->line;
     t.column = (int)(l->at - l->line_start) + 1;
