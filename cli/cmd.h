@@ -16,6 +16,7 @@ enum {
 
 int cmd_demo(int argc, char **argv);  /* scenarios between two stacks in memory */
 int cmd_check(int argc, char **argv); /* packetdrill scripts, run against tern */
+int cmd_sim(int argc, char **argv);   /* worlds of many hosts, drawn from seeds and judged */
 int cmd_serve(int argc, char **argv); /* files over HTTP from tern's own TCP */
 int cmd_cat(int argc, char **argv);   /* netcat */
 int cmd_addr(int argc, char **argv);  /* addresses of a running tern, changed while it runs; */

@@ -17,6 +17,7 @@ struct command {
 static const struct command commands[] = {
     {"demo", cmd_demo, "watch the life of a connection: scenarios between two stacks in memory"},
     {"check", cmd_check, "run packetdrill scripts against tern, in memory"},
+    {"sim", cmd_sim, "worlds of many hosts, drawn from seeds: faults, attacks, and a judge"},
     {"serve", cmd_serve, "serve files over HTTP from tern's own TCP, on a TUN device"},
     {"cat", cmd_cat, "netcat over tern: connect or listen, and copy both ways"},
     {"addr", cmd_addr, "the addresses of a running tern: list, add, remove"},

@@ -53,11 +53,15 @@ bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s)
 }
 
 /* RFC 9293 A.2: a repeated FIN, a keepalive or a crossing window probe ends exactly at RCV.NXT, or starts
- * there while our window is shut. It fails the test, yet its ACK is news that must not be lost. */
+ * there while our window is shut. It fails the test, yet its ACK is news that must not be lost. The same is
+ * true of an empty segment behind all that we have offered: of a peer that has filled the window (some of it
+ * was lost), or whose probe of a shut one we have refused ("special allowance", 3.10.7.4 first). */
 static bool ack_counts(const struct rcv *r, const struct segment *s)
 {
     if (s->flags & F_SYN)
         return false;
+    if (seg_len(s) == 0 && seq_eq(s->seq, seq_add(r->adv, rcv_wnd(r) == 0)))
+        return true;
     if (rcv_wnd(r) == 0 && seq_eq(s->seq, r->nxt))
         return true;
     return seq_eq(seq_add(s->seq, max_u32(seg_len(s), 1)), r->nxt);

@@ -196,7 +196,9 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
     if (seq_gt(s->ack, n->nxt))
         return refuse(t, c, TERN_C_ACK_UNSENT);
     uint32_t old_wnd = n->wnd;
-    if (seq_ge(s->ack, n->una))
+    if (!n->syn_acked && seq_gt(s->ack, n->una))
+        ack_take_window(c, s); /* closed in SYN_RCVD: no segment has told its window yet */
+    else if (seq_ge(s->ack, n->una))
         update_window(t, c, s);
     struct acked a = {.old_flight = flight(n), .moved = seq_gt(s->ack, n->una)};
     a.ece = (s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN);

@@ -362,12 +362,21 @@ static bool decide_keepalive(struct tcb *c, struct plan *p)
     return true;
 }
 
+/* SND.NXT (RFC 9293 3.10.7.4), but not beyond the peer's window: there (behind a probe that was refused, or
+ * when the window has shrunk) it would have to refuse the segment, and the ACK in it. Linux does the same. */
+static seq_t number_of_ack(const struct snd *n)
+{
+    seq_t edge = seq_add(n->una, n->wnd);
+    return n->syn_acked && seq_lt(edge, n->nxt) ? edge : n->nxt;
+}
+
 static bool decide_ack(struct tcb *c, struct plan *p)
 {
     struct acker *k = &c->ack;
     if ((k->now_cause == 0 && k->dup_owed == 0) || c->h.state < TERN_SYN_RCVD)
         return false;
-    *p = (struct plan){.start = c->snd.nxt, .why = k->now_cause != 0 ? k->now_cause : TERN_C_SEND_ACK_DUP};
+    *p = (struct plan){.start = number_of_ack(&c->snd),
+                       .why = k->now_cause != 0 ? k->now_cause : TERN_C_SEND_ACK_DUP};
     return true;
 }
 

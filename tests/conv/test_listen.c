@@ -214,6 +214,29 @@ static void deferred_accept(void **state)
     lab_end(l);
 }
 
+/* The program closes before the peer's ACK has come: what it has queued is sent all the same, in the window
+ * that this ACK tells (SND.WL1 is not known before, RFC 9293 3.10.7.4 fifth). */
+static void deferred_closed_early(void **state)
+{
+    struct lab *l = deferring(state);
+    TALK(l, "< S 0 win 65535 <mss 1460>");
+    tern_syn syn = next_syn(l);
+    assert_int_equal(tern_syn_accept(l->t, syn.handle, 0, &l->flow[0].h), 0);
+    lab_collect(l);
+    TALK(l, "= SYN_RCVD\n"
+            "> SA 0 ack 1\n"
+            "send 3000\n"
+            "shutdown\n"
+            "= FIN_WAIT_1\n"
+            "< A 1 ack 1 win 65535\n"
+            "> A 1:1461(1460) ack 1\n"
+            "> A 1461:2921(1460) ack 1\n"
+            "> FPA 2921:3001(80) ack 1\n"
+            "< FA 1 ack 3002\n"
+            "> A 3002 ack 2");
+    lab_end(l);
+}
+
 /* The program says no: as if nobody listened. Or nothing: the next try is a new SYN. */
 static void deferred_refused(void **state)
 {
@@ -320,7 +343,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_TEST(most_specific),    LAB_TEST(errors),        LAB_TEST(foreign),
         LAB_TEST(foreign_icmp),     LAB_TEST(deferred_accept), LAB_TEST(deferred_refused),
-        LAB_TEST(deferred_gone),    LAB_TEST(deferred_many), LAB_TEST(end_of_many),
+        LAB_TEST(deferred_gone),    LAB_TEST(deferred_closed_early),
+          LAB_TEST(deferred_many), LAB_TEST(end_of_many),
     };
     return LAB_MAIN(tests);
 }

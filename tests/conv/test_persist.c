@@ -56,6 +56,41 @@ static void answers_are_no_duplicates(void **state)
     lab_end(l);
 }
 
+/* Behind a probe that was refused lies what the peer has no window for: an ACK with that number would be
+ * refused too, and what the peer sends never be acknowledged while its window is shut. */
+static void acks_while_shut(void **state)
+{
+    struct lab *l = shut(state, 1000);
+    TALK(l, "+any > A 1461:1462(1) ack 1\n"
+            "< A 1 ack 1461 win 0\n"
+            "< PA 1:101(100) ack 1461 win 0\n"
+            "+0..500ms > A 1461 ack 101\n"
+            "< A 101 ack 1461 win 65535\n"
+            "> PA 1461:2461(1000) ack 101");
+    lab_end(l);
+}
+
+/* The other side of it: our window is shut, our data is in flight, and the peer, whose probe we have refused,
+ * acknowledges it with the number behind that. RFC 9293 3.10.7.4 first: "special allowance". */
+static void ack_behind_a_refused_probe(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 2048}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, "mss 1460");
+    TALK(l, "< A 1:1025(1024) ack 1\n"
+            "+0..500ms > A 1 ack 1025\n"
+            "< A 1025:2049(1024) ack 1\n"
+            "+0..500ms > A 1 ack 2049 win 0\n"
+            "< A 2049:2050(1) ack 1\n"
+            "> A 1 ack 2049 win 0\n"
+            "send 500\n"
+            "> PA 1:501(500) ack 2049\n"
+            "< A 2050 ack 501\n"
+            "? send_unacked 0");
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* MUST-37: as long as the peer answers the probes the connection lives: here a day. */
 static void a_day_of_probes(void **state)
 {
@@ -226,6 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_TEST(probes_back_off),
         LAB_TEST(answers_are_no_duplicates),
+        LAB_TEST(acks_while_shut),
+        LAB_TEST(ack_behind_a_refused_probe),
         LAB_TEST(a_day_of_probes),
         LAB_TEST(window_opens),
         LAB_TEST(update_lost),
