@@ -55,6 +55,10 @@ check "cat: the other family" wrong 'family' cat --addr 192.0.2.1/24 2001:db8::2
 check "cat: a bad time" wrong 'no time' cat -w soon 192.0.2.2 80
 check "iperf: -s or -c" wrong 'either -s' iperf
 check "iperf: a bad size" wrong 'give a size' iperf -c 192.0.2.2 -n many
+check "tern sim --help" helps sim
+check "sim: a seed that is none" wrong "wants a number, not 'many'" sim --seed many
+check "sim: an item that is not there" wrong "seed 1 has nothing like 'c99999'" sim --only h1,c99999
+check "sim: an unknown option" wrong 'see .tern sim --help' sim --nonsense
 check "ss: no such state" wrong "no state is called 'waiting'" ss waiting
 check "ss: a bad interval" wrong 'no interval' ss --watch=soon
 check "ss: a bad pid" wrong 'no process number' ss -p x
