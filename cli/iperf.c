@@ -99,13 +99,16 @@ static double peer_bytes(const iperf *it)
     return sum;
 }
 
+/* What the other side says may be no number of bytes at all. */
+static json_int_t whole(double v) { return v > 0 && v < 9e18 ? (json_int_t)v : 0; }
+
 static void report_json(const iperf *it, double seconds, double ours, double theirs)
 {
     json_t *o =
         json_pack("{s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:f}", "role", it->server ? "server" : "client",
                   "tern", it->sending ? "sends" : "receives", "streams", it->n_streams, "seconds", seconds,
-                  "sent_bytes", (json_int_t)(it->sending ? ours : theirs), "received_bytes",
-                  (json_int_t)(it->sending ? theirs : ours), "retransmits", (json_int_t)it->retransmits,
+                  "sent_bytes", whole(it->sending ? ours : theirs), "received_bytes",
+                  whole(it->sending ? theirs : ours), "retransmits", (json_int_t)it->retransmits,
                   "gbit_per_s", gbits(it->sending ? theirs : ours, seconds));
     json_dumpf(o, stdout, JSON_COMPACT);
     printf("\n");

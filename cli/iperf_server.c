@@ -31,7 +31,8 @@ static int take_parameters(iperf *it, const json_t *p)
     it->sending = it->reverse;
     it->bytes = number(p, "num");
     it->seconds = json_number_value(json_object_get(p, "time"));
-    it->parallel = number(p, "parallel") > 0 ? (int)number(p, "parallel") : 1;
+    uint64_t parallel = number(p, "parallel");
+    it->parallel = parallel == 0 ? 1 : parallel <= IPERF_STREAMS ? (int)parallel : IPERF_STREAMS + 1;
     if (json_is_true(json_object_get(p, "tcp")) && !json_is_true(json_object_get(p, "bidirectional")) &&
         it->parallel <= IPERF_STREAMS)
         return 0;

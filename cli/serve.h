@@ -43,6 +43,8 @@ typedef struct request {
     bool in_value;                     /* the last piece was of a value: a name now begins anew */
     bool complete;
     bool url_too_long, host_given;
+    bool begun;
+    uint8_t first;       /* byte of the request line, when it has begun */
     uint32_t head_bytes; /* read so far, to bound what a client can make us read */
     bool keep_alive;     /* the client wants to go on after this one */
     uint16_t refuse;     /* status to answer with at once; 0 = none */

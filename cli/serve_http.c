@@ -47,9 +47,12 @@ static int on_value(http_parser *p, const char *at, size_t len)
                 r->current = i;
         r->host_given |= r->current == FIELD_HOST;
     }
-    /* a field that does not fit is taken as not given: all of these may be ignored */
-    if (r->current != FIELD_OTHER && !append(r->field[r->current], REQUEST_FIELD, at, len))
+    /* a field that does not fit is taken as not given, however its pieces come: all of these may be
+     * ignored */
+    if (r->current != FIELD_OTHER && !append(r->field[r->current], REQUEST_FIELD, at, len)) {
         r->field[r->current][0] = '\0';
+        r->current = FIELD_OTHER;
+    }
     return 0;
 }
 
@@ -88,18 +91,28 @@ static uint16_t refusal_of_error(enum http_errno error, uint8_t first)
     return error == HPE_INVALID_METHOD && first >= 'A' && first <= 'Z' ? 501 : 400;
 }
 
+/* Empty lines before a request are no part of it (RFC 9112 2.2). */
+static void note_first(request *r, const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len && !r->begun; i++) {
+        r->begun = data[i] != '\r' && data[i] != '\n';
+        r->first = data[i];
+    }
+}
+
 size_t request_feed(request *r, const uint8_t *data, size_t len)
 {
     static const http_parser_settings settings = {.on_url = on_url,
                                                   .on_header_field = on_name,
                                                   .on_header_value = on_value,
                                                   .on_message_complete = on_complete};
+    note_first(r, data, len);
     size_t n = http_parser_execute(&r->parser, &settings, (const char *)data, len);
     enum http_errno error = HTTP_PARSER_ERRNO(&r->parser);
     r->head_bytes += (uint32_t)n;
     r->refuse = refusal(r);
     if (error != HPE_OK && error != HPE_PAUSED && r->refuse == 0)
-        r->refuse = refusal_of_error(error, data[0]);
+        r->refuse = refusal_of_error(error, r->first);
     else if (r->head_bytes > REQUEST_HEAD_MAX && r->refuse == 0)
         r->refuse = r->parser.method == HTTP_GET || r->parser.method == HTTP_HEAD ? 431 : 413;
     return n;

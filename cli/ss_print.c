@@ -1,4 +1,5 @@
 /* ss_print.c - the table and the sentences of `tern ss`. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,10 +127,27 @@ static int group_by_peer(const ss_process *p, const char *state, group *g)
     return n;
 }
 
+/* A line of which what does not fit is left out: names come from another process. */
+struct line {
+    char text[400];
+    size_t at;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(l->text + l->at, sizeof l->text - l->at, format, args);
+    va_end(args);
+    l->at += n > 0 ? (size_t)n : 0;
+    l->at = l->at < sizeof l->text ? l->at : sizeof l->text - 1;
+}
+
 /* "12 in CLOSE_WAIT, all with 192.0.2.2; the oldest for 14 min, 3 of them new in the last minute" */
 static void print_group(const char *state, const group *g, int n, const char *meaning)
 {
-    char line[400], span[32];
+    struct line line = {.at = 0};
+    char span[32];
     int total = 0, recent = 0;
     uint64_t oldest = 0;
     for (int i = 0; i < n; i++) {
@@ -137,18 +155,16 @@ static void print_group(const char *state, const group *g, int n, const char *me
         recent += g[i].recent;
         oldest = g[i].oldest_us > oldest ? g[i].oldest_us : oldest;
     }
-    int len = snprintf(line, sizeof line, "%d in %s, ", total, state);
+    add(&line, "%d in %s, ", total, state);
     if (n == 1)
-        len += snprintf(line + len, sizeof line - (size_t)len, "all with %s", g[0].peer);
+        add(&line, "all with %.100s", g[0].peer);
     else
-        len += snprintf(line + len, sizeof line - (size_t)len, "with %d peers, most (%d) with %s", n,
-                        g[0].count, g[0].peer);
-    len +=
-        snprintf(line + len, sizeof line - (size_t)len, "; the oldest for %s", tern_why_span(oldest, span));
+        add(&line, "with %d peers, most (%d) with %.100s", n, g[0].count, g[0].peer);
+    add(&line, "; the oldest for %s", tern_why_span(oldest, span));
     if (recent > 0)
-        len += snprintf(line + len, sizeof line - (size_t)len, ", %d new in the last minute", recent);
-    snprintf(line + len, sizeof line - (size_t)len, ". %s", meaning);
-    ss_wrapped(line);
+        add(&line, ", %d new in the last minute", recent);
+    add(&line, ". %s", meaning);
+    ss_wrapped(line.text);
 }
 
 void ss_summary(const ss_process *p)

@@ -18,7 +18,7 @@ struct ss_metric {
 static bool same_name(const char *a, const char *b)
 {
     size_t n = strlen("# HELP ");
-    n += strcspn(a + n, " ") + 1;
+    n += strcspn(a + n, " \n") + 1;
     return strncmp(a, b, n) == 0;
 }
 
@@ -52,13 +52,28 @@ static bool append(ss_metric *m, const char *text, size_t len)
     return true;
 }
 
-/* `NAME VALUE` or `NAME{LABELS} VALUE`, with the process' labels before the others. */
+/* `NAME VALUE` or `NAME{LABELS} VALUE`, with the process' labels before the others. False too when the line
+ * is neither. */
 static bool append_sample(ss_metric *m, const char *line, size_t len, const char *labels)
 {
     size_t name = strcspn(line, "{ ");
     bool has = line[name] == '{';
-    return append(m, line, name) && append(m, "{", 1) && append(m, labels, strlen(labels)) &&
-           append(m, has ? "," : "}", 1) && append(m, line + name + has, len - name - has);
+    return name > 0 && name < len && append(m, line, name) && append(m, "{", 1) &&
+           append(m, labels, strlen(labels)) && append(m, has ? "," : "}", 1) &&
+           append(m, line + name + has, len - name - has);
+}
+
+/* Bytes of the next n lines; 0: there are not so many. */
+static size_t lines(const char *text, int n)
+{
+    const char *end = text;
+    for (; n > 0; n--) {
+        end = strchr(end, '\n');
+        if (end == NULL)
+            return 0;
+        end++;
+    }
+    return (size_t)(end - text);
 }
 
 bool ss_metrics_add(ss_metrics *all, const char *text, const char *process, int pid)
@@ -67,12 +82,12 @@ bool ss_metrics_add(ss_metrics *all, const char *text, const char *process, int 
     ss_metric *m = NULL;
     snprintf(labels, sizeof labels, "process=\"%s\",pid=\"%d\"", process, pid);
     while (*text != '\0') {
-        size_t len = strcspn(text, "\n") + 1;
         bool head = strncmp(text, "# HELP ", 7) == 0;
-        if (head) {
-            len += strcspn(text + len, "\n") + 1; /* and its # TYPE */
+        size_t len = lines(text, head ? 2 : 1); /* # TYPE follows */
+        if (len == 0)
+            return false; /* cut off: its process has ended */
+        if (head)
             m = metric_of(all, text, len);
-        }
         if (m == NULL || (!head && !append_sample(m, text, len, labels)))
             return false;
         text += len;

@@ -45,39 +45,3 @@ void trace_text_print(const struct story *s, FILE *out)
         fputc('\n', out);
     }
 }
-
-/* --- records --------------------------------------------------------------------------------- */
-
-static const char *kind_name(uint8_t kind)
-{
-    static const char *const names[] = {
-        "NONE",
-#define TRACE_EVENT(name, text) #name,
-#include <tern/events.def>
-#undef TRACE_EVENT
-    };
-    return kind < TERN_TRACE_KINDS ? names[kind] : "?";
-}
-
-const char *trace_text_record(const tern_trace_record *r, char *buf, size_t len)
-{
-    char flags[40];
-    unsigned long long t = r->t_us, conn = r->conn, a = r->a, b = r->b, c = r->c;
-    const char *why = tern_cause_text((enum tern_cause)r->cause),
-               *rule = tern_cause_rule((enum tern_cause)r->cause);
-    int n = snprintf(buf, len, "%llu.%06llu #%llu %u>%u %s", t / 1000000, t % 1000000, conn, r->local_port,
-                     r->remote_port, kind_name(r->kind));
-    size_t left = len - (size_t)n;
-    bool out = r->kind == TERN_TRACE_SEG_OUT;
-    if (out || r->kind == TERN_TRACE_SEG_IN || r->kind == TERN_TRACE_DROP)
-        n += snprintf(buf + n, left, " %s seq %u ack %u len %u win %u", story_flags(r->tcp_flags, flags),
-                      r->seq - (out ? r->iss : r->irs), r->ack - (out ? r->irs : r->iss), r->len, r->wnd);
-    else if (r->kind == TERN_TRACE_STATE)
-        n += snprintf(buf + n, left, " %s > %s", tern_state_name((enum tern_state)r->state),
-                      tern_state_name((enum tern_state)r->state_to));
-    else
-        n += snprintf(buf + n, left, " %llu %llu %llu", a, b, c);
-    if (r->cause && n > 0 && (size_t)n < len)
-        snprintf(buf + n, len - (size_t)n, " | %s [%s]", why, rule);
-    return buf;
-}

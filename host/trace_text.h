@@ -9,7 +9,4 @@
  * why [rule]". */
 void trace_text_print(const struct story *s, FILE *out);
 
-/* One record of a stack's trace, of any kind, as one line without line break. Returns buf. */
-const char *trace_text_record(const tern_trace_record *r, char *buf, size_t len);
-
 #endif

@@ -1,4 +1,10 @@
-/* The input of fuzz_stack.c, read as choices, and packets forged from the numbers of live records. */
+/* The input of fuzz_stack.c, and packets forged from the numbers of live records.
+ *
+ *   input   | 4 bytes: what the two stacks are like | step | step | ...
+ *   step    | operation | n | n bytes: its choices, taken front to back; those that are missing are 0
+ *
+ * A step that is removed, doubled or changed leaves the others as they are, which is what a fuzzer needs.
+ */
 #ifndef FUZZ_STACK_FORGE_H
 #define FUZZ_STACK_FORGE_H
 
@@ -6,11 +12,23 @@
 
 enum { PACKET = 2048 };
 
+/* What is left of the step that is being done. */
 static struct {
     const uint8_t *at, *end;
 } input;
 
 static uint32_t u8(void) { return input.at < input.end ? *input.at++ : 0; }
+
+/* Take the step at `at`: returns its operation, and `*next` is the step behind it. */
+static uint32_t next_step(const uint8_t *at, const uint8_t *end, const uint8_t **next)
+{
+    size_t left = (size_t)(end - at);
+    size_t n = left < 2 ? 0 : at[1] < left - 2 ? at[1] : left - 2;
+    input.at = left < 2 ? end : at + 2;
+    input.end = input.at + n;
+    *next = input.end;
+    return at[0];
+}
 
 static uint32_t u16(void)
 {

@@ -17,7 +17,9 @@ static void op_listen(void)
         flags |= TERN_LISTEN_ANY_PORT | TERN_LISTEN_FOREIGN;
         at.port = 0;
     }
-    if (tern_listen_as(s->t, &at, v % 5, flags, &x->h) < 0)
+    int e = tern_listen_as(s->t, &at, v % 5, flags, &x->h);
+    see((uint64_t)e);
+    if (e < 0)
         x->h.v = 0;
     else if (v & 8)
         ASSERT(tern_setopt(s->t, x->h, TERN_OPT_COOKIES, v >> 6 & 1 ? TERN_COOKIES_ALWAYS : v >> 7) == 0);
