@@ -273,6 +273,16 @@ static void check_read(struct run *r, const struct sock *k, const uint8_t *got, 
                      (unsigned long long)k->read + (unsigned long long)i + 1);
 }
 
+/* Room for `n` bytes, until the next call. */
+static uint8_t *scratch(struct run *r, size_t n)
+{
+    if (n > r->scratch.cap) {
+        r->scratch.cap = n;
+        r->scratch.v = realloc(r->scratch.v, n);
+    }
+    return r->scratch.v;
+}
+
 static long peek(struct run *r, const struct sock *k, uint8_t *buf, size_t len)
 {
     tern_slice slices[64];
@@ -307,11 +317,10 @@ static struct answer read_bytes(struct run *r, struct sock *k, int64_t len, int6
     uint32_t least = flags & MSG_WAITALL ? (uint32_t)len : k->low_water < len ? k->low_water : (uint32_t)len;
     if (waits && !ended && info.recv_queue < least)
         return BLOCKS;
-    uint8_t *buf = malloc((size_t)len + 1);
+    uint8_t *buf = scratch(r, (size_t)len + 1);
     long n = flags & MSG_PEEK ? peek(r, k, buf, (size_t)len) : tern_recv(r->t, k->h, buf, (size_t)len);
     if (n > 0)
         check_read(r, k, buf, n);
-    free(buf);
     if (n > 0 && !(flags & MSG_PEEK))
         k->read += (uint64_t)n;
     if (n >= 0 || n == -EBADF)
@@ -381,7 +390,7 @@ static long write_some(struct run *r, struct sock *k, const struct value *data, 
                        unsigned flags)
 {
     struct flow *f = &r->flow[k->flow];
-    uint8_t *bytes = malloc((size_t)(len - from) + 1);
+    uint8_t *bytes = scratch(r, (size_t)(len - from) + 1);
     for (int64_t i = from; i < len; i++) {
         bool given = data != NULL && data->kind == VALUE_STRING && i < (int64_t)data->len;
         bytes[i - from] = given ? (uint8_t)data->text[i] : own_byte(f->written.len + (uint64_t)(i - from));
@@ -389,7 +398,6 @@ static long write_some(struct run *r, struct sock *k, const struct value *data, 
     long n = tern_send(r->t, k->h, bytes, (size_t)(len - from), flags);
     if (n > 0)
         note_written(f, bytes, (size_t)n);
-    free(bytes);
     return n;
 }
 

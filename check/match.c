@@ -45,11 +45,13 @@ static void script_option(const struct flow *f, uint32_t ack_offset, const struc
     }
 }
 
-/* RFC 9293 3.10.7.1 and its like ask for the number 0 itself in a RST for a segment without ACK. */
-static uint32_t script_seq(const struct sent *s, uint32_t script_isn)
+/* RFC 9293 3.10.7.1 and its like ask for the number 0 itself in a RST for a segment without ACK: where a script
+ * says 0, it is meant. */
+static uint32_t script_seq(const struct sent *s, const struct packet_spec *want, uint32_t script_isn)
 {
     const struct packet *k = &s->packet;
-    if (k->flags & RST && k->seq == 0)
+    bool itself = (k->flags & (RST | ACK)) == (RST | ACK) && k->seq == 0;
+    if (itself && (want == NULL || want->seq == 0))
         return 0;
     return k->seq - s->local_isn + (k->flags & SYN ? script_isn : 0);
 }
@@ -75,7 +77,7 @@ static void to_script(const struct run *r, const struct sent *s, const struct pa
         .src_port = f->script_local ? f->script_local : k->src_port,
         .dst_port = k->dst_port,
         .flags = k->flags,
-        .seq = script_seq(s, script_isn),
+        .seq = script_seq(s, want, script_isn),
         .ack = k->flags & ACK ? k->ack - ack_offset : k->ack,
         .len = k->len,
         .win = k->win,

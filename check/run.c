@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     TRACE_RING = 1024,
@@ -308,7 +309,13 @@ static void make_stack(struct run *r)
 {
     tern_link_info info = {.mtu = r->set.mtu};
     tern_config *c = &r->set.config;
-    r->block = aligned_alloc(16, r->set.memory);
+    /* only touched pages cost anything, and the next script's are clean */
+    r->block = mmap(NULL, r->set.memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (r->block == MAP_FAILED) {
+        r->block = NULL;
+        run_wrong(r, r->s->options ? r->s->options->line : 1, 1, "there is no memory of %zu bytes",
+                  r->set.memory);
+    }
     r->ring = aligned_alloc(16, TRACE_RING * sizeof *r->ring);
     c->trace = r->ring;
     c->trace_records = TRACE_RING;
@@ -341,9 +348,11 @@ static void free_run(struct run *r)
     free(r->flow);
     if (r->t != NULL && !r->broken)
         tern_destroy(r->t);
-    free(r->block);
+    if (r->block != NULL)
+        munmap(r->block, r->set.memory);
     free(r->ring);
     free(r->trace);
+    free(r->scratch.v);
     free(r);
 }
 

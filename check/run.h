@@ -132,6 +132,7 @@ struct run {
     uint64_t blocked_at;
     uint64_t blocked_count;      /* bytes that a blocking write has got rid of */
     uint64_t wake;               /* when the timeout of poll or epoll_wait is over; UINT64_MAX */
+    struct bytes scratch;        /* of a read or write; here, so that leaving the run frees it */
     tern_trace_record *ring, *trace;
     uint32_t n_trace, cap_trace;
     bool isn_seen;               /* tern has sent a SYN, the first with: */
