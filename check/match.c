@@ -45,8 +45,8 @@ static void script_option(const struct flow *f, uint32_t ack_offset, const struc
     }
 }
 
-/* RFC 9293 3.10.7.1 and its like ask for the number 0 itself in a RST for a segment without ACK: where a script
- * says 0, it is meant. */
+/* RFC 9293 3.10.7.1 and its like ask for the number 0 itself in a RST for a segment without ACK: where a
+ * script says 0, it is meant. */
 static uint32_t script_seq(const struct sent *s, const struct packet_spec *want, uint32_t script_isn)
 {
     const struct packet *k = &s->packet;
