@@ -40,6 +40,8 @@ struct check_result {
 enum check_ladder { CHECK_LADDER_NEVER, CHECK_LADDER_FAILED, CHECK_LADDER_ALWAYS };
 
 struct check_options {
+    const char *const *settings; /* "mtu=1400", as if each stood in front of the script, behind two dashes;
+                                    ends with NULL; NULL = none */
     enum check_ladder ladder;
     bool color;      /* of the ladder */
     bool catch_trap; /* a broken invariant of tern fails the script, and does not end the process; for one
@@ -49,6 +51,8 @@ struct check_options {
 /* Run the script `text` (it need not end with a zero). The result is to be freed. */
 void check_run_buffer(const char *text, size_t len, const struct check_options *options,
                       struct check_result *out);
+/* Whether --NAME=VALUE is an option of scripts that can be given for all of them. */
+bool check_is_setting(const char *name, size_t len);
 void check_result_free(struct check_result *r);
 
 #endif

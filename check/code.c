@@ -160,7 +160,7 @@ static int64_t load(const tern_info *i, const struct name *n)
     return n->size == 4 ? *(const uint32_t *)(const void *)at : (int64_t)*(const uint64_t *)(const void *)at;
 }
 
-static bool field_value(const tern_info *i, const char *word, int64_t *out)
+bool code_field(const tern_info *i, const char *word, int64_t *out)
 {
     if (strcmp(word, "tcpi_state") == 0)
         return *out = linux_state(i->state), true;
@@ -192,7 +192,7 @@ static int64_t name_value(struct eval *v, const char *word)
     int64_t value;
     if (strcmp(word, "True") == 0 || strcmp(word, "False") == 0)
         return word[0] == 'T';
-    if (field_value(&v->info, word, &value)) {
+    if (code_field(&v->info, word, &value)) {
         note(v, word, value);
         return value;
     }

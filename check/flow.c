@@ -170,9 +170,10 @@ uint8_t flow_byte(uint64_t place)
     return (uint8_t)(x >> 56);
 }
 
-static void give(struct run *r, const uint8_t *bytes, uint32_t len)
+/* `gso_size`: the packet was joined from segments with so much payload; 0 = it is one. */
+static void give(struct run *r, const uint8_t *bytes, uint32_t len, uint16_t gso_size)
 {
-    tern_rx_packet pkt = {.data = bytes, .len = len, .link = (uint8_t)r->link};
+    tern_rx_packet pkt = {.data = bytes, .len = len, .gso_size = gso_size, .link = (uint8_t)r->link};
     r->result->received++;
     tern_rx(r->t, r->now, &pkt, 1);
     run_collect(r);
@@ -212,7 +213,8 @@ static void receive_segment(struct run *r, struct flow *f, const struct packet_s
     uint32_t place = k.seq + syn - f->remote_isn - 1;
     for (uint32_t i = 0; i < k.len; i++)
         data[i] = flow_byte((uint32_t)(place + i));
-    give(r, bytes, packet_build(&k, spec->bad_checksum, bytes));
+    uint16_t gso_size = r->set.mss && k.len > r->set.mss ? r->set.mss : 0;
+    give(r, bytes, packet_build(&k, spec->bad_checksum, bytes), gso_size);
 }
 
 static void receive_icmp(struct run *r, const struct flow *f, const struct packet_spec *spec)
@@ -226,7 +228,7 @@ static void receive_icmp(struct run *r, const struct flow *f, const struct packe
                        .ttl = 64,
                        .seq = (spec->has_echo ? spec->seq : 0) + f->local_isn,
                        .len = spec->len};
-    give(r, bytes, packet_icmp(&k, &f->remote.ip, spec->type, spec->code, rest, bytes));
+    give(r, bytes, packet_icmp(&k, &f->remote.ip, spec->type, spec->code, rest, bytes), 0);
 }
 
 void flow_receive(struct run *r, const struct packet_spec *k)

@@ -67,11 +67,28 @@ void parse_skip(struct parser *p, const struct token *t, const char *format, ...
 
 /* --- tokens ---------------------------------------------------------------------------------- */
 
+/* What --define=WORD=VALUE puts in the place of a word. */
+static struct token defined(struct parser *p, struct token t)
+{
+    for (const struct script_option *o = p->s->options; o != NULL && t.kind == TOKEN_WORD; o = o->next) {
+        struct lexer lexer;
+        if (o->name == NULL || strcmp(o->name, "define") != 0 || strncmp(o->value, t.text, t.len) != 0 ||
+            o->value[t.len] != '=')
+            continue;
+        lexer_init(&lexer, o->value + t.len + 1, strlen(o->value + t.len + 1));
+        struct token other = lexer_next(&lexer);
+        other.line = t.line;
+        other.column = t.column;
+        return other;
+    }
+    return t;
+}
+
 struct token parse_take(struct parser *p)
 {
     struct token t = p->now;
     p->now = p->ahead;
-    p->ahead = lexer_next(&p->lexer);
+    p->ahead = defined(p, lexer_next(&p->lexer));
     if (p->now.kind == TOKEN_WRONG)
         parse_wrong(p, &p->now, "%s", p->now.text);
     return t;

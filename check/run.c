@@ -373,10 +373,12 @@ static void run_script(struct run *r)
     run_events(r);
 }
 
-static struct run *new_run(const struct script *s, struct check_result *out, uint64_t start)
+static struct run *new_run(const struct script *s, const struct check_options *o, struct check_result *out,
+                           uint64_t start)
 {
     struct run *r = calloc(1, sizeof *r);
     r->s = s;
+    r->options = o;
     r->result = out;
     r->now = r->zero = start;
     r->current = -1;
@@ -421,7 +423,7 @@ static bool wants_ladder(const struct run *r, enum check_ladder when)
 static uint64_t run_once(const struct script *s, const struct check_options *o, uint64_t shift,
                          struct check_result *out)
 {
-    struct run *r = new_run(s, out, START + shift);
+    struct run *r = new_run(s, o, out, START + shift);
     run_guarded(r, o->catch_trap);
     uint32_t missing = r->set.has_iss && r->isn_seen && shift == 0 ? r->set.iss - r->isn : 0;
     out->virtual_us = r->now - r->zero;

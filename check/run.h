@@ -24,6 +24,8 @@ struct settings {
     tern_ip local, remote;
     uint16_t bind_port, connect_port;
     uint32_t mtu;
+    uint16_t mss;           /* larger segments of the peer come joined from pieces of this size; 0 = as they
+                               are */
     int64_t tolerance_us;
     int64_t tolerance_ppm;  /* of the time waited, in millionths */
     uint32_t ts_tick_us;    /* TS val is compared in these units; 0 = not */
@@ -112,6 +114,7 @@ struct answer {
 
 struct run {
     const struct script *s;
+    const struct check_options *options;
     struct settings set;
     tern *t;
     void *block;
@@ -238,6 +241,8 @@ void commands_read(struct run *r);
 
 /* --- code.c --- */
 void code_run(struct run *r, const struct event *e);
+/* A field of Linux's tcp_info, or of tern_info, by its name. False: there is none. */
+bool code_field(const tern_info *i, const char *name, int64_t *out);
 
 /* --- report.c --- */
 /* Take tern's trace. */

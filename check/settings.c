@@ -135,8 +135,9 @@ static void read_percent(struct run *r, const struct script_option *o)
 /* Options of packetdrill that choose how it runs, and change nothing here. */
 static bool is_idle(const char *name)
 {
-    static const char *const names[] = {"gateway_ip", "netmask_ip", "speed", "verbose", "debug", "is_anyip",
-                                        "code_command", "code_format", "code_sockopt", "dry_run"};
+    static const char *const names[] = {"define",      "gateway_ip",   "netmask_ip", "speed",
+                                        "verbose",     "debug",        "is_anyip",   "code_command",
+                                        "code_format", "code_sockopt", "dry_run"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0)
             return true;
@@ -160,6 +161,8 @@ static void read_option(struct run *r, const struct script_option *o)
         set->connect_port = (uint16_t)number(r, o, o->value, 65535);
     else if (strcmp(o->name, "mtu") == 0)
         set->mtu = (uint32_t)number(r, o, o->value, 65535);
+    else if (strcmp(o->name, "mss") == 0)
+        set->mss = (uint16_t)number(r, o, o->value, 65535);
     else if (strcmp(o->name, "tolerance_usecs") == 0)
         set->tolerance_us = (int64_t)number(r, o, o->value, 1000000000);
     else if (strcmp(o->name, "tolerance_percent") == 0)
@@ -170,6 +173,31 @@ static void read_option(struct run *r, const struct script_option *o)
         set->strict_segments = true;
     else if (strcmp(o->name, "tcp_ts_ecr_scaled") != 0 && !is_idle(o->name))
         run_skip(r, "the option --%s", o->name);
+}
+
+bool check_is_setting(const char *name, size_t len)
+{
+    static const char *const names[] = {
+        "tern", "local_ip",        "remote_ip",         "bind_port",         "connect_port",   "mtu",
+        "mss",  "tolerance_usecs", "tolerance_percent", "tcp_ts_tick_usecs", "strict_segments"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
+            return true;
+    return false;
+}
+
+/* NAME=VALUE of the caller, before the script's own. */
+static void read_given(struct run *r, const char *text)
+{
+    char name[40] = "", *value = strchr(text, '=');
+    size_t len = value ? (size_t)(value - text) : strlen(text);
+    struct script_option o = {.name = name, .line = 1, .column = 1};
+    static char nothing[1];
+    o.value = value ? value + 1 : nothing;
+    if (len < sizeof name) {
+        memcpy(name, text, len);
+        read_option(r, &o);
+    }
 }
 
 void settings_read(struct run *r)
@@ -187,6 +215,8 @@ void settings_read(struct run *r)
         .tolerance_ppm = TOLERANCE_PPM,
         .memory = MEMORY,
     };
+    for (const char *const *text = r->options->settings; text != NULL && *text != NULL; text++)
+        read_given(r, *text);
     for (const struct script_option *o = r->s->options; o != NULL; o = o->next) {
         struct event here = nowhere;
         here.line = o->line;

@@ -254,12 +254,28 @@ static bool get_here(struct run *r, struct sock *k, int64_t level, int64_t name,
     return true;
 }
 
+/* {tcpi_state=TCP_ESTABLISHED, ...}: the fields that the script names. */
+static struct answer get_info(struct run *r, const struct sock *k, const struct value *v)
+{
+    tern_info info;
+    int64_t is;
+    desc_info(r, k, &info);
+    for (const struct value *f = v->kind == VALUE_STRUCT ? v->first : NULL; f != NULL; f = f->next) {
+        if (f->name == NULL || !code_field(&info, f->name, &is))
+            run_skip(r, "%s of TCP_INFO", f->name ? f->name : "a field without name");
+        compare(r, f, is, f->name);
+    }
+    return gives(0);
+}
+
 struct answer call_getsockopt(struct run *r, struct sock *k, const struct call_spec *c)
 {
     int64_t level = value_number(r, call_arg(c, 1)), name = value_number(r, call_arg(c, 2)), is = 0;
     const struct value *v = call_arg(c, 3), *word = call_arg(c, 2);
     const char *what = word->kind == VALUE_WORD ? word->text : "the option";
     const struct row *row = find(level, name);
+    if (level == IPPROTO_TCP && name == TCP_INFO)
+        return get_info(r, k, v);
     if (level == SOL_TERN)
         is = option_value(r, k, (enum tern_option)name, initial_value(r, (enum tern_option)name));
     else if (!get_here(r, k, level, name, &is)) {

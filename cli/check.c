@@ -16,9 +16,13 @@
 #include "check/check.h"
 #include "cmd.h"
 
+enum { SETTINGS_MAX = 32 };
+
 struct options {
     bool json, color, quiet;
     enum check_ladder ladder;
+    const char *settings[SETTINGS_MAX + 1]; /* of scripts, given for all of them */
+    int n_settings;
 };
 
 struct tally {
@@ -40,7 +44,9 @@ static int usage(FILE *out)
           "  --ladder      draw what happened for scripts that pass, too\n"
           "  --json        one JSON object a script, and one for all of them\n"
           "  -q, --quiet   only what did not pass, and the last line\n"
-          "  --color=WHEN  auto (on a terminal), always or never\n\n"
+          "  --color=WHEN  auto (on a terminal), always or never\n"
+          "  --tern=NAME=VALUE, --mtu=BYTES, --tolerance_usecs=N, ...\n"
+          "                options that a script can have, in front of all of them (docs/CHECK.md)\n\n"
           "Exit status: 0 no script failed and one at least passed, 1 otherwise, 2 a file cannot be read.\n",
           out);
     return CMD_OK;
@@ -197,7 +203,8 @@ static void count(struct tally *t, const struct check_result *r)
 
 static void run_file(const struct options *o, struct tally *t, const char *name)
 {
-    struct check_options options = {.ladder = o->ladder, .color = o->color, .catch_trap = true};
+    struct check_options options = {
+        .settings = o->settings, .ladder = o->ladder, .color = o->color, .catch_trap = true};
     struct check_result r;
     size_t len;
     char *text = read_file(name, &len);
@@ -267,6 +274,22 @@ static int parse_color(struct options *o, const char *when)
     return CMD_OK;
 }
 
+/* --mtu=1400 is for the scripts: taken out of the arguments. */
+static int take_settings(struct options *o, int argc, char **argv)
+{
+    int kept = 1;
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i] + 2;
+        bool theirs = strncmp(argv[i], "--", 2) == 0 && check_is_setting(name, strcspn(name, "="));
+        if (theirs && o->n_settings < SETTINGS_MAX)
+            o->settings[o->n_settings++] = name;
+        else
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    return kept;
+}
+
 enum { OPT_JSON = 256, OPT_LADDER, OPT_COLOR };
 
 /* CMD_OK, CMD_CANNOT, or -1 when the usage was asked for and printed. */
@@ -279,6 +302,7 @@ static int parse(struct options *o, int argc, char **argv)
     };
     int option, result = CMD_OK;
     *o = (struct options){.color = isatty(STDOUT_FILENO), .ladder = CHECK_LADDER_FAILED};
+    argc = take_settings(o, argc, argv);
     optind = 0;
     while (result == CMD_OK && (option = getopt_long(argc, argv, ":hq", options, NULL)) != -1) {
         switch (option) {
@@ -293,7 +317,7 @@ static int parse(struct options *o, int argc, char **argv)
     }
     if (o->json)
         o->color = false;
-    if (result == CMD_OK && optind == argc)
+    if (result == CMD_OK && argv[optind] == NULL)
         return cmd_cannot("check", "which script? see `tern check --help`");
     return result;
 }

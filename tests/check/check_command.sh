@@ -75,6 +75,9 @@ check 0 tests/conversations/basics && ! grep -q '●' "$dir/out" && ! grep -q '\
 judge 'without it nothing is drawn, and nothing coloured'
 check 0 --color=always "$good" && grep -q '\[32mok' "$dir/out"
 judge '--color=always'
+check 0 --mtu=600 --tern=no_sack=1 "$good" && check 1 --mtu=100 "$good" &&
+    grep -q 'tern refuses a link with an MTU of 100 bytes' "$dir/out"
+judge 'options for all scripts'
 check 2 "$dir/none.pkt" && grep -q "cannot read $dir/none.pkt: No such file" "$dir/err" &&
     [ "$(wc -l <"$dir/err")" -eq 1 ]
 judge 'a file that is not there: exit 2, one line'

@@ -287,6 +287,10 @@ static void test_socket_options(void **state)
         {.text = SERVER "+0 setsockopt(4, IPPROTO_TCP, TCP_KEEPIDLE, [60], 4) = 0\n"
                         "+0 getsockopt(4, IPPROTO_TCP, TCP_KEEPIDLE, [60], [4]) = 0\n"
                         "+0 setsockopt(4, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0\n+60 > . 0:0(0) ack 1"},
+        {.text = SERVER "+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_state=TCP_ESTABLISHED, tcpi_unacked=0}, "
+                        "[9]) = 0"},
+        {SERVER "+0 getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_state=TCP_CLOSE}, [9]) = 0", 8,
+         "tcpi_state has another value", "7", "1"},
         {SERVER "+0 getsockopt(4, IPPROTO_TCP, TCP_KEEPIDLE, [60], [4]) = 0", 8,
          "TCP_KEEPIDLE has another value", "60", "7200"},
         {.text = SERVER
@@ -382,6 +386,12 @@ static void test_code(void **state)
 static void test_settings(void **state)
 {
     static const struct row rows[] = {
+        {.text = "--define=SIZE=10\n--define=WHAT=\"0123456789\"\n--define=OF=IPPROTO_TCP\n"
+                 "0 socket(..., SOCK_STREAM, OF) = 3\n+0 bind(3, ..., ...) = 0\n+0 listen(3, SIZE) = 0\n"
+                 "+0 < S 0:0(0) win 1000\n+0 > S. 0:0(0) ack 1 <...>\n+0 < . 1:1(0) ack 1\n"
+                 "+0 accept(3, ..., ...) = 4\n+0 write(4, WHAT, SIZE) = SIZE\n+0 > P. 1:11(10) ack 1"},
+        {.text = "--mss=1000\n" SERVER "+0 < . 1:3001(3000) ack 1\n+0 > . 1:1(0) ack 3001\n"
+                 "+0 read(4, ..., 5000) = 3000"},
         {.text = "--tern=no_sack=1\n--tern=no_wscale=1\n--tern=no_timestamps=1\n--tern=ecn=on\n"
                  "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_NONBLOCK) = 0\n"
                  "+0 connect(3, ..., ...) = -1 EINPROGRESS (x)\n+0 > SEW 0:0(0) <mss 1460>"},
