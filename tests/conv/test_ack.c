@@ -17,7 +17,7 @@ static struct lab *warmed(void **state, const struct lab_config *cfg)
     return l;
 }
 
-/* MUST-40: less than half a second. */
+/* MUST-40: less than half a second. (RFC5681-4.2-abd) */
 static void delayed_ack(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -34,7 +34,7 @@ static void delayed_ack(void **state)
     lab_fail(l, "every segment was acknowledged at once: no ACK is delayed");
 }
 
-/* SHLD-19: at least each second full-sized segment. */
+/* SHLD-19: at least each second full-sized segment. (RFC5681-4.2-c) */
 static void every_second_segment(void **state)
 {
     struct lab *l = warmed(state, NULL);
@@ -65,7 +65,7 @@ static void fewer_acks_than_segments(void **state)
     lab_end(l);
 }
 
-/* MUST-58, MUST-59: a batch is handled to its end, and one ACK tells of all. */
+/* MUST-58, MUST-59: a batch is handled to its end, and one ACK tells of all. (RFC5681-4.2-h) */
 static void one_ack_for_a_batch(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -80,7 +80,8 @@ static void one_ack_for_a_batch(void **state)
     lab_end(l);
 }
 
-/* MAY-13, RFC 5681 4.2: out-of-order data is answered at once, and so is data that fills a gap. */
+/* MAY-13, RFC 5681 4.2: out-of-order data is answered at once, and so is data that fills a gap.
+ * (RFC5681-3.2-ab, RFC5681-4.2-efg) */
 static void out_of_order_at_once(void **state)
 {
     struct lab *l = warmed(state, NULL);
@@ -95,7 +96,7 @@ static void out_of_order_at_once(void **state)
     lab_end(l);
 }
 
-/* The same within one batch: the filled gap is told in it. */
+/* The same within one batch: the filled gap is told in it. (RFC5681-4.2-g) */
 static void gap_filled_in_a_batch(void **state)
 {
     struct lab *l = warmed(state, NULL);

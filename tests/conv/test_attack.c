@@ -30,7 +30,7 @@ static unsigned answers(struct lab *l)
 
 /* RFC 5961 5.2 and RFC 7323 4.3: a segment whose ACK is refused must not set TS.Recent. Its sequence number
  * is cheap to guess (any segment that reaches over RCV.NXT), and afterwards PAWS would refuse all that is
- * true. */
+ * true. (RFC5961-5.2-c) */
 static void stamp_of_a_blind_segment(void **state)
 {
     struct lab *l = open_with(state, NULL, "mss 1460,ts 1000");
@@ -84,7 +84,7 @@ static void identification_tells_nothing(void **state)
 /* --- storms -------------------------------------------------------------------------------------- */
 
 /* RFC 7323 5.3 R1 answers a segment that PAWS refuses. Two ends with a wrong TS.Recent would answer each
- * other's answers without end. */
+ * other's answers without end. (RFC7323-5.3-c) */
 static void paws_is_no_storm(void **state)
 {
     struct lab *l = open_with(state, NULL, "mss 1460,ts 1000");
@@ -135,7 +135,8 @@ static void land(void **state)
 /* --- opening ------------------------------------------------------------------------------------- */
 
 /* RFC 7323 3.2: with timestamps agreed a segment without them is dropped; also the third of the handshake. It
- * may not become a connection that nobody has opened, that has no timer and waits to be accepted. */
+ * may not become a connection that nobody has opened, that has no timer and waits to be accepted.
+ * (RFC7323-3.2-ij) */
 static void third_segment_without_stamp(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -397,7 +398,7 @@ static void half_a_port_range(void **state)
 /* --- what a peer may lie about -------------------------------------------------------------------- */
 
 /* Savage et al. 1999, ACK division: many ACKs for one segment's bytes grow the window by those bytes, no more
- * (RFC 5681 3.1, RFC 3465). */
+ * (RFC 5681 3.1, RFC 3465). (RFC5681-3.1-i) */
 static void ack_division(void **state)
 {
     struct lab *l = open_with(state, NULL, "mss 1460");
@@ -462,7 +463,7 @@ static void lies_in_overlap(void **state)
     lab_end(l);
 }
 
-/* RFC 1337: RST, old data, and old FIN do not end TIME_WAIT early or wake it. */
+/* RFC 1337: RST, old data, and old FIN do not end TIME_WAIT early or wake it. (RFC1337-3-a, RFC1337-4-a) */
 static void time_wait_assassination(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -3,7 +3,7 @@
 #include "lab/lab.h"
 
 /* RFC 5961 3.2: RST at exactly RCV.NXT resets; elsewhere in the window it is challenged; outside it is
- * nothing. */
+ * nothing. (RFC5961-3.2-abcde) */
 static void rst(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -37,7 +37,7 @@ static void rst_with_data(void **state)
 }
 
 /* RFC 5961 4.2: a SYN anywhere is challenged; the honest peer that lost its state answers with the exact RST.
- */
+ (RFC5961-4.2-abcd) */
 static void syn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -55,7 +55,7 @@ static void syn(void **state)
 }
 
 /* RFC 5961 5.2, MAY-12: the ACK must lie in SND.UNA - MAX.SND.WND .. SND.NXT; data with another is not taken.
- */
+ (RFC5961-5.2-abc) */
 static void blind_data(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -84,7 +84,8 @@ static unsigned challenges(struct lab *l, int flow, unsigned tries)
     return n;
 }
 
-/* The fifth trap: limited per connection. What one connection draws is not seen on another. */
+/* The fifth trap: limited per connection. What one connection draws is not seen on another.
+ * (RFC5961-7-abc) */
 static void limited_for_each_connection(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -11,7 +11,7 @@ static unsigned burst(struct lab *l)
     return n;
 }
 
-/* RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600)) bytes at the start. */
+/* RFC 6928 2: min(10 * MSS, max(2 * MSS, 14600)) bytes at the start. (RFC5681-3.1-b) */
 static void initial_window(void **state)
 {
     static const struct {
@@ -29,7 +29,7 @@ static void initial_window(void **state)
 }
 
 /* RFC 5681 3.1: the initial window is one segment after a lost SYN; RFC 6928 2 asks for that after the second
- * loss only. */
+ * loss only. (RFC5681-3.1-d) */
 static void initial_window_after_lost_syns(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -46,7 +46,7 @@ static void initial_window_after_lost_syns(void **state)
 }
 
 /* MUST-19, RFC 5681 3.1: in slow start each ACK adds what it acknowledges; RFC 3465: by bytes, so two
- * segments add two. */
+ * segments add two. (RFC5681-3.1-acfh) */
 static void slow_start(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -67,7 +67,7 @@ static void slow_start(void **state)
 }
 
 /* RFC 5681 3.1: a receiver that divides its ACKs gains nothing: as many bytes as were acknowledged, not one
- * segment an ACK. */
+ * segment an ACK. (RFC5681-3.1-i) */
 static void divided_acks(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -81,7 +81,8 @@ static void divided_acks(void **state)
     lab_end(l);
 }
 
-/* MUST-19, RFC 5681 3.1: above ssthresh about one segment for each window of bytes acknowledged. */
+/* MUST-19, RFC 5681 3.1: above ssthresh about one segment for each window of bytes acknowledged.
+ * (RFC5681-3.1-jklm) */
 static void congestion_avoidance(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -106,7 +107,8 @@ static void congestion_avoidance(void **state)
     lab_end(l);
 }
 
-/* RFC 5681 4.1: after a pause longer than the RTO the window is the initial one again (restart window). */
+/* RFC 5681 4.1: after a pause longer than the RTO the window is the initial one again (restart window).
+ * (RFC5681-4.1-a) */
 static void restart_after_idle(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -124,7 +126,8 @@ static void restart_after_idle(void **state)
     lab_end(l);
 }
 
-/* RFC 5681 3.1 (4): a timeout sets ssthresh once for a segment that times out again and again. */
+/* RFC 5681 3.1 (4): a timeout sets ssthresh once for a segment that times out again and again.
+ * (RFC5681-3.1-gp) */
 static void timeouts_in_a_row(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -142,7 +145,7 @@ static void timeouts_in_a_row(void **state)
 }
 
 /* FIELD 22: with every segment that leaves, bytes in flight are within the congestion window (A7 of the
- * audit); here over a long transfer with losses of each kind. */
+ * audit); here over a long transfer with losses of each kind. (RFC5681-2-a, RFC5681-3-a) */
 static void never_more_than_the_window(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -14,7 +14,7 @@ static struct lab *listening(void **state, uint32_t backlog, uint32_t mode)
     return l;
 }
 
-/* With timestamps all options survive, and so do the first data, which come with the ACK. */
+/* With timestamps all options survive, and so do the first data, which come with the ACK. (RFC4987-3.6-ac) */
 static void all_options(void **state)
 {
     struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
@@ -46,7 +46,8 @@ static void all_options(void **state)
     lab_end(l);
 }
 
-/* Without timestamps there is no room: nothing that needs it may be offered (RFC 4987 3.6). */
+/* Without timestamps there is no room: nothing that needs it may be offered (RFC 4987 3.6).
+ * (RFC4987-3.6-c) */
 static void no_timestamps(void **state)
 {
     struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
@@ -80,7 +81,8 @@ static void mss_rounded_down(void **state)
     lab_end(l);
 }
 
-/* It counts for 67 s at least, and not after 135 s; then an ACK draws a RST as always (3.10.7.2 second). */
+/* It counts for 67 s at least, and not after 135 s; then an ACK draws a RST as always (3.10.7.2 second).
+ * (RFC4987-3.6-b) */
 static void lifetime(void **state)
 {
     struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
@@ -102,7 +104,7 @@ static void lifetime(void **state)
     lab_end(l);
 }
 
-/* Guesses: other numbers, ports, options; each costs a look and nothing else. */
+/* Guesses: other numbers, ports, options; each costs a look and nothing else. (RFC4987-3.6-b) */
 static void guesses(void **state)
 {
     struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
@@ -149,7 +151,8 @@ static void loss_and_end(void **state)
     lab_end(l);
 }
 
-/* By itself: a full backlog answers with cookies, and those who are in it go on. */
+/* By itself: a full backlog answers with cookies, and those who are in it go on. (RFC4987-3.7-a,
+ * RFC4987-4-ac) */
 static void when_full(void **state)
 {
     struct lab *l = listening(state, 2, TERN_COOKIES_AUTO);
@@ -194,7 +197,7 @@ static void accept_queue_full(void **state)
     lab_end(l);
 }
 
-/* Never: the oldest to which a SYN+ACK was repeated makes room, the others stay. */
+/* Never: the oldest to which a SYN+ACK was repeated makes room, the others stay (RFC4987-3.4-a). */
 static void never(void **state)
 {
     struct lab *l = listening(state, 2, TERN_COOKIES_NEVER);
@@ -253,7 +256,7 @@ static void no_room_for_an_answer(void **state)
     lab_end(l);
 }
 
-/* One source gets its share of the records, and cookies beyond; the others get records. */
+/* One source gets its share of the records, and cookies beyond; the others get records. (RFC4987-3.5-b) */
 static void one_source(void **state)
 {
     struct lab *l = listening(state, 64, TERN_COOKIES_AUTO);

@@ -1,7 +1,8 @@
 /* Explicit congestion notification (RFC 3168, SHLD-8). */
 #include "lab/lab.h"
 
-/* Section 6.1.1: asked by the peer, tern agrees; SYN and SYN+ACK themselves are not ECN-capable. */
+/* Section 6.1.1: asked by the peer, tern agrees; SYN and SYN+ACK themselves are not ECN-capable.
+ * (RFC3168-6.1.1-ai, RFC3168-6.1.2-a, RFC3168-5-a) */
 static void agreed_passively(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -16,6 +17,7 @@ static void agreed_passively(void **state)
     lab_end(l);
 }
 
+/* RFC3168-6.1.1-bc */
 static void not_asked(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -26,7 +28,7 @@ static void not_asked(void **state)
     lab_end(l);
 }
 
-/* Only both bits on a SYN ask (6.1.1). */
+/* Only both bits on a SYN ask (6.1.1). (RFC3168-6.1.1-b) */
 static void half_asked(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -38,6 +40,7 @@ static void half_asked(void **state)
     lab_end(l);
 }
 
+/* RFC3168-6.1.1-g */
 static void off(void **state)
 {
     struct lab_config cfg = {.stack = {.ecn = TERN_ECN_OFF}};
@@ -61,7 +64,7 @@ static struct lab *asking(void **state, const char *answer)
     return l;
 }
 
-/* tern asks; the peer agrees by ECE alone. */
+/* tern asks; the peer agrees by ECE alone. (RFC3168-6.1.1-c, RFC3168-6.1.2-a) */
 static void agreed_actively(void **state)
 {
     struct lab *l = asking(state, "SAE");
@@ -71,7 +74,7 @@ static void agreed_actively(void **state)
     lab_end(l);
 }
 
-/* A peer that reflects both bits does not know what they mean (6.1.1). */
+/* A peer that reflects both bits does not know what they mean (6.1.1). (RFC3168-6.1.1-dh) */
 static void reflected(void **state)
 {
     struct lab *l = asking(state, "SAEW");
@@ -81,6 +84,7 @@ static void reflected(void **state)
     lab_end(l);
 }
 
+/* RFC3168-6.1.1-d */
 static void refused(void **state)
 {
     struct lab *l = asking(state, "SA");
@@ -90,7 +94,7 @@ static void refused(void **state)
     lab_end(l);
 }
 
-/* 6.1.3: after a CE mark every ACK carries ECE until CWR comes. */
+/* 6.1.3: after a CE mark every ACK carries ECE until CWR comes. (RFC3168-6.1.3-ab, RFC3168-6.1.1-f) */
 static void echo_until_cwr(void **state)
 {
     struct lab *l = asking(state, "SAE");
@@ -130,7 +134,8 @@ static void ce_is_told_at_once(void **state)
     lab_end(l);
 }
 
-/* 6.1.2: ECE halves the window, once for each window of data, and the next new segment carries CWR. */
+/* 6.1.2: ECE halves the window, once for each window of data, and the next new segment carries CWR.
+ * (RFC3168-5-b, RFC3168-6.1.2-bf, RFC3168-6.1.1-e) */
 static void one_reduction_a_round(void **state)
 {
     struct lab *l = asking(state, "SAE");
@@ -161,7 +166,8 @@ static void one_reduction_a_round(void **state)
     lab_end(l);
 }
 
-/* 6.1.5: what is sent again is not ECN-capable; a pure ACK (6.1.4) neither. */
+/* 6.1.5: what is sent again is not ECN-capable; a pure ACK (6.1.4) neither. (RFC3168-5.2-ab, RFC3168-6.1.4-a,
+ * RFC3168-6.1.5-a) */
 static void retransmissions_are_not_capable(void **state)
 {
     struct lab *l = asking(state, "SAE");
@@ -188,7 +194,8 @@ static void check_cwr(struct lab *l)
     assert_true(fresh > 0);
 }
 
-/* 6.1.2: "for any reason": the window was reduced by a fast retransmit, or by a timeout. */
+/* 6.1.2: "for any reason": the window was reduced by a fast retransmit, or by a timeout.
+ * (RFC3168-6.1.2-ef) */
 static void cwr_after_a_loss(void **state)
 {
     struct lab *l = asking(state, "SAE");
@@ -315,6 +322,19 @@ static void ece_not_agreed(void **state)
     lab_end(l);
 }
 
+/* RFC3168-5.3-a: what is ECN-capable may not be cut on its way either. */
+static void capable_and_whole(void **state)
+{
+    struct lab *l = asking(state, "SAE");
+    TALK(l, "send 100");
+    const struct lab_out *o = lab_next(l);
+    assert_non_null(o);
+    assert_int_equal(o->seg.tos & 3, 2);
+    if (tern_ip_is4(&l->ip))
+        assert_int_equal(o->bytes[6] & 0xe0, 0x40); /* DF */
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +357,7 @@ int main(void)
         LAB_TEST(window_of_one),
         LAB_TEST(marked_probe),
         LAB_TEST(ece_not_agreed),
+        LAB_TEST(capable_and_whole),
     };
     return LAB_MAIN(tests);
 }

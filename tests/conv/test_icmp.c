@@ -48,7 +48,7 @@ static void soft_errors(void **state)
 }
 
 /* RFC 5927 and Linux against SHLD-26: in a synchronized state hard errors are soft too (documented
- * deviation). */
+ * deviation). (RFC5927-5.2-ab) */
 static void hard_errors_are_soft_when_open(void **state)
 {
     for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++) {
@@ -94,7 +94,7 @@ static void soft_errors_while_opening(void **state)
     }
 }
 
-/* MUST-55: source quench is dropped and changes nothing. */
+/* MUST-55: source quench is dropped and changes nothing. (RFC5927-6.2-a) */
 static void source_quench(void **state)
 {
     struct lab *l = with_data_in_flight(state);
@@ -113,7 +113,7 @@ static void source_quench(void **state)
     lab_end(l);
 }
 
-/* RFC 5927 4.1: only about what is in flight: SND.UNA =< SEQ < SND.NXT. */
+/* RFC 5927 4.1: only about what is in flight: SND.UNA =< SEQ < SND.NXT. (RFC5927-4.1-a) */
 static void numbers_are_checked(void **state)
 {
     static const uint32_t bad[] = {0, 3001, 70000, 0x80000000u, (uint32_t)-5000};
@@ -169,7 +169,7 @@ static void too_big_is_no_abort(void **state)
 }
 
 /* RFC 1191, RFC 8201: a smaller path: what was in flight is sent again in smaller pieces at once, and so is
- * what follows. */
+ * what follows. (RFC5927-7.2-abcd, RFC7323-5.7-a) */
 static void smaller_path(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -278,6 +278,33 @@ static void half_open(void **state)
     lab_end(l);
 }
 
+/* RFC5927-5.2-c: an error about one connection says nothing of another, to the same host and port. */
+static void one_connection_only(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    TALK(l, "1 connect\n"
+            "1> S 0\n"
+            "1< SA 0 ack 1 win 65535 <mss 1460>\n"
+            "1> A 1 ack 1\n"
+            "send 1460\n"
+            "> PA 1:1461(1460) ack 1\n"
+            "1 send 100\n"
+            "1> PA 1:101(100) ack 1");
+    lab_events(l, 1);
+    send_case(l, hard[0], 1);
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1400, 1);
+    tern_info info;
+    assert_true(lab_info(l, 0, &info));
+    assert_int_equal(info.mss, v4 ? 1360 : 1340);
+    assert_true(lab_info(l, 1, &info));
+    assert_int_equal(info.mss, 1460);
+    assert_int_equal(info.soft_error, 0);
+    assert_int_equal(lab_events(l, 1) & TERN_SOFT_ERROR, 0);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +323,7 @@ int main(void)
         LAB_TEST(no_larger_path),
         LAB_TEST(impossible_path),
         LAB_TEST(smaller_path_smaller_window),
+        LAB_TEST(one_connection_only),
     };
     return LAB_MAIN(tests);
 }

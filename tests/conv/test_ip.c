@@ -285,6 +285,26 @@ static void echo(void **state)
     lab_end(l);
 }
 
+/* RFC4987-4-d, RFC 6437 2: SYN+ACK, ACK and data of a connection have one flow label: none. */
+static void flow_label(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    if (tern_ip_is4(&l->ip)) {
+        lab_end(l);
+        return;
+    }
+    lab_accept(l, "mss 1460");
+    TALK(l, "send 2000");
+    const struct lab_out *o;
+    unsigned n = 0;
+    TALK(l, "1< S 0 win 65535 <mss 1460>\n"
+            "1< S 0 win 65535 <mss 1460>");
+    for (; (o = lab_next(l)) != NULL; n++)
+        assert_int_equal((o->bytes[1] & 15) << 16 | o->bytes[2] << 8 | o->bytes[3], 0);
+    assert_in_range(n, 4, 4);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +321,7 @@ int main(void)
         LAB_TEST(cut_and_padded),
         LAB_TEST(fragments),
         LAB_TEST(echo),
+        LAB_TEST(flow_label),
     };
     return LAB_MAIN(tests);
 }

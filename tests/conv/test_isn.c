@@ -20,7 +20,7 @@ static uint32_t isn_at(void **state, uint64_t start, uint8_t seed)
     return iss;
 }
 
-/* RFC 6528 3, SHLD-1, MUST-8: M, a clock of 4 us a tick, on top of F. */
+/* RFC 6528 3, SHLD-1, MUST-8: M, a clock of 4 us a tick, on top of F. (RFC6528-3-a) */
 static void clock_part(void **state)
 {
     uint32_t first = isn_at(state, SEC, 0);
@@ -30,7 +30,7 @@ static void clock_part(void **state)
     assert_int_equal(isn_at(state, SEC + 4ull * 0x100000000ull, 0), first); /* 4.77 hours: once around */
 }
 
-/* SHLD-1, MUST-9: F depends on the secret and on each part of the 4-tuple. */
+/* SHLD-1, MUST-9: F depends on the secret and on each part of the 4-tuple. (RFC6528-3-bc) */
 static void keyed_part(void **state)
 {
     uint32_t first = isn_at(state, SEC, 0);
@@ -80,7 +80,7 @@ static uint16_t port_of(struct lab *l, const tern_endpoint *remote)
 }
 
 /* In the configured range, and to different remotes not the same sequence (RFC 6056 3.3: an offset for each).
- */
+ (RFC6056-3.2-c, RFC6056-3.3-a, RFC6056-5-a, RFC5927-4.2-a) */
 static void ports(void **state)
 {
     struct lab_config cfg = {.stack = {.port_low = 40000, .port_high = 49999}};
@@ -98,7 +98,8 @@ static void ports(void **state)
     lab_end(l);
 }
 
-/* RFC6056-3.1-a, RFC6056-3.2-a: the port of a listener is given to no connect, whatever its address. */
+/* RFC6056-3.1-a, RFC6056-3.2-a: the port of a listener is given to no connect, whatever its address.
+ * (RFC6056-3.2-b) */
 static void ports_of_listeners(void **state)
 {
     struct lab_config cfg = {.stack = {.port_low = 50000, .port_high = 50003}};
@@ -119,7 +120,7 @@ static void ports_of_listeners(void **state)
     lab_end(l);
 }
 
-/* Another seed, other ports. */
+/* Another seed, other ports. (RFC6056-3.3-a) */
 static void ports_are_keyed(void **state)
 {
     uint16_t seen[2][50];
@@ -186,6 +187,19 @@ static void a_function_of_its_inputs(void **state)
     lab_end(b);
 }
 
+/* RFC6056-3.1-b: a port that was used a moment ago comes last, though it is free. */
+static void ports_go_round(void **state)
+{
+    struct lab_config cfg = {.stack = {.port_low = 50000, .port_high = 50019}};
+    struct lab *l = lab_new(state, &cfg);
+    tern_endpoint remote = {.ip = l->peer_ip, .port = 80};
+    unsigned used = 0;
+    for (int i = 0; i < 20; i++)
+        used |= 1u << (port_of(l, &remote) - 50000);
+    assert_int_equal(used, (1u << 20) - 1);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +210,7 @@ int main(void)
         LAB_TEST(ports_of_listeners), LAB_TEST(ports_are_keyed),
         LAB_TEST(ports_run_out),
         LAB_TEST(a_function_of_its_inputs),
+        LAB_TEST(ports_go_round),
     };
     return LAB_MAIN(tests);
 }

@@ -19,7 +19,8 @@ static void duplicates(struct lab *l, int n)
         TALK(l, "< A 1 ack 1");
 }
 
-/* RFC 5681 3.2: the third duplicate ACK repeats the first segment; ssthresh is half of what was in flight. */
+/* RFC 5681 3.2: the third duplicate ACK repeats the first segment; ssthresh is half of what was in flight.
+ * (RFC5681-3.2-cgim) */
 static void third_duplicate(void **state)
 {
     struct lab *l = ten_in_flight(state, 10000);
@@ -38,7 +39,7 @@ static void third_duplicate(void **state)
 
 /* RFC 3042: the first two duplicates bring new data; it does not count for ssthresh (RFC 5681 3.2 step 2). In
  * recovery a new segment goes out for each duplicate once half of the window has drained; the full ACK ends
- * it at ssthresh. */
+ * it at ssthresh. (RFC5681-3.2-dehjlm) */
 static void window_during_recovery(void **state)
 {
     struct lab *l = ten_in_flight(state, 20000);
@@ -105,7 +106,8 @@ static void one_reduction(void **state)
 }
 
 /* RFC 5681 3.2 step 1, RFC 3042: limited transmit is for two duplicates. Those after a recovery that prove
- * nothing (RFC 6582 3.2) bring no more: there would be more in flight than cwnd and two segments. */
+ * nothing (RFC 6582 3.2) bring no more: there would be more in flight than cwnd and two segments.
+ * (RFC5681-3.2-d) */
 static void limited_transmit_ends(void **state)
 {
     struct lab *l = ten_in_flight(state, 10000);
@@ -201,12 +203,45 @@ static void fin_in_recovery(void **state)
     lab_end(l);
 }
 
+/* RFC5681-3.2-k: more duplicates than segments in flight are a peer's lie. They inflate the window by as many
+ * as were outstanding: 5 + 10 - 10 may go, whatever else it claims. */
+static void more_duplicates_than_segments(void **state)
+{
+    struct lab *l = ten_in_flight(state, 10000);
+    duplicates(l, 50);
+    TALK(l, "> A 1:1001(1000) ack 1\n"
+            "> none\n"
+            "send 50000");
+    for (int i = 0; i < 5; i++)
+        TALKF(l, "> A %d:%d(1000) ack 1", 10001 + i * 1000, 11001 + i * 1000);
+    TALK(l, "> none");
+    lab_end(l);
+}
+
+/* RFC6675-5-b, RFC 5681 3.2: an ACK of new data makes the count of duplicates begin anew: twice two of them
+ * are no loss. */
+static void count_begins_anew(void **state)
+{
+    struct lab *l = ten_in_flight(state, 10000);
+    duplicates(l, 2);
+    TALK(l, "< A 1 ack 2001\n"
+            "< A 1 ack 2001\n"
+            "< A 1 ack 2001\n"
+            "> none\n"
+            "? fast_retransmits 0\n"
+            "< A 1 ack 2001\n"
+            "> A 2001:3001(1000) ack 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(third_duplicate),   LAB_TEST(window_during_recovery), LAB_TEST(partial_ack),
         LAB_TEST(one_reduction),     LAB_TEST(limited_transmit_ends),  LAB_TEST(what_is_no_duplicate),
         LAB_TEST(reordering_by_two), LAB_TEST(retransmission_lost),    LAB_TEST(fin_in_recovery),
+        LAB_TEST(more_duplicates_than_segments),
+        LAB_TEST(count_begins_anew),
     };
     return LAB_MAIN(tests);
 }

@@ -23,7 +23,8 @@ static void check_use(struct lab *l, int set)
 }
 
 /* Answering: the SYN+ACK has what the SYN had and our stack may (RFC 7323 2.2, 3.2: never what was not
- * asked); MSS always (SHLD-5), and the peer's is kept to (MUST-14). */
+ * asked); MSS always (SHLD-5), and the peer's is kept to (MUST-14). (RFC7323-2.2-e, RFC7323-2.3-a,
+ * RFC7323-3.2-e) */
 static void answered(void **state)
 {
     for (int theirs = 0; theirs < 8; theirs++)
@@ -47,7 +48,7 @@ static void answered(void **state)
         }
 }
 
-/* Asking: the SYN has what our stack may; used is what the answer has too. */
+/* Asking: the SYN has what our stack may; used is what the answer has too. (RFC7323-2.2-ab, RFC7323-3.2-d) */
 static void asked(void **state)
 {
     for (int theirs = 0; theirs < 8; theirs++)
@@ -153,7 +154,8 @@ static void mss_tiny(void **state)
     }
 }
 
-/* RFC 7323 2.3: a shift above 14 is used as 14. 2.2: the window of a SYN is never scaled. */
+/* RFC 7323 2.3: a shift above 14 is used as 14. 2.2: the window of a SYN is never scaled. (RFC7323-2.2-g,
+ * RFC7323-2.3-f) */
 static void shift_above_14(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -195,7 +197,8 @@ static uint32_t with_options(struct lab *l, const char *line, const uint8_t *opt
     return len;
 }
 
-/* MUST-6: unknown kinds are stepped over; MUST-64: at any offset; MUST-4: NOP and EOL. */
+/* MUST-6: unknown kinds are stepped over; MUST-64: at any offset; MUST-4: NOP and EOL. (RFC5482-3-e,
+ * RFC5482-4.1-a) */
 static void unknown_options(void **state)
 {
     static const uint8_t opts[] = {253, 5, 1, 2,    3,   1, 1, 1,

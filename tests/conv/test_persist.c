@@ -165,7 +165,7 @@ static void close_while_shut(void **state)
 }
 
 /* MUST-34: the peer takes its right edge back, over what was sent. Nothing new beyond it (SHLD-15); what is
- * inside is repeated (SHLD-16); it goes on when the window comes back. */
+ * inside is repeated (SHLD-16); it goes on when the window comes back. (RFC7323-2.4-ad) */
 static void window_shrinks(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -221,7 +221,7 @@ static void window_shrinks_to_zero(void **state)
     lab_end(l);
 }
 
-/* MAY-7: what was sent before the window shrank is sent again beyond its new edge too. */
+/* MAY-7: what was sent before the window shrank is sent again beyond its new edge too. (RFC7323-2.4-ef) */
 static void repeated_beyond_the_edge(void **state)
 {
     struct lab *l = lab_new(state, NULL);

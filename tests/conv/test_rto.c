@@ -2,7 +2,7 @@
 #include "lab/lab.h"
 
 /* RFC 6298 2.1, 5.5, 5.7: SYN after 1 s, then doubled; MUST-23: for at least 3 minutes. MUST-22: the
- * program is told at R1 and at R2. */
+ * program is told at R1 and at R2. (RFC6298-2.1-a, RFC6298-5.5-a) */
 static void syn_is_repeated_for_3_minutes(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -62,7 +62,7 @@ static void syn_ack_is_repeated(void **state)
 }
 
 /* RFC 6298 2.2: first sample R: SRTT = R, RTTVAR = R/2, RTO = R + max(G, 4 * R/2). MUST-19: doubled each
- * time. */
+ * time. (RFC6298-2.2-a, RFC6298-5.5-a) */
 static void first_sample(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -81,7 +81,8 @@ static void first_sample(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 2.3: RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, then SRTT = 7/8 SRTT + 1/8 R'. */
+/* RFC 6298 2.3: RTTVAR = 3/4 RTTVAR + 1/4 |SRTT - R'|, then SRTT = 7/8 SRTT + 1/8 R'. (RFC6298-2.3-abcd,
+ * RFC6298-3-b, RFC7323-4.2-a) */
 static void second_sample(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -102,7 +103,7 @@ static void second_sample(void **state)
 }
 
 /* Karn (MUST-18): the ACK of a repeated segment is no sample, and the back-off stays for the next one (RFC
- * 6298 5, 3). */
+ * 6298 5, 3). (RFC6298-3-a) */
 static void karn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -220,7 +221,7 @@ static void late_ack_is_a_round_trip(void **state)
     lab_end(l);
 }
 
-/* RFC 6298 5.7: when the SYN had to be repeated the first data has an RTO of 3 s. */
+/* RFC 6298 5.7: when the SYN had to be repeated the first data has an RTO of 3 s. (RFC6298-5.7-a) */
 static void rto_after_lost_syn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -236,7 +237,7 @@ static void rto_after_lost_syn(void **state)
 }
 
 /* RFC 6298 5.1 to 5.3: the timer is started by the first segment, restarted by an ACK of new data, stopped
- * when all is acknowledged. */
+ * when all is acknowledged. (RFC6298-5-b, RFC6298-5.1-a, RFC6298-5.2-a, RFC6298-5.3-a) */
 static void timer_restart(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -260,7 +261,7 @@ static void timer_restart(void **state)
 }
 
 /* RFC 6298 5.4, 5.6; RFC 5681 3.1: the timeout repeats the first segment only; cwnd is one segment; then slow
- * start. */
+ * start. (RFC6298-5.4-a, RFC6298-5.6-a, RFC5681-3.1-q) */
 static void timeout_repeats_the_first(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -287,7 +288,7 @@ static void timeout_repeats_the_first(void **state)
 }
 
 /* RFC 6298 2.5: a bound of at least 60 s; tern's is 120 s. SHLD-11: data is tried for at least 100 s;
- * MUST-20: then the connection ends, R1 (SHLD-9, SHLD-10) is told before. */
+ * MUST-20: then the connection ends, R1 (SHLD-9, SHLD-10) is told before. (RFC6298-2.5-a) */
 static void data_until_r2(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -313,6 +314,25 @@ static void data_until_r2(void **state)
     lab_end(l);
 }
 
+/* RFC6298-4-a: round trips that never differ make the variance nothing; what is added to SRTT is not. */
+static void steady_round_trips(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1000");
+    for (int i = 0; i < 120; i++) {
+        TALKF(l, "send 100\n"
+                 "> PA %d:%d(100) ack 1\n"
+                 "+100ms < A 1 ack %d",
+              1 + 100 * i, 101 + 100 * i, 101 + 100 * i);
+    }
+    tern_info info;
+    assert_true(lab_info(l, 0, &info));
+    assert_in_range(info.srtt_us, 99000, 100000);
+    assert_in_range(info.rttvar_us, 0, 200);
+    assert_int_equal(info.rto_us, info.srtt_us + 200000);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +351,7 @@ int main(void)
         LAB_TEST(timer_restart),
         LAB_TEST(timeout_repeats_the_first),
         LAB_TEST(data_until_r2),
+        LAB_TEST(steady_round_trips),
     };
     return LAB_MAIN(tests);
 }

@@ -4,7 +4,7 @@
 /* --- sent --- */
 
 /* RFC 2018 4: the first block holds the segment that came last, the others repeat what was reported last;
- * four fit. */
+ * four fit. (RFC2018-4-fgh, RFC2018-8-c) */
 static void newest_block_first(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -25,7 +25,8 @@ static void newest_block_first(void **state)
     lab_end(l);
 }
 
-/* Filling the first hole: acknowledged at once (RFC 5681 4.2), the rest is still reported. */
+/* Filling the first hole: acknowledged at once (RFC 5681 4.2), the rest is still reported. (RFC2018-4-d,
+ * RFC2018-8-c) */
 static void filling_holes(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -42,7 +43,7 @@ static void filling_holes(void **state)
     lab_end(l);
 }
 
-/* With timestamps only three blocks fit (RFC 2018 3). */
+/* With timestamps only three blocks fit (RFC 2018 3). (RFC2018-3-a) */
 static void three_blocks_beside_timestamps(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -58,7 +59,8 @@ static void three_blocks_beside_timestamps(void **state)
     lab_end(l);
 }
 
-/* Data that tern sends meanwhile carries the report too, and no segment grows beyond the MTU by it. */
+/* Data that tern sends meanwhile carries the report too, and no segment grows beyond the MTU by it.
+ * (RFC2018-4-bd) */
 static void blocks_on_data(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -77,7 +79,7 @@ static void blocks_on_data(void **state)
 }
 
 /* Not agreed: not sent, and each out-of-order segment draws a duplicate ACK of its own, also within a batch
- * (RFC 5681 4.2). */
+ * (RFC 5681 4.2). (RFC2018-4-c) */
 static void without_sack(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -105,7 +107,7 @@ static struct lab *ten_in_flight(void **state, const char *opts, size_t queued)
     return l;
 }
 
-/* RFC 6675 5 (1): three segments above the hole. */
+/* RFC 6675 5 (1): three segments above the hole. (RFC6675-4-fk, RFC6675-5-dfh, RFC2018-5.1-a) */
 static void one_hole(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -123,7 +125,7 @@ static void one_hole(void **state)
 }
 
 /* RFC 6675 5 (2): one ACK that shows more than two segments above the hole is enough (other ACKs were lost).
- */
+ (RFC6675-4-c, RFC6675-5-ad) */
 static void one_ack_is_enough(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -133,7 +135,8 @@ static void one_ack_is_enough(void **state)
     lab_end(l);
 }
 
-/* RFC 6675 5, C: what is sent is ruled by the pipe; holes first, then new data. Segments 1 and 3 are lost. */
+/* RFC 6675 5, C: what is sent is ruled by the pipe; holes first, then new data. Segments 1 and 3 are lost.
+ * (RFC6675-4-adefg, RFC6675-5-efgjklm) */
 static void two_holes(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 20000);
@@ -256,7 +259,7 @@ static void repeated_with_blocks(void **state)
     lab_end(l);
 }
 
-/* What was SACKed is not sent again. */
+/* What was SACKed is not sent again. (RFC2018-5-a, RFC6675-4-f) */
 static void sacked_is_not_repeated(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -269,7 +272,7 @@ static void sacked_is_not_repeated(void **state)
 }
 
 /* RFC 2018 8: after a timeout the reports count for nothing, because the receiver may have dropped what it
- * had. */
+ * had. (RFC2018-5-bc, RFC2018-5.1-b, RFC2018-8-d, RFC6675-4-b) */
 static void reneging(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -328,6 +331,68 @@ static void duplicate_sack(void **state)
     lab_end(l);
 }
 
+/* With a round trip of 20 ms and `n` bytes in flight, all forgotten. */
+static struct lab *far_peer(void **state, int n)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALKF(l,
+          "connect\n"
+          "> S 0\n"
+          "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+          "> A 1 ack 1\n"
+          "send %d",
+          n);
+    lab_forget(l);
+    return l;
+}
+
+/* RFC6675-4-h: segment 3 is not lost by number, but nothing else may go and the peer waits below what it has
+ * SACKed: it is sent again. */
+static void below_the_highest(void **state)
+{
+    struct lab *l = far_peer(state, 5000);
+    TALK(l, "+20ms < A 1 ack 1 <sack 1001:2001>\n"
+            "< A 1 ack 1 <sack 3001:4001 1001:2001>\n"
+            "> none\n"
+            "< A 1 ack 1 <sack 3001:5001 1001:2001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? cwnd 2500\n"
+            "> none\n"
+            "+1ms < A 1 ack 2001 <sack 3001:5001>\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "< A 1 ack 5001\n"
+            "? retransmits 2\n"
+            "? timeouts 0");
+    lab_end(l);
+}
+
+/* RFC6675-5.1-abcdef: a timeout ends the recovery, and what SACK reports before all is acknowledged that had
+ * been sent by then begins no other one: it only says what need not be sent again. */
+static void timeout_in_recovery(void **state)
+{
+    struct lab *l = far_peer(state, 10000);
+    TALK(l, "+20ms < A 1 ack 1 <sack 1001:4001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "? ssthresh 5000\n"
+            "+any > A 1:1001(1000) ack 1\n"
+            "? timeouts 1\n"
+            "? cwnd 1000\n"
+            "? ssthresh 5000\n"
+            "+20ms < A 1 ack 4001\n"
+            "? cwnd 2000\n"
+            "> A 4001:5001(1000) ack 1\n"
+            "> A 5001:6001(1000) ack 1\n"
+            "+20ms < A 1 ack 4001 <sack 5001:9001>\n"
+            "? ssthresh 5000\n"
+            "? cwnd 2000\n"
+            "> PA 9001:10001(1000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 10001\n"
+            "? ssthresh 5000\n"
+            "? timeouts 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +412,8 @@ int main(void)
         LAB_TEST(impossible_blocks),
         LAB_TEST(blocks_not_agreed),
         LAB_TEST(duplicate_sack),
+        LAB_TEST(below_the_highest),
+        LAB_TEST(timeout_in_recovery),
     };
     return LAB_MAIN(tests);
 }

@@ -15,7 +15,7 @@ static struct lab *open_with_ts(void **state)
 }
 
 /* 3.2: agreed when both SYNs have it; each segment has it then, and takes 12 bytes of the MSS (RFC
- * 9293 3.7.1). */
+ * 9293 3.7.1). (RFC7323-3.2-bfh) */
 static void agreed(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -29,7 +29,7 @@ static void agreed(void **state)
     lab_end(l);
 }
 
-/* Our clock goes on, one tick a millisecond (5.4: 1 ms to 1 s a tick). */
+/* Our clock goes on, one tick a millisecond (5.4: 1 ms to 1 s a tick). (RFC7323-4.1-a, RFC7323-5.4-abcd) */
 static void our_clock(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -40,7 +40,8 @@ static void our_clock(void **state)
     lab_end(l);
 }
 
-/* 5.3 R1: older than TS.Recent is an old duplicate: dropped, and acknowledged. */
+/* 5.3 R1: older than TS.Recent is an old duplicate: dropped, and acknowledged. (RFC7323-5.2-a,
+ * RFC7323-5.3-abcd) */
 static void paws(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -73,7 +74,7 @@ static void paws_wraps(void **state)
     lab_end(l);
 }
 
-/* 5.3: a RST is not subject to PAWS; it needs no timestamp either (3.2). */
+/* 5.3: a RST is not subject to PAWS; it needs no timestamp either (3.2). (RFC7323-5.2-e) */
 static void rst_without_timestamp(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -114,7 +115,7 @@ static void rst_of_an_abort(void **state)
     lab_end(l);
 }
 
-/* 3.2: once agreed, a segment without it SHOULD be dropped. */
+/* 3.2: once agreed, a segment without it SHOULD be dropped. (RFC7323-3.2-ij) */
 static void missing(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -125,7 +126,8 @@ static void missing(void **state)
     lab_end(l);
 }
 
-/* 4.3: TS.Recent is taken from the segment that spans Last.ACK.sent: not from one ahead of a gap. */
+/* 4.3: TS.Recent is taken from the segment that spans Last.ACK.sent: not from one ahead of a gap.
+ * (RFC7323-4.3-bc, RFC7323-5.3-d) */
 static void echo_of_the_earliest(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -137,7 +139,7 @@ static void echo_of_the_earliest(void **state)
 }
 
 /* 4.3 with delayed ACKs: the first segment since the last ACK is echoed, so that the peer's RTT includes the
- * delay. */
+ * delay. (RFC7323-4.3-a) */
 static void echo_of_the_first_delayed(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -153,7 +155,7 @@ static void echo_of_the_first_delayed(void **state)
     lab_end(l);
 }
 
-/* 5.5: after 24 days of silence TS.Recent is worth nothing. */
+/* 5.5: after 24 days of silence TS.Recent is worth nothing. (RFC7323-5.5-ab) */
 static void twenty_four_days(void **state)
 {
     struct lab *l = open_with_ts(state);
@@ -163,7 +165,7 @@ static void twenty_four_days(void **state)
     lab_end(l);
 }
 
-/* Asked by us and not answered: not used. */
+/* Asked by us and not answered: not used. (RFC7323-3.2-k) */
 static void not_agreed(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -177,7 +179,7 @@ static void not_agreed(void **state)
     lab_end(l);
 }
 
-/* The SYN's own TSecr is zero (3.2: valid only when ACK is set). */
+/* The SYN's own TSecr is zero (3.2: valid only when ACK is set). (RFC7323-3.2-a) */
 static void no_echo_on_the_first_syn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -201,6 +203,53 @@ static void clock_grows_across_connections(void **state)
     lab_end(l);
 }
 
+/* RFC7323-3.2-c: the echo on a segment without ACK means nothing: a crossing SYN measures no round trip. */
+static void echo_without_ack(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+50ms < S 0 win 65535 <mss 1460,ts 1000 ecr 0>\n"
+            "> SA 0 ack 1\n"
+            "? srtt_us 0");
+    lab_end(l);
+}
+
+/* RFC7323-4.1-b: an echo measures only if the ACK is of something new; the window update of later does
+ * not. */
+static void echo_of_nothing_new(void **state)
+{
+    struct lab *l = open_with_ts(state);
+    TALK(l, "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "+100ms < A 1 ack 101");
+    tern_info before, after;
+    assert_true(lab_info(l, 0, &before));
+    TALK(l, "+800ms < A 1 ack 101 win 30000");
+    assert_true(lab_info(l, 0, &after));
+    assert_int_equal(after.srtt_us, before.srtt_us);
+    assert_int_equal(after.rttvar_us, before.rttvar_us);
+    lab_end(l);
+}
+
+/* RFC7323-7-a, RFC7323-7.1-a: our timestamps are not the system's time, but this and a number that the seed
+ * and the pair of addresses give. */
+static void offset_is_keyed(void **state)
+{
+    uint32_t seen[3];
+    for (int i = 0; i < 3; i++) {
+        struct lab_config cfg = {.stack = {.seed = {(uint8_t)i}}};
+        struct lab *l = lab_new(state, &cfg);
+        TALK(l, "connect\n"
+                "> S 0");
+        seen[i] = l->flow[0].ts_last - (uint32_t)(l->now / 1000);
+        assert_int_not_equal(seen[i], 0);
+        lab_end(l);
+    }
+    assert_int_not_equal(seen[0], seen[1]);
+    assert_int_not_equal(seen[1], seen[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +265,9 @@ int main(void)
         LAB_TEST(not_agreed),
         LAB_TEST(no_echo_on_the_first_syn),
         LAB_TEST(clock_grows_across_connections),
+        LAB_TEST(echo_without_ack),
+        LAB_TEST(echo_of_nothing_new),
+        LAB_TEST(offset_is_keyed),
     };
     return LAB_MAIN(tests);
 }

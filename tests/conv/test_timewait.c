@@ -78,7 +78,7 @@ static void other_segments(void **state)
     }
 }
 
-/* RFC 1337: a RST does not end it. */
+/* RFC 1337: a RST does not end it. (RFC1337-3-a) */
 static void rst_is_ignored(void **state)
 {
     for (int keep = 0; keep < 2; keep++) {
@@ -166,7 +166,7 @@ static void new_syn_without_listener(void **state)
     }
 }
 
-/* SHLD-4, RFC 6191 2: a lower ISN and a newer timestamp is a new connection. */
+/* SHLD-4, RFC 6191 2: a lower ISN and a newer timestamp is a new connection. (RFC6191-2-a) */
 static void lower_isn_newer_timestamp(void **state)
 {
     for (int keep = 0; keep < 2; keep++) {
@@ -186,7 +186,7 @@ static void lower_isn_newer_timestamp(void **state)
 }
 
 /* RFC 6191 2: an older timestamp is not, even with a higher ISN; without loops: an ACK for each SYN, nothing
- * for the RST. */
+ * for the RST. (RFC6191-2-d) */
 static void older_timestamp(void **state)
 {
     for (int keep = 0; keep < 2; keep++) {
@@ -247,7 +247,7 @@ static void many(void **state)
 }
 
 /* SHLD-4, RFC 6191 2, the whole table: did the old connection have timestamps, does the SYN, is it newer, is
- * its number higher. */
+ * its number higher. (RFC6191-2-abcdefgh) */
 static void rfc_6191_table(void **state)
 {
     static const struct {

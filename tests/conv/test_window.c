@@ -30,7 +30,7 @@ static void high_bit(void **state)
 }
 
 /* The peer's scale, from 0 to 14: windows up to 30 bits (REC-1). The SYN's own is not scaled (RFC 7323
- * 2.2). */
+ * 2.2). (RFC7323-2.3-bcd, RFC7323-2.2-g) */
 static void peer_scales(void **state)
 {
     for (unsigned shift = 0; shift <= 14; shift++) {
@@ -63,7 +63,7 @@ static void large_window_is_used(void **state)
 }
 
 /* FIELD 23: buffers of 64 KiB, 128 KiB and 1 MiB, with and without scaling: what is offered grows with the
- * buffer, never wraps to near zero, and is 65535 at most without scaling. */
+ * buffer, never wraps to near zero, and is 65535 at most without scaling. (RFC7323-2.3-e) */
 static void offered_window(void **state)
 {
     static const uint32_t buffers[] = {16384, 65535, 65536, 65537, 131072, 1 << 20, 3 << 20};

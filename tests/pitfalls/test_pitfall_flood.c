@@ -57,7 +57,8 @@ static void pitfall_11_spoofed(void **state)
     lab_end(l);
 }
 
-/* 12: the same SYN 50 times: one record; each is answered, and the timer's schedule is what it was. */
+/* 12: the same SYN 50 times: one record, and no control block (RFC4987-3.5-a); each is answered, and the
+ * timer's schedule is what it was. */
 static void pitfall_12_same_syn(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -68,6 +69,7 @@ static void pitfall_12_same_syn(void **state)
         TALK(l, "< S 0 win 65535 <mss 1460>\n"
                 "> SA 0 ack 1");
     assert_int_equal(lab_live(l).halfopen, 1);
+    assert_int_equal(lab_live(l).tcbs, 0);
     assert_int_equal(lab_stats(l).opens_passive, 1);
     TALK(l, "+1s > SA 0 ack 1\n"
             "+2s > SA 0 ack 1\n"

@@ -285,7 +285,7 @@ static void headers_of_the_first(void **state)
     end_world(&w, pages);
 }
 
-/* RFC 3168 5.3. */
+/* RFC 3168 5.3. (RFC3168-5.3-bcd) */
 static void ecn(void **state)
 {
     (void)state;

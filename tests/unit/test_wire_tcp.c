@@ -303,7 +303,7 @@ static void must_64_any_offset(void **state)
     }
 }
 
-/* RFC 7323 2.3: larger shifts are read as 14. */
+/* RFC 7323 2.3: larger shifts are read as 14. (RFC7323-2.3-f) */
 static void window_scales(void **state)
 {
     (void)state;
