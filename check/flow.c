@@ -5,7 +5,7 @@
  * called what the script calls it (0, mostly).
  *
  *     script           live
- *     seq of a SYN     the same
+ *     seq of a SYN     the same (+ --tern=irs, for tests of other numbers)
  *     other seq        + the peer's initial number
  *     ack of a SYN     + tern's initial number - the script's for it
  *     other ack        + tern's initial number
@@ -202,10 +202,10 @@ static void receive_segment(struct run *r, struct flow *f, const struct packet_s
                        .len = spec->len};
     live_addresses(f, &k);
     if (syn)
-        learn_syn(f, spec->seq);
+        learn_syn(f, spec->seq + r->set.irs);
     f->last_win = k.win;
     uint32_t ack_offset = f->local_isn - (syn ? f->script_isn : 0);
-    k.seq = spec->seq + (syn ? 0 : f->remote_isn);
+    k.seq = spec->seq + (syn ? r->set.irs : f->remote_isn);
     k.ack = spec->flags & ACK ? spec->ack + ack_offset : spec->ack;
     memcpy(k.options, spec->options, sizeof k.options);
     for (uint32_t i = 0; i < k.n_options; i++)

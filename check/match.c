@@ -63,7 +63,7 @@ static void to_script(const struct run *r, const struct sent *s, const struct pa
     const struct flow *f = &r->flow[s->flow];
     bool syn = k->flags & SYN;
     uint32_t script_isn = syn && want ? want->seq : f->script_isn;
-    uint32_t ack_offset = syn ? 0 : s->remote_isn;
+    uint32_t ack_offset = syn ? r->set.irs : s->remote_isn;
     *out = (struct packet_spec){
         .outbound = true,
         .has_ack = k->flags & ACK,
@@ -207,7 +207,7 @@ static void learn_stamps(struct flow *f, const struct packet_spec *want, const s
     f->stamp[f->stamps++].live = b->ts_val;
 }
 
-static void drop_first(struct run *r)
+void match_forget(struct run *r)
 {
     free(r->sent[r->first_sent].bytes);
     if (++r->first_sent == r->n_sent)
@@ -286,7 +286,7 @@ void match_expect(struct run *r, const struct event *e, int64_t from, int64_t to
         check_time(r, e, s, from, to);
         want.seq += is.len;
         want.len -= is.len;
-        drop_first(r);
+        match_forget(r);
         if (!piece)
             return;
     }

@@ -20,6 +20,7 @@ enum {
     TRACE_RING = 1024,
     ROUNDS_MAX = 100000, /* of ticks and output at one moment: more is an endless loop */
     ANY_TIME_MAX = 172800, /* s: how long * waits */
+    AFTERLIFE = 7200,      /* s: when everything must be over that was given back */
 };
 #define START 1000000000ull /* of the clock, us */
 
@@ -300,7 +301,45 @@ static void run_events(struct run *r)
     r->event = NULL;
     await_blocked(r);
     run_collect(r);
+    r->over = r->now;
     match_nothing_left(r);
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+/* What is alive on a stack on which nothing is open. */
+static uint32_t count_alive(const struct run *r, tern_live *live)
+{
+    tern_get_live(r->t, live);
+    return live->listeners + live->halfopen + live->tcbs + live->timewait + live->chunks + live->sendrecs +
+           live->ranges + live->timers + live->pieces + live->kept + live->taken + live->fragments +
+           live->replies;
+}
+
+/* The program gives everything back. Once all times are over nothing may be left of any connection: not a
+ * record, not a timer, not a byte. The peer is silent, and what tern still sends is nobody's business. */
+static void leave_nothing(struct run *r)
+{
+    tern_live live;
+    char got[120];
+    for (int i = 0; i < SOCKS_MAX; i++)
+        if (r->sock[i].kind == SOCK_CONNECTION || r->sock[i].kind == SOCK_LISTENING) {
+            tern_abort(r->t, r->sock[i].h);
+            desc_release(r, &r->sock[i]);
+        }
+    uint64_t last = r->now + AFTERLIFE * 1000000ull;
+    run_collect(r);
+    while (count_alive(r, &live) > 0 && r->now < last) {
+        uint64_t due = tern_next_deadline(r->t);
+        run_until(r, due < last && due > r->now ? due : last, false);
+        while (r->first_sent < r->n_sent)
+            match_forget(r);
+    }
+    if (count_alive(r, &live) == 0)
+        return;
+    snprintf(got, sizeof got, "%u half-open, %u connections, %u in TIME_WAIT, %u timers, %u pages",
+             live.halfopen, live.tcbs, live.timewait, live.timers, live.chunks);
+    run_fail(r, "nothing is left", got, "something is left of the connections long after all was given back");
 }
 
 /* --- a run ----------------------------------------------------------------------------------- */
@@ -371,6 +410,7 @@ static void run_script(struct run *r)
     commands_read(r);
     make_stack(r);
     run_events(r);
+    leave_nothing(r);
 }
 
 static struct run *new_run(const struct script *s, const struct check_options *o, struct check_result *out,
@@ -426,7 +466,7 @@ static uint64_t run_once(const struct script *s, const struct check_options *o, 
     struct run *r = new_run(s, o, out, START + shift);
     run_guarded(r, o->catch_trap);
     uint32_t missing = r->set.has_iss && r->isn_seen && shift == 0 ? r->set.iss - r->isn : 0;
-    out->virtual_us = r->now - r->zero;
+    out->virtual_us = (r->over ? r->over : r->now) - r->zero;
     if (missing == 0 && wants_ladder(r, o->ladder))
         report_ladder(r, o->color);
     free_run(r);

@@ -32,6 +32,7 @@ struct settings {
     bool strict_segments;   /* no segment of the script stands for several */
     bool has_iss;           /* tern's first initial sequence number is to be: */
     uint32_t iss;
+    uint32_t irs;           /* what the sequence numbers of the peer's SYNs count from */
     size_t memory;
 };
 
@@ -120,6 +121,7 @@ struct run {
     void *block;
     int link;
     uint64_t now, zero;   /* the clock; the script's time 0 */
+    uint64_t over;        /* when the last event was; 0 = not yet */
     int64_t base;         /* what relative times count from, script's time */
     struct flow *flow;
     int flows, current;   /* current: the flow of packets without ports; -1 */
@@ -192,6 +194,8 @@ enum tern_state flow_state(struct run *r, const tern_endpoint *local, const tern
 
 /* tern must send this now; waits for it. */
 void match_expect(struct run *r, const struct event *e, int64_t from, int64_t to);
+/* The oldest packet was looked at. */
+void match_forget(struct run *r);
 /* Nothing may be left over. */
 void match_nothing_left(struct run *r);
 

@@ -86,6 +86,8 @@ static void read_tern(struct run *r, const struct script_option *o)
         r->set.memory = (size_t)(number(r, o, equals + 1, 1ull << 32) + 15) & ~(size_t)15;
     else if (len == 3 && memcmp(o->value, "iss", 3) == 0)
         r->set.has_iss = true, r->set.iss = (uint32_t)number(r, o, equals + 1, UINT32_MAX);
+    else if (len == 3 && memcmp(o->value, "irs", 3) == 0)
+        r->set.irs = (uint32_t)number(r, o, equals + 1, UINT32_MAX);
     else
         run_wrong(r, o->line, o->column, "--tern=NAME=VALUE: '%s' names no setting of tern", o->value);
 }

@@ -107,6 +107,10 @@ static void test_what_is_sent(void **state)
          "tern does not send what it must", "> P. 1:11(10)", "nothing until"},
         {SERVER "+0 write(4, ..., 10) = 10\n+0 write(4, ..., 10) = 10\n+0 close(3) = 0", 0,
          "tern has sent what the script does not expect", "nothing more", "> P. 1:11(10) ack 1"},
+        /* what is given back must end some time; this one is told to try for ever */
+        {SERVER "+0 setsockopt(4, IPPROTO_TCP, TCP_USER_TIMEOUT, [0xffffffff], 4) = 0\n"
+                "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1\n+0 close(4) = 0\n+0 > F. 11:11(0) ack 1",
+         0, "something is left of the connections", "nothing is left", "1 connections"},
     };
     (void)state;
     ALL(rows);
@@ -251,6 +255,9 @@ static void test_peer(void **state)
                  "+0 < S 0:0(0) win 100\n+0 > S. 4294967290:4294967290(0) ack 1 <...>\n"
                  "+0 < . 1:1(0) ack 1\n+0 accept(3, ..., ...) = 4\n+0 %{ assert tern_iss == 4294967290 }%\n"
                  "+0 write(4, ..., 10) = 10\n+0 > P. 1:11(10) ack 1"},
+        {.text = "--tern=irs=4294967290\n" LISTENER "+0 < S 2:2(0) win 100\n+0 > S. 0:0(0) ack 3 <...>\n"
+                 "+0 < . 1:11(10) ack 1\n+0 > . 1:1(0) ack 11\n+0 accept(3, ..., ...) = 4\n"
+                 "+0 %{ assert tern_irs == 4294967292 }%"},
         {.text = LISTENER "+0 < [ce] SEW 0:0(0) win 100 <raw fd040102,mss 900,raw 0206>\n+0 = LISTEN"},
         {.text = SERVER "+0 write(4, ..., 1000) = 1000\n+0 > P. 1:1001(1000) ack 1\n"
                         "+0 < icmp unreachable frag_needed mtu 600 [1:1001(1000)]\n"
