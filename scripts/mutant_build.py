@@ -151,6 +151,7 @@ class Workshop:
         for option in ('-MQ', '-MF'):
             at = argv.index(option)
             del argv[at : at + 2]
+        beside = os.path.dirname(os.path.join(ROOT, source))  # headers that are included without a folder
         argv[1:1] = ['-I' + os.path.join(over, 'src')]
-        run([*argv, '-MF', '/dev/null', '-g0', '-w'], mutant.name)
+        run([*argv, '-I' + beside, '-MF', '/dev/null', '-g0', '-w'], mutant.name)
         return made

@@ -135,6 +135,21 @@ static void half_open(void **state)
     lab_end(l);
 }
 
+/* RFC5961-4.2-c: after the challenge nothing of the segment counts, neither its ACK nor its data. */
+static void nothing_of_a_syn(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "send 100\n"
+            "> PA 1:101(100) ack 1\n"
+            "< SA 1:11(10) ack 101\n"
+            "> A 101 ack 1\n"
+            "? recv_queue 0\n"
+            "? send_unacked 100\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +160,7 @@ int main(void)
         LAB_TEST(limited_for_each_connection),
         LAB_TEST(limit_does_not_stop_work),
         LAB_TEST(half_open),
+        LAB_TEST(nothing_of_a_syn),
     };
     return LAB_MAIN(tests);
 }

@@ -169,12 +169,26 @@ static void never_more_than_the_window(void **state)
     lab_end(l);
 }
 
+/* RFC5681-3.1-c: the ACK that completes the handshake makes nothing grow, on either side. */
+static void handshake_grows_nothing(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1000");
+    TALK(l, "? cwnd 10000");
+    lab_end(l);
+    l = lab_new(state, NULL);
+    lab_connect(l, "mss 1000");
+    TALK(l, "? cwnd 10000");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(initial_window),    LAB_TEST(initial_window_after_lost_syns), LAB_TEST(slow_start),
         LAB_TEST(divided_acks),      LAB_TEST(congestion_avoidance),           LAB_TEST(restart_after_idle),
         LAB_TEST(timeouts_in_a_row), LAB_TEST(never_more_than_the_window),
+        LAB_TEST(handshake_grows_nothing),
     };
     return LAB_MAIN(tests);
 }

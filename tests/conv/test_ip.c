@@ -305,6 +305,19 @@ static void flow_label(void **state)
     lab_end(l);
 }
 
+/* MUST-2: what leaves has the right checksum, with options and without, of even and odd lengths; the lab
+ * looks at each. */
+static void checksum_sent(void **state)
+{
+    for (int n = 1; n < 40; n++) {
+        struct lab *l = lab_new(state, NULL);
+        lab_connect(l, n % 2 ? "mss 1460,ts" : "mss 1460");
+        TALKF(l, "send %d", n);
+        assert_int_equal(lab_next(l)->seg.len, n);
+        lab_end(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +335,7 @@ int main(void)
         LAB_TEST(fragments),
         LAB_TEST(echo),
         LAB_TEST(flow_label),
+        LAB_TEST(checksum_sent),
     };
     return LAB_MAIN(tests);
 }

@@ -218,7 +218,7 @@ static void more_duplicates_than_segments(void **state)
     lab_end(l);
 }
 
-/* RFC6675-5-b, RFC 5681 3.2: an ACK of new data makes the count of duplicates begin anew: twice two of them
+/* RFC6675-5-bc, RFC 5681 3.2: an ACK of new data makes the count of duplicates begin anew: twice two of them
  * are no loss. */
 static void count_begins_anew(void **state)
 {

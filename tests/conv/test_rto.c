@@ -62,7 +62,7 @@ static void syn_ack_is_repeated(void **state)
 }
 
 /* RFC 6298 2.2: first sample R: SRTT = R, RTTVAR = R/2, RTO = R + max(G, 4 * R/2). MUST-19: doubled each
- * time. (RFC6298-2.2-a, RFC6298-5.5-a) */
+ * time. (RFC6298-1-a, RFC6298-2.2-a, RFC6298-5.5-a) */
 static void first_sample(void **state)
 {
     struct lab *l = lab_new(state, NULL);
@@ -237,7 +237,7 @@ static void rto_after_lost_syn(void **state)
 }
 
 /* RFC 6298 5.1 to 5.3: the timer is started by the first segment, restarted by an ACK of new data, stopped
- * when all is acknowledged. (RFC6298-5-b, RFC6298-5.1-a, RFC6298-5.2-a, RFC6298-5.3-a) */
+ * when all is acknowledged. (RFC6298-5-ab, RFC6298-5.1-a, RFC6298-5.2-a, RFC6298-5.3-a) */
 static void timer_restart(void **state)
 {
     struct lab *l = lab_new(state, NULL);

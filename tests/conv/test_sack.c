@@ -107,7 +107,8 @@ static struct lab *ten_in_flight(void **state, const char *opts, size_t queued)
     return l;
 }
 
-/* RFC 6675 5 (1): three segments above the hole. (RFC6675-4-fk, RFC6675-5-dfh, RFC2018-5.1-a) */
+/* RFC 6675 5 (1): three segments above the hole. (RFC6675-4-fk, RFC6675-5-dfh, RFC2018-5.1-a,
+ * RFC5681-4.3-abc) */
 static void one_hole(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -208,8 +209,8 @@ static void lost_again(void **state)
     lab_end(l);
 }
 
-/* RFC6675-4-ij: segments 1, 2 and 10 are lost and there is no new data. Nothing can tell of the last one;
- * once the recovery has repaired more than its first segment, it is sent again, once. */
+/* RFC6675-4-ijk, RFC6675-5-l: segments 1, 2 and 10 are lost and there is no new data. Nothing can tell of the
+ * last one; once the recovery has repaired more than its first segment, it is sent again, once. */
 static void rescue(void **state)
 {
     struct lab *l = ten_in_flight(state, "mss 1000,sackOK", 10000);
@@ -382,7 +383,13 @@ static void timeout_in_recovery(void **state)
             "? cwnd 2000\n"
             "> A 4001:5001(1000) ack 1\n"
             "> A 5001:6001(1000) ack 1\n"
-            "+20ms < A 1 ack 4001 <sack 5001:9001>\n"
+            "+20ms < A 1 ack 4001 <sack 5001:6001>\n"
+            "> A 6001:7001(1000) ack 1\n"
+            "< A 1 ack 4001 <sack 5001:7001>\n"
+            "> A 7001:8001(1000) ack 1\n"
+            "< A 1 ack 4001 <sack 5001:8001>\n"
+            "> A 8001:9001(1000) ack 1\n"
+            "< A 1 ack 4001 <sack 5001:9001>\n"
             "? ssthresh 5000\n"
             "? cwnd 2000\n"
             "> PA 9001:10001(1000) ack 1\n"

@@ -54,6 +54,13 @@ static void paws(void **state)
             "recv 10 -> EAGAIN\n"
             "< PA 11:21(10) ack 1 <ts 2000>\n"
             "recv 10");
+    lab_run(l, SEC);
+    lab_forget(l);
+    TALK(l, "send 100\n"
+            "> PA 1:101(100) ack 21\n"
+            "< A 20 ack 101 <ts 1999>\n" /* outside the window, where its ACK would count */
+            "> A 101 ack 21\n"
+            "? send_unacked 100");
     lab_end(l);
 }
 
@@ -175,7 +182,11 @@ static void not_agreed(void **state)
             "> A 1 ack 1 <>\n"
             "send 10\n"
             "> PA 1:11(10) ack 1 <>\n"
-            "? mss 1460");
+            "? mss 1460\n"
+            "< PA 1:11(10) ack 11 <ts 5000>\n"
+            "recv 10\n"
+            "< PA 11:21(10) ack 11 <ts 4000>\n"
+            "recv 10");
     lab_end(l);
 }
 

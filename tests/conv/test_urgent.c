@@ -26,7 +26,7 @@ static void long_urgent_data(void **state)
     lab_end(l);
 }
 
-/* Farther than the field can say: the largest that it can. */
+/* MUST-31: farther than the field can say: the largest that it can. */
 static void beyond_64k(void **state)
 {
     struct lab *l = lab_new(state, NULL);

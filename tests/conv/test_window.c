@@ -239,6 +239,26 @@ static void zero_in_the_syn(void **state)
     lab_end(l);
 }
 
+/* RFC7323-2.4-b: windows are said in units of 32 bytes here, and a few bytes that come in between make what
+ * is said less exact. What lies inside the furthest edge that was ever said is taken, to its last byte. */
+static void what_was_offered_is_taken(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,sackOK,wscale 7");
+    uint32_t next = 1;
+    for (int i = 0; i < 20; i++, next += 7) {
+        TALKF(l, "< PA %u:%u(7) ack 1", next, next + 7);
+        lab_run(l, 50 * MS);
+    }
+    lab_forget(l);
+    uint32_t edge = l->flow[0].edge - l->flow[0].peer_iss;
+    TALKF(l,
+          "< PA %u:%u(100) ack 1\n"
+          "> A 1 ack %u <sack %u:%u>",
+          edge - 100, edge, next, edge - 100, edge);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +274,7 @@ int main(void)
         LAB_TEST(fin_beyond_the_edge),
         LAB_TEST(fin_at_the_edge),
         LAB_TEST(zero_in_the_syn),
+        LAB_TEST(what_was_offered_is_taken),
     };
     return LAB_MAIN(tests);
 }

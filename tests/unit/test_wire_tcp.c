@@ -399,7 +399,8 @@ static uint32_t walk(const uint8_t *p, uint32_t n)
     return seen;
 }
 
-/* parse(emit(x)) = x. MUST-65: no MSS without SYN. */
+/* parse(emit(x)) = x. MUST-65: no MSS without SYN. MUST-68: each option has its length; MUST-69: nothing but
+ * zeros behind the end of the list (walk looks at both). */
 static void must_65_68_69_round_trips(void **state)
 {
     (void)state;
