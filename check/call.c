@@ -99,7 +99,7 @@ static bool read_ip(const struct value *v, tern_ip *out)
 }
 
 /* {sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("192.0.2.1")}. False: of no IP family. */
-static bool read_address(struct run *r, const struct value *v, tern_endpoint *out)
+bool value_endpoint(struct run *r, const struct value *v, tern_endpoint *out)
 {
     const struct value *family = value_field(v, "sa_family"), *port = value_field(v, "sin_port");
     const struct value *addr = value_field(v, "sin_addr");
@@ -165,7 +165,7 @@ static struct answer do_bind(struct run *r, struct sock *k, const struct call_sp
     const struct value *v = call_arg(c, 1);
     tern_addr_entry have[8];
     static const tern_ip any;
-    if (!value_is_open(v) && !read_address(r, v, &at))
+    if (!value_is_open(v) && !value_endpoint(r, v, &at))
         return gives(-EAFNOSUPPORT);
     if (k->kind != SOCK_NEW || k->bound)
         return gives(-EINVAL);
@@ -249,7 +249,7 @@ static struct answer do_connect(struct run *r, struct sock *k, const struct call
         return k->opening ? connect_state(r, k, !k->nonblocking) : gives(-EISCONN);
     if (k->kind != SOCK_NEW)
         return gives(-EISCONN);
-    if (!value_is_open(v) && !read_address(r, v, &to))
+    if (!value_is_open(v) && !value_endpoint(r, v, &to))
         return gives(-EAFNOSUPPORT);
     int result = tern_connect(r->t, k->bound ? &k->local : NULL, &to, &k->h);
     if (result < 0)
@@ -356,20 +356,37 @@ static int64_t optional(struct run *r, const struct value *v)
     return value_is_open(v) ? 0 : value_number(r, v);
 }
 
+/* read and write have no flags, readv and writev a list, recvmsg and sendmsg a struct and flags. */
+int64_t call_length(struct run *r, const struct call_spec *c)
+{
+    if (strcmp(c->name, "readv") == 0 || strcmp(c->name, "writev") == 0)
+        return iov_length(r, call_arg(c, 1));
+    if (strcmp(c->name, "recvmsg") == 0 || strcmp(c->name, "sendmsg") == 0)
+        return msg_length(r, call_arg(c, 1));
+    return value_number(r, call_arg(c, 2));
+}
+
+int64_t call_flags(struct run *r, const struct call_spec *c)
+{
+    bool message = strcmp(c->name, "recvmsg") == 0 || strcmp(c->name, "sendmsg") == 0;
+    bool plain = strncmp(c->name, "read", 4) == 0 || strncmp(c->name, "write", 5) == 0;
+    return plain ? 0 : optional(r, call_arg(c, message ? 2 : 3));
+}
+
+const struct value *call_data(const struct call_spec *c)
+{
+    bool list = strcmp(c->name, "writev") == 0 || strcmp(c->name, "sendmsg") == 0;
+    return list ? NULL : call_arg(c, 1);
+}
+
 static struct answer do_read(struct run *r, struct sock *k, const struct call_spec *c)
 {
-    const char *name = c->name;
-    if (strcmp(name, "readv") == 0)
-        return read_bytes(r, k, iov_length(r, call_arg(c, 1)), 0);
-    if (strcmp(name, "recvmsg") == 0)
-        return read_bytes(r, k, msg_length(r, call_arg(c, 1)), optional(r, call_arg(c, 2)));
-    int64_t flags = strcmp(name, "read") == 0 ? 0 : optional(r, call_arg(c, 3));
-    return read_bytes(r, k, value_number(r, call_arg(c, 2)), flags);
+    return read_bytes(r, k, call_length(r, c), call_flags(r, c));
 }
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-static void note_written(struct flow *f, const uint8_t *bytes, size_t n)
+void call_note_written(struct flow *f, const uint8_t *bytes, size_t n)
 {
     struct bytes *w = &f->written;
     if (w->len + n > w->cap) {
@@ -386,18 +403,23 @@ static uint8_t own_byte(uint64_t place)
     return (uint8_t)~flow_byte(place ^ 0x5555);
 }
 
+void call_fill(const struct flow *f, const struct value *data, int64_t from, int64_t len, uint8_t *out)
+{
+    for (int64_t i = from; i < len; i++) {
+        bool given = data != NULL && data->kind == VALUE_STRING && i < (int64_t)data->len;
+        out[i - from] = given ? (uint8_t)data->text[i] : own_byte(f->written.len + (uint64_t)(i - from));
+    }
+}
+
 static long write_some(struct run *r, struct sock *k, const struct value *data, int64_t from, int64_t len,
                        unsigned flags)
 {
     struct flow *f = &r->flow[k->flow];
     uint8_t *bytes = scratch(r, (size_t)(len - from) + 1);
-    for (int64_t i = from; i < len; i++) {
-        bool given = data != NULL && data->kind == VALUE_STRING && i < (int64_t)data->len;
-        bytes[i - from] = given ? (uint8_t)data->text[i] : own_byte(f->written.len + (uint64_t)(i - from));
-    }
+    call_fill(f, data, from, len, bytes);
     long n = tern_send(r->t, k->h, bytes, (size_t)(len - from), flags);
     if (n > 0)
-        note_written(f, bytes, (size_t)n);
+        call_note_written(f, bytes, (size_t)n);
     return n;
 }
 
@@ -441,15 +463,10 @@ static struct answer write_bytes(struct run *r, struct sock *k, const struct val
 
 static struct answer do_write(struct run *r, struct sock *k, const struct call_spec *c)
 {
-    const char *name = c->name;
-    if (strcmp(name, "writev") == 0)
-        return write_bytes(r, k, NULL, iov_length(r, call_arg(c, 1)), 0);
-    if (strcmp(name, "sendmsg") == 0)
-        return write_bytes(r, k, NULL, msg_length(r, call_arg(c, 1)), optional(r, call_arg(c, 2)));
-    int64_t flags = strcmp(name, "write") == 0 ? 0 : optional(r, call_arg(c, 3));
-    if (strcmp(name, "sendto") == 0 && flags & MSG_FASTOPEN)
+    int64_t flags = call_flags(r, c);
+    if (flags & MSG_FASTOPEN)
         run_skip(r, "TCP Fast Open");
-    return write_bytes(r, k, call_arg(c, 1), value_number(r, call_arg(c, 2)), flags);
+    return write_bytes(r, k, call_data(c), call_length(r, c), flags);
 }
 
 /* --- closing --------------------------------------------------------------------------------- */
@@ -527,7 +544,9 @@ static struct answer on_descriptor(struct run *r, const struct call_spec *c)
     run_skip(r, "the call %s", c->name);
 }
 
-struct answer call_perform(struct run *r, const struct call_spec *c)
+struct answer call_perform(struct run *r, const struct call_spec *c) { return r->subject->call(r, c); }
+
+struct answer call_tern(struct run *r, const struct call_spec *c)
 {
     if (strcmp(c->name, "socket") == 0)
         return do_socket(r, c);

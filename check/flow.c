@@ -173,9 +173,8 @@ uint8_t flow_byte(uint64_t place)
 /* `gso_size`: the packet was joined from segments with so much payload; 0 = it is one. */
 static void give(struct run *r, const uint8_t *bytes, uint32_t len, uint16_t gso_size)
 {
-    tern_rx_packet pkt = {.data = bytes, .len = len, .gso_size = gso_size, .link = (uint8_t)r->link};
     r->result->received++;
-    tern_rx(r->t, r->now, &pkt, 1);
+    r->subject->give(r, bytes, len, gso_size);
     run_collect(r);
 }
 

@@ -98,22 +98,41 @@ const char *run_time_text(int64_t us, char buf[32])
 
 /* --- what tern sends ------------------------------------------------------------------------- */
 
-static void keep(struct run *r, const tern_tx_packet *pkt)
+/* Room for one more packet, sent now. */
+static struct sent *new_sent(struct run *r, uint32_t len)
 {
     if (r->n_sent == r->cap_sent) {
         r->cap_sent = r->cap_sent ? r->cap_sent * 2 : 32;
         r->sent = realloc(r->sent, r->cap_sent * sizeof *r->sent);
     }
     struct sent *s = &r->sent[r->n_sent++];
-    *s = (struct sent){.t = r->now, .flow = -1, .bytes = malloc(pkt->len)};
-    s->len = tern_tx_flatten(pkt, s->bytes);
+    *s = (struct sent){.t = r->now, .flow = -1, .bytes = malloc(len), .len = len};
+    return s;
+}
+
+static void look_at(struct run *r, struct sent *s)
+{
     s->wrong = packet_read(&s->packet, s->bytes, s->len);
     r->result->sent++;
     if (s->wrong == NULL)
         flow_learn(r, s);
 }
 
-static void try_blocked(struct run *r)
+void run_keep(struct run *r, const uint8_t *bytes, uint32_t len)
+{
+    struct sent *s = new_sent(r, len);
+    memcpy(s->bytes, bytes, len);
+    look_at(r, s);
+}
+
+static void keep(struct run *r, const tern_tx_packet *pkt)
+{
+    struct sent *s = new_sent(r, pkt->len);
+    s->len = tern_tx_flatten(pkt, s->bytes);
+    look_at(r, s);
+}
+
+void run_try_blocked(struct run *r)
 {
     if (r->blocked == NULL || r->blocked_done)
         return;
@@ -122,7 +141,7 @@ static void try_blocked(struct run *r)
     r->blocked_at = r->now;
 }
 
-void run_collect(struct run *r)
+static void tern_collect(struct run *r)
 {
     tern_tx_packet pkts[4];
     tern_event events[8];
@@ -136,12 +155,14 @@ void run_collect(struct run *r)
         tern_check(r->t);
         wait_refresh(r);
         report_take_trace(r);
-        try_blocked(r);
+        run_try_blocked(r);
         if (tern_next_deadline(r->t) != 0)
             return;
     }
     run_fail(r, NULL, NULL, "tern has something to send for ever");
 }
+
+void run_collect(struct run *r) { r->subject->collect(r); }
 
 /* When something is to be done next: a timer of tern, or of a call that waits. */
 static uint64_t next_moment(const struct run *r)
@@ -151,7 +172,7 @@ static uint64_t next_moment(const struct run *r)
     return waits && r->wake < due ? r->wake : due;
 }
 
-void run_until(struct run *r, uint64_t until, bool stop)
+static void tern_until(struct run *r, uint64_t until, bool stop)
 {
     int rounds = 0;
     size_t before = r->n_sent;
@@ -171,6 +192,14 @@ void run_until(struct run *r, uint64_t until, bool stop)
     r->now = until > r->now ? until : r->now;
     tern_tick(r->t, r->now);
     run_collect(r);
+}
+
+void run_until(struct run *r, uint64_t until, bool stop) { r->subject->until(r, until, stop); }
+
+static void tern_give(struct run *r, const uint8_t *bytes, uint32_t len, uint16_t gso_size)
+{
+    tern_rx_packet pkt = {.data = bytes, .len = len, .gso_size = gso_size, .link = (uint8_t)r->link};
+    tern_rx(r->t, r->now, &pkt, 1);
 }
 
 /* --- calls that block ------------------------------------------------------------------------ */
@@ -200,8 +229,8 @@ static void await_blocked(struct run *r)
     const struct event *e = r->blocked;
     uint64_t last = r->zero + (uint64_t)(r->blocked_end + run_tolerance(r, r->blocked_end));
     while (!r->blocked_done && r->now < last) {
-        uint64_t due = next_moment(r);
-        run_until(r, due < last && due > r->now ? due : last, false);
+        uint64_t due = r->t != NULL ? next_moment(r) : last;
+        run_until(r, due < last && due > r->now ? due : last, r->t == NULL);
     }
     if (!r->blocked_done) {
         r->event = e;
@@ -237,7 +266,7 @@ static void perform_call(struct run *r, const struct event *e, int64_t base)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static void perform_state(struct run *r, const struct event *e)
+static const char *tern_state(struct run *r, const struct event *e)
 {
     tern_info info;
     int f = e->has_ports ? flow_of_ports(r, e->src_port, e->dst_port) : r->current;
@@ -248,10 +277,16 @@ static void perform_state(struct run *r, const struct event *e)
         tern_endpoint local = {.ip = r->set.local, .port = e->has_ports ? e->dst_port : r->set.bind_port};
         state = flow_state(r, &local, NULL, &info);
     }
-    if (state == TERN_LISTEN && strcmp(e->text, "CLOSED") == 0)
+    return tern_state_name(state);
+}
+
+static void perform_state(struct run *r, const struct event *e)
+{
+    const char *state = r->subject->state(r, e);
+    if (strcmp(state, "LISTEN") == 0 && strcmp(e->text, "CLOSED") == 0)
         return; /* a listener beside it is another thing */
-    if (strcmp(tern_state_name(state), e->text) != 0)
-        run_fail(r, e->text, tern_state_name(state), "the connection is in another state");
+    if (strcmp(state, e->text) != 0)
+        run_fail(r, e->text, state, "the connection is in another state");
 }
 
 static void perform(struct run *r, const struct event *e, int64_t base)
@@ -259,7 +294,7 @@ static void perform(struct run *r, const struct event *e, int64_t base)
     switch (e->kind) {
     case EVENT_PACKET: flow_receive(r, e->packet); break;
     case EVENT_CALL: perform_call(r, e, base); break;
-    case EVENT_CODE: code_run(r, e); break;
+    case EVENT_CODE: r->subject->code(r, e); break;
     case EVENT_STATE: perform_state(r, e); break;
     case EVENT_COMMAND: break; /* command.c has looked at all of them before */
     }
@@ -275,6 +310,8 @@ static void run_event(struct run *r, const struct event *e)
     r->event = e;
     if (e->kind == EVENT_COMMAND)
         return;
+    if (r->subject->foreign)
+        run_collect(r); /* its clock goes on while we work */
     if (e->kind == EVENT_PACKET && e->packet->outbound) {
         if (e->time == TIME_ANY)
             from = base, to = base + ANY_TIME_MAX * 1000000ll;
@@ -283,7 +320,9 @@ static void run_event(struct run *r, const struct event *e)
         return;
     }
     int64_t now = run_script_time(r, r->now);
-    if (now > from + run_tolerance(r, from))
+    if (r->subject->foreign && now > from)
+        r->zero += (uint64_t)(now - from); /* a real clock does not wait: the rest comes later */
+    else if (now > from + run_tolerance(r, from))
         run_fail(r, run_time_text(from, want), run_time_text(now, is), "the time of this event is over");
     if (now < from)
         run_until(r, r->zero + (uint64_t)from, false);
@@ -372,6 +411,15 @@ static void make_stack(struct run *r)
         run_wrong(r, 1, 1, "tern refuses the address of --local_ip");
 }
 
+static void destroy_stack(struct run *r)
+{
+    if (r->t != NULL && !r->broken)
+        tern_destroy(r->t);
+    if (r->block != NULL)
+        munmap(r->block, r->set.memory);
+    free(r->ring);
+}
+
 static void free_run(struct run *r)
 {
     for (size_t i = r->first_sent; i < r->n_sent; i++)
@@ -385,11 +433,6 @@ static void free_run(struct run *r)
     for (int i = 0; i < r->flows; i++)
         free(r->flow[i].written.v);
     free(r->flow);
-    if (r->t != NULL && !r->broken)
-        tern_destroy(r->t);
-    if (r->block != NULL)
-        munmap(r->block, r->set.memory);
-    free(r->ring);
     free(r->trace);
     free(r->scratch.v);
     free(r);
@@ -408,15 +451,27 @@ static void run_script(struct run *r)
 {
     settings_read(r);
     commands_read(r);
-    make_stack(r);
+    r->subject->begin(r);
     run_events(r);
     leave_nothing(r);
 }
 
-static struct run *new_run(const struct script *s, const struct check_options *o, struct check_result *out,
-                           uint64_t start)
+static const struct subject tern_subject = {
+    .begin = make_stack,
+    .end = destroy_stack,
+    .give = tern_give,
+    .collect = tern_collect,
+    .until = tern_until,
+    .call = call_tern,
+    .code = code_run,
+    .state = tern_state,
+};
+
+static struct run *new_run(const struct subject *subject, const struct script *s,
+                           const struct check_options *o, struct check_result *out, uint64_t start)
 {
     struct run *r = calloc(1, sizeof *r);
+    r->subject = subject;
     r->s = s;
     r->options = o;
     r->result = out;
@@ -460,21 +515,22 @@ static bool wants_ladder(const struct run *r, enum check_ladder when)
 /* One run of a script that could be read. With --tern=iss=N the first one may only show how far the clock
  * must be put forward: initial sequence numbers are a clock of 4 us and something that stays (RFC 6528 3).
  * Returns by how much; 0 = the run counts. */
-static uint64_t run_once(const struct script *s, const struct check_options *o, uint64_t shift,
-                         struct check_result *out)
+static uint64_t run_once(const struct subject *subject, const struct script *s,
+                         const struct check_options *o, uint64_t shift, struct check_result *out)
 {
-    struct run *r = new_run(s, o, out, START + shift);
+    struct run *r = new_run(subject, s, o, out, START + shift);
     run_guarded(r, o->catch_trap);
     uint32_t missing = r->set.has_iss && r->isn_seen && shift == 0 ? r->set.iss - r->isn : 0;
     out->virtual_us = (r->over ? r->over : r->now) - r->zero;
     if (missing == 0 && wants_ladder(r, o->ladder))
         report_ladder(r, o->color);
+    subject->end(r);
     free_run(r);
     return 4ull * missing;
 }
 
-void check_run_buffer(const char *text, size_t len, const struct check_options *options,
-                      struct check_result *out)
+static void run_against(const struct subject *subject, const char *text, size_t len,
+                        const struct check_options *options, struct check_result *out)
 {
     struct script s;
     *out = (struct check_result){.verdict = CHECK_PASSED};
@@ -485,14 +541,25 @@ void check_run_buffer(const char *text, size_t len, const struct check_options *
         out->column = s.column;
         out->message = strdup(s.message);
     } else {
-        uint64_t shift = run_once(&s, options, 0, out);
+        uint64_t shift = run_once(subject, &s, options, 0, out);
         if (shift != 0) {
             check_result_free(out);
-            run_once(&s, options, shift, out);
+            run_once(subject, &s, options, shift, out);
         }
     }
     note_line(&s, out);
     script_free(&s);
+}
+
+void check_run_buffer(const char *text, size_t len, const struct check_options *options,
+                      struct check_result *out)
+{
+    run_against(&tern_subject, text, len, options, out);
+}
+
+void check_run_against(const struct subject *subject, const char *text, size_t len, struct check_result *out)
+{
+    run_against(subject, text, len, &(struct check_options){0}, out);
 }
 
 void check_result_free(struct check_result *r)

@@ -113,9 +113,30 @@ struct answer {
     int64_t value;   /* or a negative errno */
 };
 
+struct run;
+
+/* Who is examined: tern (run.c), or another stack in its place (tests/linux). */
+struct subject {
+    void (*begin)(struct run *r);
+    void (*end)(struct run *r);
+    /* The peer's packet; `gso_size`: joined from segments with so much payload, 0 = it is one. */
+    void (*give)(struct run *r, const uint8_t *bytes, uint32_t len, uint16_t gso_size);
+    void (*collect)(struct run *r);                                  /* as run_collect */
+    void (*until)(struct run *r, uint64_t until, bool stop);         /* as run_until */
+    struct answer (*call)(struct run *r, const struct call_spec *c); /* as call_perform */
+    void (*code)(struct run *r, const struct event *e);              /* an assertion; fails the run */
+    const char *(*state)(struct run *r, const struct event *e);      /* name of the state that `e` asks for */
+    /* Another segment than the script's, in its options alone: noted, and the script goes on. NULL: it
+     * fails. */
+    void (*options_differ)(struct run *r, const char *expected, const char *got);
+    bool foreign; /* what each stack chooses for itself is not compared: window, its scale, PSH */
+};
+
 struct run {
     const struct script *s;
     const struct check_options *options;
+    const struct subject *subject;
+    void *subject_state; /* its own */
     struct settings set;
     tern *t;
     void *block;
@@ -157,6 +178,13 @@ void run_skip(struct run *r, const char *format, ...) __attribute__((format(prin
 void run_wrong(struct run *r, int line, int column, const char *format, ...)
     __attribute__((format(printf, 4, 5), noreturn));
 
+/* check_run_buffer with another subject; there is no ladder. */
+void check_run_against(const struct subject *subject, const char *text, size_t len,
+                       struct check_result *out);
+/* The subject has sent a packet, now. */
+void run_keep(struct run *r, const uint8_t *bytes, uint32_t len);
+/* Try a call that blocks again. */
+void run_try_blocked(struct run *r);
 /* Let time pass until `until` (live). `stop`: return as soon as tern has sent something. */
 void run_until(struct run *r, uint64_t until, bool stop);
 /* Take what tern wants to send, look at the invariants, try a blocked call again. After every verb. */
@@ -217,6 +245,7 @@ bool desc_info(const struct run *r, const struct sock *k, tern_info *out);
 
 /* Perform the call of an event, or try a blocked one again. Gives its answer. */
 struct answer call_perform(struct run *r, const struct call_spec *c);
+struct answer call_tern(struct run *r, const struct call_spec *c);
 /* The answer against what the script says; fails the run. */
 void call_judge(struct run *r, const struct event *e, const struct answer *a);
 
@@ -225,6 +254,15 @@ const struct value *call_arg(const struct call_spec *c, int n);
 int64_t value_number(struct run *r, const struct value *v);
 bool value_is_open(const struct value *v);
 const struct value *value_field(const struct value *v, const char *name);
+/* The address that a struct gives; false: of no IP family. */
+bool value_endpoint(struct run *r, const struct value *v, tern_endpoint *out);
+/* What calls that read and write ask for, whichever of them it is; `data` NULL: the script leaves it open. */
+int64_t call_length(struct run *r, const struct call_spec *c);
+int64_t call_flags(struct run *r, const struct call_spec *c);
+const struct value *call_data(const struct call_spec *c);
+/* The bytes from `from` to `len` that such a call writes, and that they were written. */
+void call_fill(const struct flow *f, const struct value *data, int64_t from, int64_t len, uint8_t *out);
+void call_note_written(struct flow *f, const uint8_t *bytes, size_t n);
 
 struct answer call_setsockopt(struct run *r, struct sock *k, const struct call_spec *c);
 struct answer call_getsockopt(struct run *r, struct sock *k, const struct call_spec *c);
