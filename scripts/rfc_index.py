@@ -18,6 +18,7 @@ from rfc_cited import REASONS, TABLES, Index, reasons, requirements
 
 OUTPUT = 'docs/RFC.md'
 NO_KEYWORDS = {1337, 4987, 5927}
+SHOWN = 8  # tests and mutants of one requirement; the others are counted
 WHOLE = {'built', 'built in part', 'not built'}  # what can be said of an RFC without a table of its own
 KINDS = {
     'differs': 'tern does something else, on purpose',
@@ -63,8 +64,12 @@ def link(place):
     return f'[{shown}](../{place.path}#L{place.line})'
 
 
-def listed(places):
-    return ', '.join(link(p) for p in sorted(places, key=lambda p: (p.path, p.line))) or '–'
+def listed(places, most=0):
+    """In the order of their paths, which is that of tests in C and then scripts."""
+    found = sorted(places, key=lambda p: (p.path.endswith('.pkt'), p.path, p.line))
+    shown = found[:most] if most and len(found) > most + 1 else found
+    more = f' and {len(found) - len(shown)} more' if len(shown) < len(found) else ''
+    return ', '.join(link(p) for p in shown) + more or '–'
 
 
 class Page:
@@ -157,6 +162,14 @@ class Page:
         kinds = [sum(1 for r in rows if r.reason and r.reason[0] == kind) for kind in KINDS]
         return [len(rows), len(met), len(tests), len(musts), len(mutants), *kinds]
 
+    def verdict(self):
+        rows = [self.figures(number) for number in self.numbers()]
+        asked, met, tests, musts, mutants = (sum(row[i] for row in rows) for i in range(5))
+        return (
+            f'{asked} requirements of {len(rows)} RFCs: {met} met, {asked - met} with a reason; '
+            f'{tests} tests; {musts} MUSTs with {mutants} mutants'
+        )
+
     def table(self, number):
         yield from (f'## RFC {number}', '')
         if number in NO_KEYWORDS:
@@ -169,7 +182,8 @@ class Page:
             where = f' ({r.section})' if number == 9293 else ''
             yield (
                 f'| {r.ident} | {r.level} | {r.what}{where}{mark} | {listed(code)} '
-                f'| {listed(self.index.of(r.ident, "test"))} | {listed(self.index.of(r.ident, "mutant"))} |'
+                f'| {listed(self.index.of(r.ident, "test"), SHOWN)} '
+                f'| {listed(self.index.of(r.ident, "mutant"), SHOWN)} |'
             )
         yield ''
 
@@ -217,7 +231,7 @@ def main():
     page = Page()
     text = '\n'.join(page.lines()).rstrip('\n') + '\n'
     wrong, owed = list(page.wrong()), list(page.owed())
-    print('\n'.join(wrong + owed) or f'{len(page.known)} requirements, all accounted for')
+    print('\n'.join(wrong + owed) or page.verdict())
     wrong += owed
     path = os.path.join(ROOT, OUTPUT)
     if options.check:
