@@ -340,7 +340,11 @@ static int64_t eval_compare(struct eval *v)
 
 static int64_t eval_not(struct eval *v)
 {
-    return sign(v, "not") ? !eval_not(v) : eval_compare(v);
+    bool negated = false;
+    while (sign(v, "not"))
+        negated = !negated;
+    int64_t a = eval_compare(v);
+    return negated ? !a : a;
 }
 
 static int64_t eval_and(struct eval *v)

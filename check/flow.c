@@ -186,6 +186,14 @@ static void live_addresses(const struct flow *f, struct packet *k)
     k->dst_port = f->local.port;
 }
 
+static uint32_t options_length(const struct packet_spec *k)
+{
+    uint32_t len = 0;
+    for (uint32_t i = 0; i < k->n_options; i++)
+        len += k->options[i].len;
+    return (len + 3) / 4 * 4;
+}
+
 static void receive_segment(struct run *r, struct flow *f, const struct packet_spec *spec)
 {
     uint8_t bytes[PACKET_MAX], data[65536];
@@ -212,6 +220,9 @@ static void receive_segment(struct run *r, struct flow *f, const struct packet_s
     uint32_t place = k.seq + syn - f->remote_isn - 1;
     for (uint32_t i = 0; i < k.len; i++)
         data[i] = flow_byte((uint32_t)(place + i));
+    uint32_t headers = 20 + options_length(spec);
+    if (k.len + headers + (tern_ip_is4(&k.src) ? 20 : 0) > 65535)
+        run_wrong(r, r->event->line, r->event->column, "%u bytes of payload fit into no packet", k.len);
     uint16_t gso_size = r->set.mss && k.len > r->set.mss ? r->set.mss : 0;
     give(r, bytes, packet_build(&k, spec->bad_checksum, bytes), gso_size);
 }

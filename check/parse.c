@@ -10,7 +10,7 @@
 
 #include <tern/stats.h>
 
-enum { MESSAGE = 300, DEPTH_MAX = 16, TIME_MAX = 1000000000 };
+enum { MESSAGE = 300, DEPTH_MAX = 16, TIME_MAX = 10000000 };
 
 /* --- memory and leaving ---------------------------------------------------------------------- */
 

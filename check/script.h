@@ -122,7 +122,7 @@ struct event {
 };
 
 struct script_option {
-    char *name, *value; /* value "" when there is none */
+    const char *name, *value; /* value "" when there is none */
     int line, column;
     struct script_option *next;
 };

@@ -191,11 +191,10 @@ bool check_is_setting(const char *name, size_t len)
 /* NAME=VALUE of the caller, before the script's own. */
 static void read_given(struct run *r, const char *text)
 {
-    char name[40] = "", *value = strchr(text, '=');
+    char name[40] = "";
+    const char *value = strchr(text, '=');
     size_t len = value ? (size_t)(value - text) : strlen(text);
-    struct script_option o = {.name = name, .line = 1, .column = 1};
-    static char nothing[1];
-    o.value = value ? value + 1 : nothing;
+    struct script_option o = {.name = name, .value = value ? value + 1 : "", .line = 1, .column = 1};
     if (len < sizeof name) {
         memcpy(name, text, len);
         read_option(r, &o);
