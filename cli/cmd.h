@@ -24,6 +24,7 @@ int cmd_route(int argc, char **argv); /* its routes; */
 int cmd_link(int argc, char **argv);  /* its links */
 int cmd_ss(int argc, char **argv);    /* connections of running tern processes */
 int cmd_iperf(int argc, char **argv); /* throughput against iperf3 */
+int cmd_explore(int argc, char **argv); /* every world within bounds */
 int cmd_bench(int argc, char **argv); /* measurements in memory */
 
 /* Print one line, "tern NAME: ...", to standard error; returns CMD_CANNOT, so that `return cmd_cannot(...)`

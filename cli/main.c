@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"link", cmd_link, "its links: up, down, MTU"},
     {"ss", cmd_ss, "the connections of running tern processes, with their reasons"},
     {"iperf", cmd_iperf, "measure throughput against an iperf3 on the other side"},
+    {"explore", cmd_explore, "search every world that two stacks and a bad network can come to"},
     {"bench", cmd_bench, "what a connection costs: measured in memory"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -61,8 +61,8 @@ int tern_parts(const tern *t, tern_slice *out, int max);
  * now on), options, listeners and accept queues, addresses, events that wait, and the keys. It does not see
  * what makes no difference: where the clock began (a whole number of seconds earlier or later), in which
  * order records were made and where they lie, their generations, free memory, and whether a connection is at
- * rest; nor what is only told: counters, totals, histories, connection numbers of the trace, and
- * tern_set_data. The same on every machine. */
+ * rest; nor what is only told: counters, totals, histories, why and when a state was entered,
+ * connection numbers of the trace, and tern_set_data. The same on every machine. */
 void tern_digest(const tern *t, uint64_t out[2]);
 
 #ifdef __cplusplus

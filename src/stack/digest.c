@@ -13,9 +13,9 @@
  *  - the order of lists that decide who is next (ready, events, accept, half-open) does
  *  - bytes of queues count as a stream, however they lie in pages
  *
- * And nothing that is only told: counters, totals, the history of states, connection numbers of the trace,
- * when a record was made, the program's number of a handle. A connection at rest counts as the control block
- * that it would wake to.
+ * And nothing that is only told: counters, totals, the history of states, why and when the present one was
+ * entered, when the FIN came, connection numbers of the trace, when a record was made, the program's number
+ * of a handle. A connection at rest counts as the control block that it would wake to.
  *
  * A number that means something only while a flag says so (an urgent pointer, say) is taken while it does.
  */
@@ -129,7 +129,6 @@ static const struct field head_fields[] = {
     FIELD(struct conn_head, state, RAW),       FIELD(struct conn_head, link, RAW),
     FIELD(struct conn_head, local, BYTES),       FIELD(struct conn_head, remote, BYTES),
     FIELD(struct conn_head, local_port, RAW),  FIELD(struct conn_head, remote_port, RAW),
-    FIELD(struct conn_head, since_us, TIME),   FIELD(struct conn_head, cause, RAW),
     FIELD(struct conn_head, tos, RAW),         FIELD(struct conn_head, ttl, RAW),
     FIELD(struct conn_head, parked, RAW),
 };
@@ -174,7 +173,6 @@ static const struct field tcb_fields[] = {
     FIELD(struct tcb, rcv.nxt, PEERS),
     FIELD(struct tcb, rcv.adv, PEERS),
     FIELD(struct tcb, rcv.buffer, RAW),
-    FIELD(struct tcb, rcv.fin_us, TIME),
     FIELD(struct tcb, rcv.fin_ooo, RAW),
     FIELD(struct tcb, rcv.fin_rcvd, RAW),
     FIELD(struct tcb, rcv.eof_read, RAW),
@@ -375,7 +373,7 @@ static void put_timewait(struct sum *s, struct tern *t, ref_t r)
     sum_word(s, (uint32_t)(w->rcv_nxt.v - (uint32_t)(t->w->now / 4)));
     put_stamp(s, t, w->ts, w->ts_recent);
     sum_word(s, (uint64_t)w->wnd << 16 | w->challenged << 12 | w->rcv_wscale << 8 | w->ts << 4 |
-                    w->parked << 3 | w->again << 2 | w->how);
+                    w->parked << 3 | w->again << 2);
     sum_word(s, waiting_due(t, r) - t->w->now);
 }
 
@@ -570,7 +568,6 @@ static const struct field world_fields[] = {
     FIELD(struct world, key_sketch, RAW64S),
     FIELD(struct world, cookie_keys, RAW64S),
     FIELD(struct world, cookie_shared, RAW),
-    FIELD(struct world, sources, RAW32S),
     FIELD(struct world, rng, RAW64S),
     FIELD(struct world, jump_us, TIME),
     FIELD(struct world, sweep.links_gone, RAW),
@@ -579,6 +576,17 @@ static const struct field world_fields[] = {
     FIELD(struct world, foreign, RAW),
     FIELD(struct world, port_next, RAW),
 };
+
+/* What it counts is live: with no half-open record all is zero, and it need not be looked at. */
+static void put_sketch(struct sum *s, const struct tern *t)
+{
+    const uint32_t *count = &t->w->sources.count[0][0];
+    uint32_t live = t->w->halfopens4.live + t->w->halfopens6.live;
+    for (uint32_t i = 0; i < SKETCH_ROWS * SKETCH_COLUMNS && live > 0; i++)
+        if (count[i] != 0)
+            sum_word(s, (uint64_t)count[i] << 32 | i);
+    sum_word(s, live);
+}
 
 /* All that stands in a line. */
 static void put_orders(struct sum *s, struct tern *t)
@@ -602,6 +610,7 @@ void tern_digest(const tern *stack, uint64_t out[2])
     sum_begin(&s, 0);
     PUT(&s, t, &t->w->set, setting_fields);
     PUT(&s, t, t->w, world_fields);
+    put_sketch(&s, t);
     sum_word(&s, t->w->sweep.left != 0);
     sum_word(&s, (uint64_t)t->a->pages_max << 32 | t->a->page_shift);
     put_tables(&s, &t->w->ip);

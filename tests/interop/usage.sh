@@ -23,6 +23,11 @@ helps() {
     local status=$?
     awk 'length > 110 { print "too long: " $0; bad = 1 } END { exit bad }' "$dir/help" && [ $status -eq 0 ]
 }
+# Exit 2 and one line on standard error; what was told before it is no matter.
+explores_nothing() {
+    timeout 10 "$tern" explore "$@" >"$dir/out" 2>"$dir/said"
+    [ $? -eq 2 ] && [ "$(wc -l <"$dir/said")" -eq 1 ] && grep -q 'is not possible there' "$dir/said"
+}
 for command in serve cat ss iperf; do
     check "tern $command --help" helps $command
     LINES_SAID=2 check "tern $command with an unknown option" \
@@ -59,6 +64,14 @@ check "tern sim --help" helps sim
 check "sim: a seed that is none" wrong "wants a number, not 'many'" sim --seed many
 check "sim: an item that is not there" wrong "seed 1 has nothing like 'c99999'" sim --only h1,c99999
 check "sim: an unknown option" wrong 'see .tern sim --help' sim --nonsense
+check "tern explore --help" helps explore
+check "explore: an unknown option" wrong 'see .tern explore --help' explore --nonsense
+check "explore: no such setting" wrong "no setting is called 'nowhere'" explore nowhere
+check "explore: a bad number" wrong 'losses wants a number up to 8' explore --losses many
+check "explore: too large a number" wrong 'cuts wants a number up to 1' explore --cuts 2
+check "explore: whose moves" wrong 'the one setting' explore --replay 0101
+check "explore: moves that are none" wrong 'is no list of moves' explore listening --replay 01
+check "explore: a move that is not possible" explores_nothing listening --replay 0000
 check "ss: no such state" wrong "no state is called 'waiting'" ss waiting
 check "ss: a bad interval" wrong 'no interval' ss --watch=soon
 check "ss: a bad pid" wrong 'no process number' ss -p x

@@ -1,0 +1,558 @@
+/* explore.c - `tern explore`: every world that two stacks, two programs and a bad network can come to, within
+ * bounds. What a world and a move are: explore/duo.h, explore/move.h; how they are searched:
+ * explore/search.h.
+ */
+#include "cmd.h"
+
+#include "explore/why.h"
+#include "explore/tell.h"
+#include "host/json_line.h"
+#include "host/ladder.h"
+
+#include <tern/host.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHOSEN_MOST = 64, COLUMNS = 100, SAY_US = 10000000, DRAW_US = 200000, NOT_GIVEN = -1 };
+
+/* Bounds that may be given, by their place in struct bounds. */
+static const struct {
+    const char *name;
+    size_t at;
+    unsigned most;
+} bound_options[] = {
+    {"losses", offsetof(struct bounds, losses), 8}, {"dups", offsetof(struct bounds, dups), 8},
+    {"bytes", offsetof(struct bounds, bytes), 8},   {"aborts", offsetof(struct bounds, aborts), 4},
+    {"early", offsetof(struct bounds, early), 8},   {"cuts", offsetof(struct bounds, cuts), 1},
+    {"refusals", offsetof(struct bounds, refusals), 8},
+};
+enum { BOUNDS = sizeof bound_options / sizeof bound_options[0] };
+
+struct options {
+    bool json, color, list;
+    int bound[BOUNDS]; /* NOT_GIVEN: the setting's own */
+    uint64_t limit, seconds;
+    unsigned threads;
+    const char *replay;
+    const struct setting *chosen[CHOSEN_MOST];
+    int n_chosen;
+};
+
+/* What all settings together have come to. */
+struct sum {
+    uint64_t states, transitions, faults;
+    uint64_t pairs[TERN_STATES][TERN_STATES];
+    uint64_t edges[EDGE_WORDS];
+    bool complete, interrupted, no_memory;
+    uint64_t began_us;
+};
+
+struct run {
+    const struct options *o;
+    const struct setting *setting;
+    struct sum *sum;
+    uint64_t said_us;
+    bool bar; /* one is on the terminal */
+};
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+static int usage(FILE *out)
+{
+    fputs(
+        "usage: tern explore [SETTING...] [--losses N] [--dups N] [--bytes N] [--aborts N] [--early N]\n"
+        "                    [--cuts N] [--refusals N] [--limit N] [--seconds N] [--threads N] [--json]\n"
+        "                    [--color=auto|always|never]\n"
+        "       tern explore SETTING --replay MOVES\n"
+        "       tern explore --list\n\n"
+        "Searches every world that two stacks, their programs and the network between them can come to: any\n"
+        "order of segments, timers and calls, with so many segments lost and doubled. Says how many there\n"
+        "are, which pairs of states and which edges of the state diagram were reached, and tells a shortest\n"
+        "story of everything that is wrong. Without SETTING: all of them.\n\n"
+        "  --list          the settings, and what each is there for\n"
+        "  --losses N      segments that the network loses on one path (--dups: doubles)\n"
+        "  --bytes N       bytes that each program sends\n"
+        "  --aborts N      connections that the programs abort\n"
+        "  --early N       timers that fire though the answer is under way\n"
+        "  --cuts N        1: the wire may be cut for good\n"
+        "  --refusals N    segments that a router refuses with ICMP\n"
+        "  --limit N       stop each setting after so many worlds (default: none)\n"
+        "  --seconds N     stop all after so long (default: when there is nothing left to search)\n"
+        "  --threads N     how many work (default: one for each processor); the result is the same\n"
+        "  --replay MOVES  tell one path of a setting, as a story printed its moves\n"
+        "  --json          one JSON object a setting and a story, and one for all\n"
+        "  --color=WHEN    auto (on a terminal), always or never\n\n"
+        "Exit status: 0 nothing is wrong, 1 something is (its story is told), 2 it cannot be done.\n",
+        out);
+    return CMD_OK;
+}
+
+/* --- arguments ------------------------------------------------------------------------------- */
+
+enum {
+    OPT_LIST = 256,
+    OPT_LIMIT,
+    OPT_SECONDS,
+    OPT_THREADS,
+    OPT_REPLAY,
+    OPT_JSON,
+    OPT_COLOR,
+    OPT_HELP,
+    OPT_BOUND
+};
+
+static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != 0 || errno != 0 || *out > most)
+        return cmd_cannot("explore", "--%s wants a number up to %" PRIu64 ", not '%s'", name, most, text);
+    return CMD_OK;
+}
+
+static int parse_color(struct options *o, const char *when)
+{
+    if (strcmp(when, "always") == 0)
+        o->color = true;
+    else if (strcmp(when, "never") == 0)
+        o->color = false;
+    else if (strcmp(when, "auto") != 0)
+        return cmd_cannot("explore", "--color is auto, always or never, not '%s'", when);
+    return CMD_OK;
+}
+
+static int parse_bound(struct options *o, int which)
+{
+    uint64_t n = 0;
+    int result = parse_number(bound_options[which].name, optarg, bound_options[which].most, &n);
+    o->bound[which] = (int)n;
+    return result;
+}
+
+static int parse_option(struct options *o, int option, const char *word)
+{
+    uint64_t n = 0;
+    int result;
+    if (option >= OPT_BOUND)
+        return parse_bound(o, option - OPT_BOUND);
+    switch (option) {
+    case OPT_LIST: o->list = true; return CMD_OK;
+    case OPT_JSON: o->json = true; return CMD_OK;
+    case OPT_REPLAY: o->replay = optarg; return CMD_OK;
+    case OPT_COLOR: return parse_color(o, optarg);
+    case OPT_LIMIT: return parse_number("limit", optarg, UINT32_MAX / 4, &o->limit);
+    case OPT_SECONDS: return parse_number("seconds", optarg, 1000000, &o->seconds);
+    case OPT_THREADS:
+        result = parse_number("threads", optarg, 64, &n);
+        o->threads = (unsigned)n;
+        return result;
+    case ':': return cmd_cannot("explore", "%s needs a value; see `tern explore --help`", word);
+    default: return cmd_cannot("explore", "unknown option '%s'; see `tern explore --help`", word);
+    }
+}
+
+static int parse_name(struct options *o, const char *name)
+{
+    const struct setting *s = setting_find(name);
+    if (s == NULL)
+        return cmd_cannot("explore", "no setting is called '%s'; `tern explore --list` names them all", name);
+    if (o->n_chosen == CHOSEN_MOST)
+        return cmd_cannot("explore", "too many settings");
+    o->chosen[o->n_chosen++] = s;
+    return CMD_OK;
+}
+
+static const struct option long_options[] = {
+    {"list", no_argument, NULL, OPT_LIST},
+    {"limit", required_argument, NULL, OPT_LIMIT},
+    {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"replay", required_argument, NULL, OPT_REPLAY},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"color", required_argument, NULL, OPT_COLOR},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"losses", required_argument, NULL, OPT_BOUND},
+    {"dups", required_argument, NULL, OPT_BOUND + 1},
+    {"bytes", required_argument, NULL, OPT_BOUND + 2},
+    {"aborts", required_argument, NULL, OPT_BOUND + 3},
+    {"early", required_argument, NULL, OPT_BOUND + 4},
+    {"cuts", required_argument, NULL, OPT_BOUND + 5},
+    {"refusals", required_argument, NULL, OPT_BOUND + 6},
+    {NULL, 0, NULL, 0},
+};
+
+/* CMD_OK, CMD_CANNOT, or -1 when the usage was asked for and printed. */
+static int parse(struct options *o, int argc, char **argv)
+{
+    int option, result = CMD_OK;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    *o = (struct options){.color = isatty(STDOUT_FILENO), .threads = cores > 0 ? (unsigned)cores : 1};
+    for (int i = 0; i < BOUNDS; i++)
+        o->bound[i] = NOT_GIVEN;
+    optind = 0;
+    while (result == CMD_OK && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        if (option == OPT_HELP || option == 'h')
+            return usage(stdout), -1;
+        result = parse_option(o, option, argv[optind - 1]);
+    }
+    for (int i = optind; i < argc && result == CMD_OK; i++)
+        result = parse_name(o, argv[i]);
+    if (result == CMD_OK && o->replay != NULL && o->n_chosen != 1)
+        return cmd_cannot("explore", "--replay wants the one setting that its moves are of");
+    return result;
+}
+
+/* The setting's bounds, but for those that were given. */
+static struct bounds bounds_for(const struct options *o, const struct setting *s)
+{
+    struct bounds b = s->bounds;
+    for (int i = 0; i < BOUNDS; i++)
+        if (o->bound[i] != NOT_GIVEN)
+            *((uint8_t *)&b + bound_options[i].at) = (uint8_t)o->bound[i];
+    return b;
+}
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+static const char *paint(const struct options *o, const char *escape)
+{
+    return o->color ? escape : "";
+}
+
+/* 1234567 as "1,234,567". */
+static const char *grouped(uint64_t n, char buf[32])
+{
+    char plain[24];
+    int len = snprintf(plain, sizeof plain, "%" PRIu64, n), at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            buf[at++] = ',';
+        buf[at++] = plain[i];
+    }
+    buf[at] = 0;
+    return buf;
+}
+
+static void list(void)
+{
+    char bounds[120];
+    for (const struct setting *s = settings(); s->name != NULL; s++) {
+        bounds_text(&s->bounds, bounds, sizeof bounds);
+        printf("%-16s %s\n%-16s   shows: %s\n%-16s   bounds: %s\n", s->name, s->title, "", s->adds, "",
+               bounds);
+    }
+}
+
+/* --- progress -------------------------------------------------------------------------------- */
+
+static void clear_bar(struct run *r)
+{
+    if (r->bar)
+        fputs("\r\033[K", stderr);
+    r->bar = false;
+}
+
+/* A bar on a terminal, a line now and then otherwise. How much there is to do nobody knows; how much of what
+ * was found is worked off, is. */
+static void show_progress(struct run *r, const struct search_progress *p, uint64_t now)
+{
+    enum { BAR = 24 };
+    char states[32], bar[BAR + 1];
+    bool terminal = isatty(STDERR_FILENO);
+    if (now - r->said_us < (terminal ? DRAW_US : SAY_US))
+        return;
+    r->said_us = now;
+    uint64_t done = p->states > 0 ? p->expanded * BAR / p->states : 0;
+    for (uint64_t i = 0; i < BAR; i++)
+        bar[i] = i < done ? '#' : '.';
+    bar[BAR] = 0;
+    fprintf(stderr, "%s%s: %s worlds, %" PRIu64 "%% looked at%s%s%s%s", terminal ? "\r\033[K" : "",
+            r->setting->name, grouped(p->states, states), p->states > 0 ? p->expanded * 100 / p->states : 0,
+            terminal ? " [" : "", terminal ? bar : "", terminal ? "]" : "", terminal ? "" : "\n");
+    r->bar = terminal;
+}
+
+static bool go_on(void *ctx, const struct search_progress *p)
+{
+    struct run *r = ctx;
+    uint64_t now = tern_host_now();
+    show_progress(r, p, now);
+    if (stop)
+        r->sum->interrupted = true;
+    return !stop && (r->o->seconds == 0 || now - r->sum->began_us < r->o->seconds * 1000000);
+}
+
+/* --- stories --------------------------------------------------------------------------------- */
+
+/* The options that change what a path means. */
+static void say_bounds(const struct setting *s, const struct bounds *b, char *buf, size_t len)
+{
+    size_t n = 0;
+    buf[0] = 0;
+    for (int i = 0; i < BOUNDS; i++) {
+        unsigned is = *((const uint8_t *)b + bound_options[i].at);
+        if (is != *((const uint8_t *)&s->bounds + bound_options[i].at) && n < len)
+            n += (size_t)snprintf(buf + n, len - n, " --%s %u", bound_options[i].name, is);
+    }
+}
+
+static void print_told(const struct options *o, const struct told *t, uint32_t circle)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        printf("  %3u  %s%s\n", i + 1, t->words[i],
+               circle != 0 && i + 1 == circle ? "   (from here on in a circle)" : "");
+    fputc('\n', stdout);
+    ladder_print(&t->story, stdout, o->color);
+    fputc('\n', stdout);
+}
+
+static void story_json(const struct setting *s, enum fault f, const struct search_found *found,
+                       const char *code)
+{
+    struct json_lines l = {0};
+    json_line_begin(&l);
+    json_line_string(&l, "setting", s->name);
+    json_line_string(&l, "violation", fault_name(f));
+    json_line_string(&l, "text", fault_text(f));
+    json_line_number(&l, "times", found->times);
+    json_line_number(&l, "length", found->n);
+    json_line_string(&l, "moves", code);
+    json_line_end(&l);
+    fwrite(l.text, 1, l.len, stdout);
+    free(l.text);
+}
+
+static void tell_found(const struct options *o, const struct setting *s, const struct bounds *b, enum fault f,
+                       const struct search_found *found)
+{
+    char code[5 * PATH_TOLD + 1], more[200];
+    struct told t;
+    tell_code(found->move, found->n, code);
+    if (o->json) {
+        story_json(s, f, found, code);
+        return;
+    }
+    say_bounds(s, b, more, sizeof more);
+    printf("\n%s%s: %s%s\n  found %" PRIu64 " times; a shortest way there has %u moves:\n\n",
+           paint(o, "\033[1;31m"), fault_name(f), fault_text(f), paint(o, "\033[0m"), found->times, found->n);
+    if (tell(&t, s, b, found->move, found->n))
+        print_told(o, &t, found->circle);
+    told_free(&t);
+    if (found->trap_at != 0)
+        printf("  the trap: addr2line -f -e PROGRAM %#" PRIx64 "\n", found->trap_at);
+    printf("  again: tern explore %s%s --replay %s\n", s->name, more, code);
+}
+
+static int replay(const struct options *o)
+{
+    uint16_t move[PATH_TOLD];
+    struct told t;
+    struct bounds b = bounds_for(o, o->chosen[0]);
+    int n = tell_parse(o->replay, move, PATH_TOLD);
+    if (n < 0)
+        return cmd_cannot("explore", "'%s' is no list of moves: give what a story printed", o->replay);
+    if (!tell(&t, o->chosen[0], &b, move, (uint32_t)n)) {
+        told_free(&t);
+        return cmd_cannot("explore", "there is no memory for it");
+    }
+    print_told(o, &t, 0);
+    uint32_t made = t.n;
+    bool wrong = t.fault != FAULT_NONE;
+    told_free(&t);
+    if (made < (uint32_t)n)
+        return cmd_cannot("explore", "move %u is not possible there: are the bounds those of the story?",
+                          made + 1);
+    return wrong ? CMD_NO : CMD_OK;
+}
+
+/* --- one setting ------------------------------------------------------------------------------- */
+
+static void setting_json(const struct setting *s, const struct bounds *b, const struct search_result *r)
+{
+    struct json_lines l = {0};
+    json_line_begin(&l);
+    json_line_string(&l, "setting", s->name);
+    for (int i = 0; i < BOUNDS; i++)
+        json_line_number(&l, bound_options[i].name, *((const uint8_t *)b + bound_options[i].at));
+    json_line_number(&l, "states", r->states);
+    json_line_number(&l, "transitions", r->transitions);
+    json_line_number(&l, "depth", r->depth);
+    json_line_number(&l, "violations", r->faults);
+    json_line_bool(&l, "complete", r->complete);
+    json_line_end(&l);
+    fwrite(l.text, 1, l.len, stdout);
+    free(l.text);
+}
+
+static void print_setting(const struct options *o, const struct setting *s, const struct bounds *b,
+                          const struct search_result *r)
+{
+    char text[120], states[32], moves[32];
+    bounds_text(b, text, sizeof text);
+    printf("%s%-15s%s  %s; %s\n", paint(o, "\033[1m"), s->name, paint(o, "\033[0m"), s->title, text);
+    printf("%-15s  %s worlds, %s moves tried, the longest way %u: %s; ", "", grouped(r->states, states),
+           grouped(r->transitions, moves), r->depth, r->complete ? "complete" : "not complete");
+    if (r->faults == 0)
+        printf("nothing is wrong\n");
+    else
+        printf("%s%" PRIu64 " violations%s\n", paint(o, "\033[1;31m"), r->faults, paint(o, "\033[0m"));
+}
+
+static void add_up(struct sum *sum, const struct search_result *r)
+{
+    sum->states += r->states;
+    sum->transitions += r->transitions;
+    sum->faults += r->faults;
+    sum->complete &= r->complete;
+    sum->no_memory |= r->no_memory;
+    for (int i = 0; i < EDGE_WORDS; i++)
+        sum->edges[i] |= r->edges[i];
+    for (int a = 0; a < TERN_STATES; a++)
+        for (int b = 0; b < TERN_STATES; b++)
+            sum->pairs[a][b] += r->pairs[a][b];
+}
+
+static bool run_setting(const struct options *o, const struct setting *s, struct sum *sum)
+{
+    struct bounds b = bounds_for(o, s);
+    struct run run = {.o = o, .setting = s, .sum = sum, .said_us = tern_host_now()};
+    struct search_config config = {
+        .setting = s, .bounds = &b, .limit = o->limit, .threads = o->threads, .go_on = go_on, .ctx = &run};
+    struct search_result *r = search(&config);
+    clear_bar(&run);
+    if (r == NULL)
+        return false;
+    if (o->json)
+        setting_json(s, &b, r);
+    else
+        print_setting(o, s, &b, r);
+    for (int f = 1; f < FAULTS; f++)
+        if (r->found[f].times > 0)
+            tell_found(o, s, &b, (enum fault)f, &r->found[f]);
+    fflush(stdout);
+    add_up(sum, r);
+    free(r);
+    return true;
+}
+
+/* --- all of them ------------------------------------------------------------------------------- */
+
+static bool has_edge(const struct sum *sum, int i)
+{
+    return sum->edges[i / 64] >> i % 64 & 1;
+}
+
+static void print_pairs(const struct sum *sum)
+{
+    static const char *const brief[TERN_STATES] = {"CLOSED", "LISTEN", "SYN_S", "SYN_R", "ESTAB", "FIN_W1",
+                                                   "FIN_W2", "CLOSE_W", "CLOSING", "LAST_A", "TIME_W"};
+    printf("\nWorlds by the states of A (down) and B (across):\n\n%-11s", "");
+    for (int b = 0; b < TERN_STATES; b++)
+        printf(" %8s", brief[b]);
+    for (int a = 0; a < TERN_STATES; a++) {
+        printf("\n%-11s", tern_state_name((enum tern_state)a));
+        for (int b = 0; b < TERN_STATES; b++) {
+            if (sum->pairs[a][b] == 0)
+                printf(" %8s", "·");
+            else
+                printf(" %8" PRIu64, sum->pairs[a][b]);
+        }
+    }
+    printf("\n");
+}
+
+static int print_edges(const struct options *o, const struct sum *sum, bool all)
+{
+    tern_edge edge[64 * EDGE_WORDS];
+    int n = tern_edges(edge, 64 * EDGE_WORDS), covered = 0;
+    for (int i = 0; i < n; i++)
+        covered += has_edge(sum, i);
+    if (o->json)
+        return covered;
+    printf("\nEdges of the state diagram (docs/STATES.md): %d of %d taken\n", covered, n);
+    for (int i = 0; i < n && all; i++)
+        if (!has_edge(sum, i))
+            printf("  not taken: %s → %s by %s: %s\n", tern_state_name((enum tern_state)edge[i].from),
+                   tern_state_name((enum tern_state)edge[i].to),
+                   tern_cause_name((enum tern_cause)edge[i].cause), why_not(&edge[i]));
+    return covered;
+}
+
+static void summary(const struct options *o, const struct sum *sum, bool all)
+{
+    char states[32], moves[32];
+    int total = tern_edges(NULL, 0);
+    if (!o->json)
+        print_pairs(sum);
+    int covered = print_edges(o, sum, all);
+    if (o->json) {
+        printf("{\"states\":%" PRIu64 ",\"edges_covered\":%d,\"edges_total\":%d,\"violations\":%" PRIu64
+               ",\"complete\":%s}\n",
+               sum->states, covered, total, sum->faults, sum->complete ? "true" : "false");
+        return;
+    }
+    printf("\n%s worlds, %s moves, %s%s; %" PRIu64 " violations\n", grouped(sum->states, states),
+           grouped(sum->transitions, moves), sum->complete ? "complete" : "not complete",
+           sum->interrupted ? " (interrupted)" : "", sum->faults);
+}
+
+/* Whether each setting was chosen. */
+static bool everything(const struct options *o)
+{
+    int n = 0;
+    for (const struct setting *s = settings(); s->name != NULL; s++)
+        n++;
+    return o->n_chosen >= n;
+}
+
+static int run_all(const struct options *o)
+{
+    struct sum sum = {.complete = true, .began_us = tern_host_now()};
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    for (int i = 0; i < o->n_chosen; i++) {
+        bool late = o->seconds != 0 && tern_host_now() - sum.began_us >= o->seconds * 1000000;
+        if (stop || late) {
+            sum.complete = false;
+            break;
+        }
+        if (!run_setting(o, o->chosen[i], &sum))
+            return cmd_cannot("explore", "there is no memory for it; give a lower --limit");
+    }
+    summary(o, &sum, everything(o));
+    if (sum.no_memory && sum.faults == 0)
+        return cmd_cannot("explore", "memory was used up before all was searched; give a lower --limit");
+    return sum.faults > 0 ? CMD_NO : CMD_OK;
+}
+
+int cmd_explore(int argc, char **argv)
+{
+    struct options o;
+    int result = parse(&o, argc, argv);
+    if (result != CMD_OK)
+        return result < 0 ? CMD_OK : result;
+    if (o.list) {
+        list();
+        return CMD_OK;
+    }
+    if (o.replay != NULL)
+        return replay(&o);
+    if (o.n_chosen == 0)
+        for (const struct setting *s = settings(); s->name != NULL; s++)
+            o.chosen[o.n_chosen++] = s;
+    return run_all(&o);
+}
