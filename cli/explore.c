@@ -326,8 +326,8 @@ static void story_json(const struct setting *s, enum fault f, const struct searc
     struct json_lines l = {0};
     json_line_begin(&l);
     json_line_string(&l, "setting", s->name);
-    json_line_string(&l, "violation", fault_name(f));
-    json_line_string(&l, "text", fault_text(f));
+    json_line_string(&l, "violation", duo_fault_name(f));
+    json_line_string(&l, "text", duo_fault_text(f));
     json_line_number(&l, "times", found->times);
     json_line_number(&l, "length", found->n);
     json_line_string(&l, "moves", code);
@@ -348,7 +348,8 @@ static void tell_found(const struct options *o, const struct setting *s, const s
     }
     say_bounds(s, b, more, sizeof more);
     printf("\n%s%s: %s%s\n  found %" PRIu64 " times; a shortest way there has %u moves:\n\n",
-           paint(o, "\033[1;31m"), fault_name(f), fault_text(f), paint(o, "\033[0m"), found->times, found->n);
+           paint(o, "\033[1;31m"), duo_fault_name(f), duo_fault_text(f), paint(o, "\033[0m"), found->times,
+           found->n);
     if (tell(&t, s, b, found->move, found->n))
         print_told(o, &t, found->circle);
     told_free(&t);

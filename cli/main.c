@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"demo", cmd_demo, "watch the life of a connection: scenarios between two stacks in memory"},
     {"check", cmd_check, "run packetdrill scripts against tern, in memory"},
     {"sim", cmd_sim, "worlds of many hosts, drawn from seeds: faults, attacks, and a judge"},
+    {"explore", cmd_explore, "search every world that two stacks and a bad network can come to"},
     {"serve", cmd_serve, "serve files over HTTP from tern's own TCP, on a TUN device"},
     {"cat", cmd_cat, "netcat over tern: connect or listen, and copy both ways"},
     {"addr", cmd_addr, "the addresses of a running tern: list, add, remove"},
@@ -25,7 +26,6 @@ static const struct command commands[] = {
     {"link", cmd_link, "its links: up, down, MTU"},
     {"ss", cmd_ss, "the connections of running tern processes, with their reasons"},
     {"iperf", cmd_iperf, "measure throughput against an iperf3 on the other side"},
-    {"explore", cmd_explore, "search every world that two stacks and a bad network can come to"},
     {"bench", cmd_bench, "what a connection costs: measured in memory"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -44,8 +44,8 @@ static const struct {
     {"left", "it is over, and a stack still keeps something of it"},
 };
 
-const char *fault_text(enum fault f) { return faults[f].text; }
-const char *fault_name(enum fault f) { return faults[f].name; }
+const char *duo_fault_text(enum fault f) { return faults[f].text; }
+const char *duo_fault_name(enum fault f) { return faults[f].name; }
 
 void duo_blame(struct duo *d, enum fault f)
 {

@@ -60,8 +60,8 @@ enum fault {
 };
 
 /* What a fault is, in one sentence. */
-const char *fault_text(enum fault f);
-const char *fault_name(enum fault f);
+const char *duo_fault_text(enum fault f);
+const char *duo_fault_name(enum fault f);
 
 /* A segment under way. */
 struct flying {

@@ -192,7 +192,7 @@ static bool tell_moves(struct teller *t, struct told *out, const uint16_t *move,
         out->fault = t->d->scene.fault;
     }
     if (out->fault != FAULT_NONE)
-        story_note(t->s, STORY_BOTH, clock_of(t), fault_text((enum fault)out->fault));
+        story_note(t->s, STORY_BOTH, clock_of(t), duo_fault_text((enum fault)out->fault));
     return true;
 }
 

@@ -72,7 +72,7 @@ static void found(const struct shows *s)
     struct search_result *r = searched(s, 60000);
     enum fault f = nearest(r);
     if (f == FAULT_NONE || !(s->kinds >> f & 1))
-        fail_msg("planted fault %d shows as '%s'", s->planted, fault_name(f));
+        fail_msg("planted fault %d shows as '%s'", s->planted, duo_fault_name(f));
     if (s->moves != 0)
         assert_int_equal(r->found[f].n, s->moves);
     again(s, f, &r->found[f]);
@@ -94,7 +94,7 @@ static void without_them_nothing(void **state)
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         struct search_result *r = searched(&list[i], 60000);
         if (r->faults != 0)
-            fail_msg("'%s' is found in '%s'", fault_name(nearest(r)), list[i].setting);
+            fail_msg("'%s' is found in '%s'", duo_fault_name(nearest(r)), list[i].setting);
         free(r);
     }
 }
