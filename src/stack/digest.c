@@ -244,6 +244,7 @@ static const struct field tcb_fields[] = {
     FIELD(struct tcb, tlp.out, RAW),
     FIELD(struct tcb, tlp.resent, RAW),
     FIELD(struct tcb, tlp.due, RAW),
+    FIELD(struct tcb, tlp.unmeasured, RAW),
     FIELD(struct tcb, tm.rexmit_us, TIME),
     FIELD(struct tcb, tm.rexmit, RAW),
     FIELD(struct tcb, tm.life, RAW),

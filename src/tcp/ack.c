@@ -71,6 +71,7 @@ static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, c
     if (us > 0xffffffffu / 8)
         return; /* nonsense of a peer's timestamp */
     rtt_sample(&c->rtt, (uint32_t)us, settings(t));
+    c->tlp.unmeasured = false;
     trace_conn(t, &c->h, TERN_TRACE_RTT, TERN_CAUSE_NONE, us, c->rtt.srtt_us, c->rtt.rto_us);
 }
 

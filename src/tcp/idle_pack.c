@@ -106,6 +106,7 @@ static void pack_flags(const struct tcb *c, struct idle *i)
     i->rack_persist = c->rack.persist & 31;
     i->rack_mult = c->rack.mult;
     i->algo = c->cc.algo & 7;
+    i->unmeasured = c->tlp.unmeasured;
 }
 
 static void pack_options(const struct options *o, struct idle *i)
@@ -325,6 +326,7 @@ static void unpack_sending(const struct tern *t, const struct idle *i, struct tc
     c->rack.reordering = i->reordering;
     c->rack.mult = i->rack_mult;
     c->rack.persist = i->rack_persist;
+    c->tlp.unmeasured = i->unmeasured;
 }
 
 static void unpack_totals(const struct idle *i, struct tcb *c)

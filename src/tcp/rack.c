@@ -5,10 +5,10 @@
  *   arrived             s3          s1 and s2 were sent before s3: once RTT + reordering window have
  *                                   passed since their sending, they are lost. s4 is not judged.
  *
- * Until the path is seen to reorder the reordering window is 0, and recovery.c judges first sendings by
- * number. Afterwards it is a quarter of the smallest RTT, growing with each round trip in which a DSACK shows
- * a needless repetition, never above SRTT. Repetitions are judged like first sendings: the send list moves
- * them to the end of its order of time.
+ * The reordering window is a quarter of the smallest RTT, growing with each round trip in which a DSACK shows
+ * a needless repetition, never above SRTT. Until the path is seen to reorder it is 0 in recovery, and also
+ * when recovery begins because recovery.c has found a loss by number. Repetitions are judged like first
+ * sendings: the send list moves them to the end of its order of time.
  */
 #include "tcp/tcp.h"
 
@@ -71,23 +71,22 @@ void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const s
         r->reordering = true;
 }
 
-static uint64_t window(const struct tcb *c)
+/* Step 4, its end: no patience when the path has never reordered and a loss is certain. */
+static uint64_t window(const struct tcb *c, bool certain)
 {
-    if (!c->rack.reordering)
+    if (!c->rack.reordering && (certain || c->rec.phase != PHASE_OPEN))
         return 0;
     return min_u64((uint64_t)c->rack.mult * c->rtt.min_us / 4, c->rtt.srtt_us);
 }
 
-/* Without reordering ever seen, first sendings are judged by number (RFC 6675); here only what was repeated.
- * The list is in order of time, so both are one walk: until reordering is seen the patience is a whole SRTT,
- * which no first sending outlives unjudged. */
-uint32_t rack_detect(struct tern *t, struct tcb *c, bool *again)
+/* Step 5. */
+uint32_t rack_detect(struct tern *t, struct tcb *c, bool certain, bool *again)
 {
     struct rack *r = &c->rack;
     c->tm.reo_us = 0;
     *again = false;
     if (!c->opt.sack || r->xmit_us == 0)
         return 0;
-    uint64_t patience = (uint64_t)r->rtt_us + (r->reordering ? window(c) : c->rtt.srtt_us);
+    uint64_t patience = r->rtt_us + window(c, certain);
     return sendlist_mark_lost_time(t, &c->list, r->xmit_us, r->end, patience, &c->tm.reo_us, again);
 }

@@ -104,12 +104,19 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     reduced(c);
 }
 
-/* What SACK says is lost: by number (RFC 6675), and once the path has been seen to reorder only by time (RFC
- * 8985). A repetition that is lost again is found by time in either case. */
-static uint32_t judge(struct tern *t, struct tcb *c, bool *again)
+/* What SACK says is lost: by number (RFC 6675) until the path has been seen to reorder, and by time (RFC 8985);
+ * and by what. */
+static enum tern_cause judge(struct tern *t, struct tcb *c, bool *again)
 {
-    uint32_t lost = c->rack.reordering ? 0 : sendlist_mark_lost_sack(t, &c->list, c->snd.mss);
-    return lost + rack_detect(t, c, again);
+    bool numbers = !c->rack.reordering;
+    bool lost = numbers && sendlist_mark_lost_sack(t, &c->list, c->snd.mss) > 0;
+    bool counted = numbers && c->rec.dupacks >= DUP_THRESH && c->list.sacked > 0;
+    bool late = rack_detect(t, c, lost || counted, again) > 0;
+    if (lost)
+        return TERN_C_LOSS_SACK;
+    if (counted)
+        return TERN_C_LOSS_DUPACK;
+    return late ? TERN_C_LOSS_RACK : TERN_CAUSE_NONE;
 }
 
 /* The same while a recovery goes on. A retransmission that is lost too is a second sign of congestion (RFC
@@ -158,11 +165,9 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
         r->dupacks++;
     if (c->opt.sack) {
         bool again;
-        uint32_t lost = judge(t, c, &again);
-        if (lost > 0)
-            enter(t, c, c->rack.reordering ? TERN_C_LOSS_RACK : TERN_C_LOSS_SACK);
-        else if (r->dupacks >= DUP_THRESH && c->list.sacked > 0 && !c->rack.reordering)
-            enter(t, c, TERN_C_LOSS_DUPACK);
+        enum tern_cause lost = judge(t, c, &again);
+        if (lost != TERN_CAUSE_NONE)
+            enter(t, c, lost);
         return;
     }
     bool loss = r->dupacks >= DUP_THRESH && !r->recover_valid;
@@ -226,7 +231,7 @@ static void believe_reneging(struct tern *t, struct tcb *c)
 
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
 {
-    if (c->rec.cwr_valid && seq_ge(c->snd.una, c->rec.cwr_point))
+    if (c->rec.cwr_valid && seq_gt(c->snd.una, c->rec.cwr_point)) /* the peer has our CWR */
         c->rec.cwr_valid = false;
     if (c->rec.recover_valid && seq_gt(c->snd.una, c->rec.recover))
         c->rec.recover_valid = false;

@@ -69,6 +69,7 @@ struct idle {
     uint8_t link : 4;      /* home */
     uint8_t ending : 2;    /* enum idle_end: the program let go, and there was no memory to end it */
     uint8_t rationed : 1;  /* put to rest while its ration of challenge ACKs ran */
+    uint8_t unmeasured : 1; /* no round trip was measured since a tail loss probe */
     uint8_t wscales;       /* snd_wscale << 4 | rcv_wscale */
     uint8_t rack_mult;
     struct wnode timer;    /* keepalive, or when to try again to end; not armed = none */

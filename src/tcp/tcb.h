@@ -223,6 +223,7 @@ struct tlp {
     bool out;              /* a probe is in flight */
     bool resent;           /* it repeated a segment (no new data was there to send) */
     bool due;              /* one is to be sent */
+    bool unmeasured;       /* no round trip was measured since the last one left */
     seq_t end;             /* SND.NXT after it */
 };
 

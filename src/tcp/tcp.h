@@ -267,7 +267,9 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 
 /* rack.c */
 void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a);
-uint32_t rack_detect(struct tern *t, struct tcb *c, bool *again);
+/* `certain`: something is lost by number. Returns the bytes found lost; `*again`: a retransmission is among
+ * them. */
+uint32_t rack_detect(struct tern *t, struct tcb *c, bool certain, bool *again);
 void rack_recovered(struct rack *r);
 
 /* tlp.c */

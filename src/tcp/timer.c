@@ -43,13 +43,16 @@ static uint64_t heard_out(const struct tern *t, const struct tcb *c)
 }
 
 /* The user timeout is not rounded up to the next retransmission, which may be as far away again; but the last
- * attempt has its time. */
+ * attempt has its time. A window may be probed for it before its time, no segment repeated (RFC6298-5-a). */
 static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
 {
     if (c->tm.stuck_us == 0 || c->tm.rexmit == TERN_TIMER_NONE || c->set.user_timeout_ms == 0 ||
         c->set.user_timeout_ms == UINT32_MAX)
         return 0;
-    return max_u64(c->tm.stuck_us + user_limit_us(t, c), c->tm.judged ? heard_out(t, c) : 0);
+    uint64_t asked = c->tm.judged ? heard_out(t, c) : 0;
+    if (!c->tm.judged && c->tm.rexmit == TERN_TIMER_RETRANSMIT)
+        asked = c->tm.rexmit_us;
+    return max_u64(c->tm.stuck_us + user_limit_us(t, c), asked);
 }
 
 void timer_rearm(struct tern *t, struct tcb *c)
@@ -266,6 +269,8 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         life_fired(t, c);
         return;
     }
+    if (due(c->tm.tlp_us, now))
+        tlp_fired(t, c); /* first: it puts off the next */
     if (c->tm.rexmit != TERN_TIMER_NONE && due(c->tm.rexmit_us, now))
         rexmit_fired(t, c);
     else if (due(user_deadline(t, c), now))
@@ -281,10 +286,8 @@ static void tcb_timer(struct tern *t, struct tcb *c)
         conn_ready(t, &c->h);
     }
     bool again;
-    if (due(c->tm.reo_us, now) && rack_detect(t, c, &again) > 0)
+    if (due(c->tm.reo_us, now) && rack_detect(t, c, false, &again) > 0)
         recovery_on_lost(t, c, again);
-    if (due(c->tm.tlp_us, now))
-        tlp_fired(t, c);
     if (due(c->tm.keep_us, now))
         keepalive_fired(t, c);
     if (!idle_rest(t, c))

@@ -7,24 +7,26 @@
 
 #define ACK_DELAY_US 200000u /* TLP.max_ack_delay: a single segment may wait for a delayed ACK */
 
+/* RFC 8985 7.2, 7.3: one at a time, and none before a round trip was measured since the last. */
 static bool wanted(const struct tcb *c)
 {
-    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out && c->list.count > 0 &&
-           c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 &&
-           c->tm.retries == 0;
+    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out && !c->tlp.unmeasured &&
+           c->list.count > 0 && c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT &&
+           c->rtt.srtt_us != 0 && c->tm.retries == 0;
 }
 
-/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, never behind the retransmission
- * timeout. */
+/* A FIN is no data (RFC 8985 7.2), and has nothing behind it that a SACK could tell of. */
+static bool fin_alone(const struct tcb *c) { return c->snd.fin_sent && flight(&c->snd) == 1; }
+
+/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, but at the latest when the timer would
+ * fire. */
 void tlp_schedule(struct tern *t, struct tcb *c)
 {
     c->tm.tlp_us = 0;
-    if (!wanted(c))
+    if (!wanted(c) || fin_alone(c))
         return;
     uint64_t pto = 2ull * c->rtt.srtt_us + (flight(&c->snd) <= c->snd.mss ? ACK_DELAY_US : 2000);
-    uint64_t at_us = t->w->now + pto;
-    if (at_us < c->tm.rexmit_us)
-        c->tm.tlp_us = at_us;
+    c->tm.tlp_us = min_u64(t->w->now + pto, c->tm.rexmit_us);
 }
 
 void tlp_fired(struct tern *t, struct tcb *c)
@@ -32,6 +34,7 @@ void tlp_fired(struct tern *t, struct tcb *c)
     c->tm.tlp_us = 0;
     if (!wanted(c))
         return;
+    timer_restart(t, c); /* 7.3: the timer stays the last resort, behind the probe */
     c->tlp.due = true;
     conn_ready(t, &c->h);
 }
@@ -39,7 +42,7 @@ void tlp_fired(struct tern *t, struct tcb *c)
 /* RFC 8985 7.3: after the probe only the timeout is left. */
 void tlp_sent(struct tern *t, struct tcb *c, bool again)
 {
-    c->tlp = (struct tlp){.out = true, .resent = again, .end = c->snd.nxt};
+    c->tlp = (struct tlp){.out = true, .resent = again, .unmeasured = true, .end = c->snd.nxt};
     timer_restart(t, c);
 }
 

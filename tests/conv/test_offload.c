@@ -43,10 +43,15 @@ static void cut_by_the_window(void **state)
 /* A piece of it is lost: only that piece is repeated (RFC 6675), though it was sent as one. */
 static void piece_lost(void **state)
 {
-    struct lab *l = with_gso(state, "mss 1000,sackOK");
-    TALK(l, "send 10000\n"
+    struct lab_config cfg = {.gso_max = 65000, .tx_csum = true};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+            "> A 1 ack 1\n"
+            "send 10000\n"
             "> PA 1:10001(10000) ack 1\n"
-            "< A 1 ack 2001 <sack 3001:4001>\n"
+            "+20ms < A 1 ack 2001 <sack 3001:4001>\n"
             "< A 1 ack 2001 <sack 3001:5001>\n"
             "> none\n"
             "< A 1 ack 2001 <sack 3001:6001>\n"
