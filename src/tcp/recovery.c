@@ -104,8 +104,8 @@ static void enter(struct tern *t, struct tcb *c, enum tern_cause why)
     reduced(c);
 }
 
-/* What SACK says is lost: by number (RFC 6675) until the path has been seen to reorder, and by time (RFC 8985);
- * and by what. */
+/* What SACK says is lost: by number (RFC 6675) until the path has been seen to reorder, and by time (RFC
+ * 8985); and by what. */
 static enum tern_cause judge(struct tern *t, struct tcb *c, bool *again)
 {
     bool numbers = !c->rack.reordering;

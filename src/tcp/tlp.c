@@ -10,9 +10,9 @@
 /* RFC 8985 7.2, 7.3: one at a time, and none before a round trip was measured since the last. */
 static bool wanted(const struct tcb *c)
 {
-    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out && !c->tlp.unmeasured &&
-           c->list.count > 0 && c->list.sacked == 0 && c->tm.rexmit == TERN_TIMER_RETRANSMIT &&
-           c->rtt.srtt_us != 0 && c->tm.retries == 0;
+    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out &&
+           !c->tlp.unmeasured && c->list.count > 0 && c->list.sacked == 0 &&
+           c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 && c->tm.retries == 0;
 }
 
 /* A FIN is no data (RFC 8985 7.2), and has nothing behind it that a SACK could tell of. */
