@@ -53,7 +53,7 @@ enum excuse {
     EXCUSE_PROGRAM = 8,  /* one of the programs has aborted, or closed with linger 0 or in the middle */
     EXCUSE_FAULTS = 16,  /* the plan has faults, snares or attacks: there may be long silence */
     EXCUSE_ICMP = 32,    /* somebody sends ICMP about it that is believed */
-    EXCUSE_UNOPENED = 64, /* its server had no room, or refused */
+    EXCUSE_UNOPENED = 64, /* its server had no room, or refused, or a SYN met a full queue */
 };
 
 /* Limits that an end's stack works by, us; 0 = not asked for. */

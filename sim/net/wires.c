@@ -18,7 +18,7 @@ enum { COPIES = 4, TCP = 6, TOS4 = 1 };
 struct passage {
     uint64_t t;             /* where it is now */
     const char *lost;       /* words; NULL = not lost */
-    bool corrupt, cut, marked, whole;
+    bool corrupt, cut, marked, whole, crowded;
     uint32_t mtu;           /* the router before a wire so narrow cuts it; 0 = nobody */
     uint32_t copies;
     uint64_t copy_us[COPIES]; /* later than itself */
@@ -267,6 +267,7 @@ static void wait_turn(struct net_wire *w, const struct net_packet *p, struct pas
     uint64_t wait_ns = w->free_ns > t_ns ? w->free_ns - t_ns : 0;
     if (wait_ns > w->queue_us * 1000) {
         x->lost = "the queue is full";
+        x->crowded = true;
         return;
     }
     if (w->mark_us != 0 && wait_ns > w->mark_us * 1000)
@@ -422,6 +423,8 @@ static void send_one(struct net *n, int host, uint32_t index)
         x.lost = "the NAT knows nothing of it";
     if (x.lost == NULL)
         cross_all(n, host, p->to, p, &x);
+    if (x.crowded && p->conn >= 0 && is_tcp(p) && p->bytes[tcp_at(p) + 13] & 2)
+        n->conn[p->conn].excuses |= EXCUSE_UNOPENED;
     if (n->rec != NULL)
         record_sent(n, p, x.t, x.lost);
     if (x.lost != NULL)
