@@ -1,7 +1,7 @@
 /* decide.c - what a connection sends next: one decision, in one order.
  *
  *   RST ▸ SYN, SYN+ACK ▸ duplicate ACKs ▸ what was lost ▸ new data, with FIN ▸ FIN alone ▸
- *   what lies below a SACK ▸ rescue ▸ tail probe ▸ window probe ▸ keepalive ▸ pure ACK
+ *   rescue ▸ tail probe ▸ window probe ▸ keepalive ▸ pure ACK
  *
  * Input, timers and calls only note what is owed; here it becomes a plan (plan.h), which output.c makes a
  * packet. How much may be in the network is one comparison in all phases: pipe < cwnd (RFC 6675). The answer
@@ -284,17 +284,6 @@ static bool decide_fin(struct tcb *c, struct plan *p)
     return true;
 }
 
-/* RFC 6675 NextSeg (3), RFC6675-4-h: nothing is lost and nothing new may go, but the peer waits below what it
- * has SACKed. */
-static bool decide_below_sacks(struct tern *t, struct tcb *c, struct plan *p)
-{
-    if (LIKELY(c->rec.phase != PHASE_RECOVERY) || !c->opt.sack || c->rack.reordering ||
-        cwnd_room(c) < c->snd.mss)
-        return false;
-    struct sendrec *r = sendlist_lose_below_high(t, &c->list);
-    return r != NULL && plan_again(t, c, r, full_size(c), TERN_C_SEND_FAST_RETRANSMIT, p);
-}
-
 /* RFC 6675 NextSeg (4), RFC6675-4-ij: the end of the flight was lost too, and nothing above it can tell: once
  * in a recovery the last segment is sent again. It must have begun to help: more than its first segment is
  * acknowledged. */
@@ -380,8 +369,8 @@ static bool decide_ack(struct tcb *c, struct plan *p)
     return true;
 }
 
-/* What was lost, new data, what lies below a SACK, a rescue, nothing: NextSeg in its order (RFC6675-4-ek,
- * RFC6675-5-l). */
+/* What was lost, new data, a rescue, nothing: NextSeg in its order (RFC6675-4-ek, RFC6675-5-l). What lies
+ * below a SACK is lost in a recovery (rack.c), so rule (3) has nothing left. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p)
 {
     if (UNLIKELY(c->rst_cause != 0))
@@ -392,7 +381,7 @@ bool decide(struct tern *t, struct tcb *c, struct plan *p)
         return true;
     if (UNLIKELY(c->ack.dup_owed > 0) && decide_ack(c, p))
         return true; /* without SACK the peer counts them: each goes alone, and first */
-    return decide_lost(t, c, p) || decide_new(t, c, p) || decide_fin(c, p) || decide_below_sacks(t, c, p) ||
+    return decide_lost(t, c, p) || decide_new(t, c, p) || decide_fin(c, p) ||
            decide_rescue(t, c, p) || decide_tail_probe(t, c, p) || decide_probe(t, c, p) ||
            decide_keepalive(c, p) || decide_ack(c, p);
 }

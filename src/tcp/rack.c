@@ -71,7 +71,8 @@ void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const s
         r->reordering = true;
 }
 
-/* Step 4, its end: no patience when the path has never reordered and a loss is certain. */
+/* Step 4, its end: no patience when the path has never reordered and a loss is certain. So in a recovery all
+ * is lost that lies below the highest SACK and was sent before it (RFC6675-4-h). */
 static uint64_t window(const struct tcb *c, bool certain)
 {
     if (!c->rack.reordering && (certain || c->rec.phase != PHASE_OPEN))

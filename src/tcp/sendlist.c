@@ -401,21 +401,6 @@ uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
     return left + l->retx;
 }
 
-/* RFC 6675 NextSeg (3): the lowest record below the highest SACK that is neither SACKed nor taken for lost;
- * it is taken for lost. */
-struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l)
-{
-    struct sendrec *high = rec(t, l->high);
-    if (high == NULL)
-        return NULL;
-    for (struct sendrec *r = rec(t, l->seq.head); r != high && r != NULL; r = rec(t, r->seq.next))
-        if (!(r->flags & (SR_SACKED | SR_LOST))) {
-            mark_lost(t, l, r);
-            return r;
-        }
-    return NULL;
-}
-
 /* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had
  * `patience` since its sending is lost. Returns the bytes newly lost; *next is when the oldest suspect will
  * be, 0 = there is none. *again: a retransmission of after the last reduction is among them. */

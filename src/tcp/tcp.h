@@ -257,7 +257,6 @@ void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
 bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size);
 void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
-struct sendrec *sendlist_lose_below_high(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
 bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n);
