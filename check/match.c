@@ -19,10 +19,13 @@ enum { FOREIGN_PATIENCE_US = 1500000 };
 
 /* --- the script's view of a live packet ------------------------------------------------------ */
 
-/* TSvals count on from the first one that the script names. */
-static uint32_t script_stamp(const struct flow *f, uint32_t live)
+/* TSvals count on from the first one that the script names; tern's are milliseconds, the script's what it
+ * says that they are. */
+static uint32_t script_stamp(const struct run *r, const struct flow *f, uint32_t live)
 {
-    return f->stamps ? live - f->stamp[0].live + f->stamp[0].script : live;
+    uint32_t tick = r->set.ts_tick_us ? r->set.ts_tick_us : 1000;
+    int64_t passed = f->stamps ? (int32_t)(live - f->stamp[0].live) * 1000ll / tick : 0;
+    return f->stamps ? f->stamp[0].script + (uint32_t)passed : live;
 }
 
 static const struct tcp_option *stamp_of(const struct tcp_option *o, uint32_t n)
@@ -34,13 +37,13 @@ static const struct tcp_option *stamp_of(const struct tcp_option *o, uint32_t n)
 }
 
 /* `first`: the script's timestamps where it names the first ones; NULL. */
-static void script_option(const struct flow *f, uint32_t ack_offset, const struct tcp_option *first,
-                          struct tcp_option *o)
+static void script_option(const struct run *r, const struct flow *f, uint32_t ack_offset,
+                          const struct tcp_option *first, struct tcp_option *o)
 {
     if (o->raw_len)
         return;
     if (o->kind == OPTION_TS && o->ts_val != 0) /* 0 is itself: RFC 7323 5.2 asks for it in a RST */
-        o->ts_val = first && f->stamps == 0 ? first->ts_val : script_stamp(f, o->ts_val);
+        o->ts_val = first && f->stamps == 0 ? first->ts_val : script_stamp(r, f, o->ts_val);
     for (uint32_t i = 0; o->kind == OPTION_SACK && i < o->n_sack; i++) {
         o->sack[i].left -= ack_offset;
         o->sack[i].right -= ack_offset;
@@ -89,7 +92,7 @@ static void to_script(const struct run *r, const struct sent *s, const struct pa
     memcpy(out->options, k->options, sizeof out->options);
     const struct tcp_option *first = want ? stamp_of(want->options, want->n_options) : NULL;
     for (uint32_t i = 0; i < out->n_options; i++)
-        script_option(f, ack_offset, first, &out->options[i]);
+        script_option(r, f, ack_offset, first, &out->options[i]);
 }
 
 /* --- comparison ------------------------------------------------------------------------------ */

@@ -274,6 +274,10 @@ static void test_peer(void **state)
          "+.1 < . 1:11(10) ack 1 win 1000 <nop,nop,TS val 6 ecr 100>\n"
          "+0 > . 1:1(0) ack 11 <nop,nop,TS val 777 ecr 6>",
          8, "options", "TS val 777", "TS val 200"},
+        {.text = "--tcp_ts_tick_usecs=10000\n" LISTENER "+0 < S 0:0(0) win 1000 <mss 1000,TS val 5 ecr 0>\n"
+                 "+0 > S. 0:0(0) ack 1 <mss 1460,TS val 100 ecr 5>\n"
+                 "+.5 < . 1:11(10) ack 1 win 1000 <nop,nop,TS val 6 ecr 100>\n"
+                 "+0 > . 1:1(0) ack 11 <nop,nop,TS val 150 ecr 6>"},
         {SERVER "+0 < . 1:1(0) ack 1 <TS val 6 ecr 100>", 8, "tern has sent no TS val", NULL, NULL},
     };
     (void)state;
