@@ -22,7 +22,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What a long proof gives each (seconds): whole stacks and differential targets, and the rest.
 LONG, SHORT = 2700, 300
-LONG_TARGETS = {'stack', 'twin', 'joined', 'timewait', 'cookie'}
+LONG_TARGETS = {'stack', 'twin', 'joined', 'records'}
 MAX_LEN = {'stack': 3000, 'twin': 3000}  # longer programs are slow, and find no more
 MINIMISE_SECONDS = 60
 ENVIRONMENT = {

@@ -1,7 +1,9 @@
 /* Two whole stacks, their programs and an attacker: stack_world.h.
  *
- * FUZZ_STACK_TRACE=1 in the environment prints what is done; FUZZ_STACK_REACH=1 prints, after all inputs,
- * which edges of the state table, refusals and reasons for sending they have come to, and which not.
+ * In the environment, FUZZ_STACK_TRACE=1 prints what is done; FUZZ_STACK_REACH=1 prints, after all inputs,
+ * which edges of the state table, refusals and reasons for sending they have come to, and which not;
+ * FUZZ_STACK_SEEN=1 prints one number for all that could be seen, with memory in plenty: every build must
+ * print the same (check_builds.py).
  */
 #include "fuzz/stack_mutate.h"
 #include "fuzz/stack_world.h"
@@ -32,13 +34,23 @@ static void tell_reach(void)
             TERN_C_SEND_LIMITED - TERN_C_SEND_SYN + 1);
 }
 
+static uint64_t seen;
+
+static void tell_seen(void) { fprintf(stderr, "seen: %016llx\n", (unsigned long long)seen); }
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct mode plain = {.traced = true};
-    static bool asked;
-    if (!asked && getenv("FUZZ_STACK_REACH") != NULL)
-        atexit(tell_reach);
-    asked = true;
-    play(data, size, &plain);
+    static const struct mode plain = {.traced = true},
+                             plenty = {.traced = true, .no_lending = true, .no_failures = true};
+    static const struct mode *mode;
+    if (mode == NULL) {
+        mode = getenv("FUZZ_STACK_SEEN") != NULL ? &plenty : &plain;
+        if (mode == &plenty)
+            atexit(tell_seen);
+        if (getenv("FUZZ_STACK_REACH") != NULL)
+            atexit(tell_reach);
+    }
+    if (play(data, size, mode))
+        seen = (seen ^ z.seen.all) * 0x100000001b3u; /* FNV's prime */
     return 0;
 }

@@ -80,7 +80,7 @@ static size_t change_step(uint8_t *data, size_t size, size_t max, uint32_t at, u
 static size_t mutate_once(uint8_t *data, size_t size, size_t max, uint64_t *state)
 {
     struct steps s;
-    uint8_t p[2 + MUTATE_ARGS];
+    uint8_t p[2 + MUTATE_ARGS] = {0};
     find_steps(data, size, &s);
     uint32_t how = mutate_random(state) % 16;
     uint32_t i = s.n > 0 ? mutate_random(state) % s.n : 0, k = s.n > 0 ? mutate_random(state) % s.n : 0;
