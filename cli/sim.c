@@ -16,6 +16,7 @@
 enum {
     FAILURES_MOST = 3,      /* are shrunk and told; more are counted */
     SHRINK_MOST = 4000,     /* worlds that the shrinker may play */
+    SHRINK_SEGMENTS = 60000000, /* and segments in them: a minute or two */
     TELL_EVERY_US = 200000, /* progress on a terminal; elsewhere: */
     TELL_SELDOM_US = 10000000,
     BAR = 30,
@@ -34,7 +35,7 @@ static int usage(FILE *out)
     fputs(
         "usage: tern sim [--seed N] [--runs N] [--seconds N] [--conns N] [--check N]\n"
         "                [--json] [--color=auto|always|never]\n"
-        "       tern sim --seed N [--only ITEMS]\n\n"
+        "       tern sim --seed N --only ITEMS | --list\n\n"
         "Draws a world from each seed: 2 to 50 hosts with a tern stack each, routers, NATs, programs,\n"
         "faults, attackers. Plays it on a virtual clock, compares all that is delivered with what was\n"
         "sent, and checks the stacks' invariants. A seed that fails is shrunk to a short story.\n\n"
@@ -44,6 +45,7 @@ static int usage(FILE *out)
         "  --conns N     no more worlds once there have been N connections\n"
         "  --check N     the invariants after every N-th verb (default 1; 0: never, which is faster)\n"
         "  --only ITEMS  of this seed's world only these items, and the story of it\n"
+        "  --list        the items of this seed's world\n"
         "  --json        one JSON object a line\n"
         "  --color=WHEN  auto (on a terminal), always or never\n\n"
         "Exit status: 0 nothing was found, 1 a world failed, 2 bad usage.\n",
@@ -72,7 +74,18 @@ static int parse_color(struct sim_options *o, const char *when)
     return CMD_OK;
 }
 
-enum { OPT_SEED = 256, OPT_RUNS, OPT_SECONDS, OPT_CONNS, OPT_CHECK, OPT_ONLY, OPT_JSON, OPT_COLOR, OPT_HELP };
+enum {
+    OPT_SEED = 256,
+    OPT_RUNS,
+    OPT_SECONDS,
+    OPT_CONNS,
+    OPT_CHECK,
+    OPT_ONLY,
+    OPT_LIST,
+    OPT_JSON,
+    OPT_COLOR,
+    OPT_HELP
+};
 
 static int parse_option(struct sim_options *o, int option, const char *word)
 {
@@ -91,6 +104,7 @@ static int parse_option(struct sim_options *o, int option, const char *word)
         o->check = (uint32_t)value;
         return result;
     case OPT_ONLY: o->only = optarg; return CMD_OK;
+    case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
     case OPT_COLOR: return parse_color(o, optarg);
     case ':': return cmd_cannot("sim", "%s needs a value; see `tern sim --help`", word);
@@ -106,7 +120,8 @@ static int parse(struct sim_options *o, int argc, char **argv)
         {"seconds", required_argument, NULL, OPT_SECONDS}, {"conns", required_argument, NULL, OPT_CONNS},
         {"check", required_argument, NULL, OPT_CHECK},     {"only", required_argument, NULL, OPT_ONLY},
         {"json", no_argument, NULL, OPT_JSON},             {"color", required_argument, NULL, OPT_COLOR},
-        {"help", no_argument, NULL, OPT_HELP},             {NULL, 0, NULL, 0},
+        {"list", no_argument, NULL, OPT_LIST},             {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
     };
     int option, result = CMD_OK;
     *o = (struct sim_options){.seed = 1, .runs = 1000, .check = 1, .color = isatty(STDOUT_FILENO)};
@@ -178,6 +193,7 @@ static void failed(struct sim *s, uint64_t seed)
                                 .scratch = s->scratch,
                                 .check_every = 1,
                                 .most = SHRINK_MOST,
+                                .most_segments = SHRINK_SEGMENTS,
                                 .stop = &interrupted};
     end_progress(&s->progress);
     if (!s->o.json)
@@ -234,6 +250,13 @@ static int play_only(struct sim *s)
     return f.complaint.kind != COMPLAINT_NONE ? CMD_NO : CMD_OK;
 }
 
+static int list_items(struct sim *s)
+{
+    plan_draw(s->plan, s->o.seed);
+    sim_list(s->plan);
+    return CMD_OK;
+}
+
 static bool make(struct sim *s)
 {
     s->net = net_new();
@@ -271,7 +294,7 @@ int cmd_sim(int argc, char **argv)
     if (!make(&s))
         result = cmd_cannot("sim", "not enough memory");
     else
-        result = s.o.only != NULL ? play_only(&s) : play_all(&s);
+        result = s.o.list ? list_items(&s) : s.o.only != NULL ? play_only(&s) : play_all(&s);
     end(&s);
     return result;
 }

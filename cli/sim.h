@@ -12,7 +12,7 @@ struct sim_options {
     uint32_t check;     /* invariants after every so many verbs; 0 = never */
     uint32_t seconds;   /* ends after so long; 0 = when all runs are done */
     uint64_t conns;     /* ends after so many connections; 0 = when all runs are done */
-    bool json, color;
+    bool json, color, list;
     const char *only;
 };
 
@@ -27,6 +27,9 @@ struct sim_failure {
 /* What all runs have shown: for people, or as one line of JSON. `cpu_ns`: processor time of the worlds. */
 void sim_report(const struct sim_options *o, const struct net_counts *k, uint64_t cpu_ns, uint32_t failed,
                 bool stopped);
+
+/* The items of a world, a line each. */
+void sim_list(const struct plan *p);
 
 /* A failure with its story, and the command that plays it again. */
 void sim_tell(const struct sim_options *o, struct net *n, const struct sim_failure *f);

@@ -185,21 +185,66 @@ static void tell_story(const struct sim_options *o, struct net *n, const struct 
     free(r);
 }
 
-static void describe_items(const struct plan *p)
+static void describe_host(const struct item *item, uint32_t i)
+{
+    static const char *const families[] = {"nothing", "IPv4", "IPv6", "IPv4 and IPv6"};
+    printf("  host h%u: %s, MTU %u, %u KiB, at router %u", i, families[item->f[H_FAMILY] & 3], item->f[H_MTU],
+           item->f[H_MEMORY_KB], item->f[H_ROUTER]);
+    if (item->f[H_NAT])
+        printf(", behind NAT %u", item->f[H_NAT]);
+    printf("\n");
+}
+
+static void describe_conn(const struct item *item, uint32_t i)
+{
+    printf("  connection c%u: h%u to h%u, from %u ms; the programs: %s; %s\n", i, item->f[C_CLIENT] + 1,
+           item->f[C_SERVER] + 1, item->f[C_START_MS],
+           ending_name((enum ending)item->f[C_CLIENT_P + P_ENDING]),
+           ending_name((enum ending)item->f[C_SERVER_P + P_ENDING]));
+    if (item->f[C_WATCH] != 0 && item->f[C_DO] != SNARE_NOTHING)
+        printf("    when the %s is in %s, to the %s: %s\n", item->f[C_WATCH] == 1 ? "client" : "server",
+               tern_state_name((enum tern_state)item->f[C_STATE]), item->f[C_TO] ? "server" : "client",
+               snare_name((enum snare)item->f[C_DO]));
+}
+
+static void describe_fault(const struct item *item, uint32_t i)
+{
+    uint32_t place = item->f[F_PLACE], what = item->f[F_WHAT];
+    bool wire = what < FAULT_WIRES || what == FAULT_LIE;
+    printf("  fault f%u: %s, ", i, fault_name((enum fault_what)what));
+    if (!wire)
+        printf("h%u", place + 1);
+    else if (place < HOSTS_MOST * 2)
+        printf("%s h%u", place & 1 ? "to" : "from", place / 2 + 1);
+    else
+        printf("a trunk");
+    printf(", from %u ms for %u ms\n", item->f[F_FROM_MS], item->f[F_FOR_MS]);
+}
+
+static void describe_items(const struct plan *p, bool hosts)
 {
     for (uint32_t i = 0; i < p->n; i++) {
         const struct item *item = &p->item[i];
         if (item->out)
             continue;
-        if (item->kind == ITEM_FAULT)
-            printf("  fault f%u: %s\n", i, fault_name((enum fault_what)item->f[F_WHAT]));
-        if (item->kind == ITEM_ATTACK)
-            printf("  attack a%u: %s\n", i, attack_name((enum attack)item->f[A_WHAT]));
+        if (item->kind == ITEM_HOST && hosts)
+            describe_host(item, i);
+        if (item->kind == ITEM_TRUNK && hosts)
+            printf("  trunk t%u: %u kbit/s, %u us\n", i, item->f[T_RATE_KBPS], item->f[T_DELAY_US]);
         if (item->kind == ITEM_CONN)
-            printf("  connection c%u: h%u to h%u; programs end: %s; %s\n", i, item->f[C_CLIENT] + 1,
-                   item->f[C_SERVER] + 1, ending_name((enum ending)item->f[C_CLIENT_P + P_ENDING]),
-                   ending_name((enum ending)item->f[C_SERVER_P + P_ENDING]));
+            describe_conn(item, i);
+        if (item->kind == ITEM_FAULT)
+            describe_fault(item, i);
+        if (item->kind == ITEM_ATTACK)
+            printf("  attack a%u: %s, %u times from %u ms\n", i, attack_name((enum attack)item->f[A_WHAT]),
+                   item->f[A_COUNT], item->f[A_FROM_MS]);
     }
+}
+
+void sim_list(const struct plan *p)
+{
+    printf("  w0: the faults stop at %u ms\n", p->item[0].f[W_CALM_MS]);
+    describe_items(p, true);
 }
 
 static void json_failure(const struct sim_failure *f, const char *items)
@@ -252,7 +297,7 @@ void sim_tell(const struct sim_options *o, struct net *n, const struct sim_failu
     }
     net_play(n, f->plan, n->counts, o->check, NULL); /* so that its connections are there */
     conn = told_conn(n, &f->complaint);
-    describe_items(f->plan);
+    describe_items(f->plan, false);
     if (conn >= 0)
         tell_story(o, n, f, conn);
     print_verdict(f, items);

@@ -36,6 +36,7 @@ VALGRIND_SUITES = {'unit', 'conv'}
 # holds the padding of its records too, which valgrind calls uninitialised: it runs under the sanitizers
 VALGRIND_NOT = {'link_tun', 'snapshot'}
 FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow by name
+WORLDS = {'build': 2500, 'build-asan': 250}  # of `tern sim`, in each of two commands
 DEMO_SEEDS = {'build': 100, 'build-asan': 5}
 MUTANT_SECONDS = 80
 MINUTES = 20  # what the whole run may take on two cores
@@ -105,6 +106,15 @@ def count_scenarios(text, code):
     return outcome
 
 
+def count_worlds(text, code):
+    """The worlds of `tern sim --json`."""
+    lines = [json.loads(line) for line in text.split('\n') if line.startswith('{"ev":"summary"')]
+    outcome = Outcome(sum(s['worlds'] - s['failures'] for s in lines), sum(s['failures'] for s in lines))
+    if (code != 0 or not lines) and outcome.failed == 0:
+        outcome.failed = 1
+    return outcome
+
+
 # --- what there is to run -----------------------------------------------------------------------
 
 
@@ -164,6 +174,14 @@ def demo_commands():
         for seed in range(1, seeds + 1):
             argv = [tern, 'demo', '--json', '--seed', str(seed)]
             yield Command('scenarios' + mark, f'seed-{seed}', argv, 120, count=count_scenarios)
+
+
+def world_commands():
+    for build, runs in WORLDS.items():
+        mark = '+asan' if build == 'build-asan' else ''
+        for first in (1, runs + 1):
+            argv = [os.path.join(ROOT, build, 'tern'), 'sim', '--json', '--seed', str(first), '--runs', str(runs)]
+            yield Command('worlds' + mark, f'from-{first}', argv, 300, count=count_worlds)
 
 
 def as_root(argv):
@@ -385,7 +403,7 @@ def main():
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
     )
     suites = {}
-    scripts = [*demo_commands(), *check_commands(), *mutant_commands()]
+    scripts = [*demo_commands(), *world_commands(), *check_commands(), *mutant_commands()]
     commands = [*style_commands(), *compiled, *scripts, *install_commands()]
     for command in [*commands, *everywhere_commands(), *interop_commands()]:
         if options.filter in command.full_name:

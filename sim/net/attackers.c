@@ -87,11 +87,21 @@ static void syn_flood(struct aim *a)
     }
 }
 
+static bool both_open(const struct aim *a)
+{
+    const struct net_conn *c = a->c;
+    if (c->end[0] < 0 || c->end[1] < 0 || !a->n->end[c->end[0]].j.told_connected)
+        return false;
+    bool deferred = a->n->host[c->plan[C_SERVER]].plan[H_LISTEN] == LISTENING_DEFERRED;
+    bool told = deferred || c->plan[C_KIND] == CONN_SIMULTANEOUS;
+    return !told || a->n->end[c->end[1]].j.told_connected;
+}
+
 /* A connection that is not open yet can lose its place to a forged SYN: a half-open record goes (3.10.7.4
- * fourth), or the forged one was there first. */
+ * fourth), the forged one was there first, or it is taken for a simultaneous open. */
 static void syn_may_harm(struct aim *a)
 {
-    if (a->c->end[1] < 0 || a->c->plan[C_KIND] == CONN_SIMULTANEOUS)
+    if (!both_open(a))
         a->c->excuses |= EXCUSE_UNOPENED | EXCUSE_PROGRAM;
 }
 

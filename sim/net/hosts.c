@@ -142,11 +142,13 @@ void host_make(struct net *n, int host)
 static void flush(struct net *n, int host)
 {
     struct net_host *h = &n->host[host];
-    int k;
-    while ((k = tern_tx(h->t, net_local(n, h), n->tx, (int)(sizeof n->tx / sizeof n->tx[0]))) > 0)
+    int k, most = n->rec != NULL ? 1 : (int)(sizeof n->tx / sizeof n->tx[0]);
+    if (n->rec != NULL)
+        record_pull(n, host); /* what happened before */
+    while ((k = tern_tx(h->t, net_local(n, h), n->tx, most)) > 0)
         for (int i = 0; i < k; i++) {
             if (n->rec != NULL)
-                record_stack(n, host, n->tx[i].trace);
+                record_pull(n, host);
             wires_send(n, host, &n->tx[i]);
         }
 }
@@ -157,18 +159,23 @@ static void count_edge(struct net *n, const tern_trace_record *r)
     n->counts->states[r->state_to]++;
 }
 
+static int next_states(struct net *n, int host, tern_trace_record *out, int max)
+{
+    if (n->rec != NULL)
+        return record_kept(n, out);
+    return tern_trace_take(n->host[host].t, out, max, NULL);
+}
+
 static void read_trace(struct net *n, int host)
 {
     tern_trace_record r[32];
     int k;
-    while ((k = tern_trace_take(n->host[host].t, r, 32, NULL)) > 0)
+    if (n->rec != NULL)
+        record_pull(n, host);
+    while ((k = next_states(n, host, r, 32)) > 0)
         for (int i = 0; i < k; i++) {
-            if (n->rec != NULL)
-                record_trace(n, host, &r[i]);
-            if (r[i].kind == TERN_TRACE_STATE) {
-                count_edge(n, &r[i]);
-                program_state(n, host, &r[i]);
-            }
+            count_edge(n, &r[i]);
+            program_state(n, host, &r[i]);
         }
 }
 

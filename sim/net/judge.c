@@ -71,23 +71,35 @@ uint32_t judge_name(const uint8_t head[8])
 
 /* --- bytes ----------------------------------------------------------------------------------- */
 
+static bool gone(const struct judge_end *e) { return e->released || e->error != 0; }
+
+/* Whether it is right that there is another one in the place of `one`. */
+static bool may_be(const struct judge_end *other, const struct judge_end *one)
+{
+    bool twice = other != NULL && other->by_cookie && one->by_cookie && (gone(other) || gone(one));
+    return other == NULL || other == one || twice;
+}
+
+static struct judge_end *named(uint32_t name, judge_find *find, void *ctx)
+{
+    return name != 0 ? find(ctx, name) : NULL;
+}
+
 /* The name is complete: who speaks? */
 static bool meet(struct judge_end *e, judge_find *find, void *ctx, struct complaint *c)
 {
     uint32_t name = judge_name(e->head);
-    struct judge_end *sender = name != 0 ? find(ctx, name) : NULL;
+    struct judge_end *sender = named(name, find, ctx);
     if (sender == NULL)
         return complain(c, WRONG_BYTES, "the stream begins with no sender's name"), false;
-    const struct judge_end *before = sender->heard_by != 0 ? find(ctx, sender->heard_by) : NULL;
-    bool again =
-        before != NULL && e->by_cookie && before->by_cookie && (before->released || before->error != 0);
-    if ((before != NULL && !again) ||
-        (sender->hears != 0 && !again && sender->hears != 0 && sender->hears != e->name))
-        return complain(c, WRONG_BYTES, "the stream is that of end %u, which another end hears already",
-                        name),
-               false;
-    if (e->heard_by != 0 && e->heard_by != name)
+    struct judge_end *before = named(sender->heard_by, find, ctx), *its = named(sender->hears, find, ctx);
+    struct judge_end *mine = named(e->heard_by, find, ctx);
+    if (!may_be(before, e) || !may_be(its, e))
+        return complain(c, WRONG_BYTES, "the stream is that of end %u, which has another peer", name), false;
+    if (!may_be(mine, sender))
         return complain(c, WRONG_BYTES, "it hears end %u and is heard by end %u", name, e->heard_by), false;
+    if ((before != NULL && before != e) || (its != NULL && its != e) || (mine != NULL && mine != sender))
+        sender->muddled = e->muddled = true;
     e->hears = name;
     sender->heard_by = e->name;
     return true;
@@ -113,11 +125,13 @@ bool judge_got(struct judge_end *e, const uint8_t *bytes, const uint8_t *p, uint
 {
     if (e->eof)
         return complain(c, WRONG_END, "%llu bytes after the end of the stream", (unsigned long long)n), false;
-    for (; n > 0 && e->got < HEAD; n--) {
+    for (; n > 0 && e->got < HEAD && !e->muddled; n--) {
         e->head[e->got++] = *p++;
         if (e->got == HEAD && !meet(e, find, ctx, c))
             return false;
     }
+    if (e->muddled)
+        return e->got += n, true;
     if (n > 0 && !same_bytes(e, bytes, p, n, c))
         return false;
     e->got += n;
@@ -131,7 +145,7 @@ bool judge_got(struct judge_end *e, const uint8_t *bytes, const uint8_t *p, uint
 bool judge_eof(struct judge_end *e, const struct judge_end *sender, struct complaint *c)
 {
     e->eof = true;
-    if (sender == NULL)
+    if (sender == NULL || e->muddled)
         return true; /* a peer that said nothing, and cannot be told otherwise */
     if (!sender->closed)
         return complain(c, WRONG_END, "the stream ends and its sender has not closed"), false;

@@ -7,7 +7,8 @@
  *      stream begins with its sender's name, so a mix-up of connections is wrong bytes too.
  *  J2  A sender is heard by one end only, and that is the end which it hears (if it hears one). But a SYN
  *      cookie can be shown twice: when the server's end has ended and the RST was lost, the client's
- *      segments, sent again, open another one (RFC 4987 3.6 has no way to know).
+ *      segments, sent again, open another one (RFC 4987 3.6 has no way to know). Both
+ *      server's ends then send with the same numbers, and the client may be given some of either.
  *  J3  The end of the stream is delivered when all bytes were, and only if the sender's program has closed;
  *      nothing is delivered after it.
  *  J4  A program is told of its connection's end once, and then the reason does not change.
@@ -70,6 +71,7 @@ struct judge_end {
     uint8_t head[8];     /* the first of them */
     bool closed;         /* its program has closed its direction, or all, in order */
     bool eof;
+    bool muddled;        /* J2: it has met two others by one cookie, whose numbers are the same: not judged */
     bool by_cookie;      /* a server's end that a SYN cookie may have opened (J2) */
     bool told_connected, told_peer_closed, told_ended;
     bool released;

@@ -57,7 +57,8 @@ enum {
 struct net_packet {
     uint64_t sent_us;
     uint32_t len;
-    uint16_t cause;      /* recorded runs: why it was sent */
+    uint16_t cause;      /* recorded runs: why it was sent, */
+    bool again;          /* and whether it was sent before */
     int16_t from;        /* host, or -1: an attacker or a router */
     int16_t to;
     int32_t conn;        /* -1 = none of the plan's */

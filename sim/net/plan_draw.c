@@ -117,9 +117,9 @@ static void draw_server(struct drawer *d, uint32_t *f)
 /* Rate, delay and queue of a wire. */
 static void draw_wire(struct drawer *d, uint32_t *rate, uint32_t *delay, uint32_t *queue, uint32_t *mark)
 {
-    *rate = chance(d, 35) ? 0 : spread(d, 1000, 1000000);
+    *rate = chance(d, 35) ? 0 : spread(d, d->clean ? 20000 : 1000, 1000000);
     *delay = chance(d, 50) ? spread(d, 20, 5000) : spread(d, 1000, 80000);
-    *queue = spread(d, 8000, 400000);
+    *queue = d->clean ? 300000 : spread(d, 8000, 400000); /* a good network starves nobody */
     *mark = chance(d, 70) ? 0 : *queue / 3;
 }
 

@@ -36,17 +36,11 @@ void record_note(struct net *n, int host, int32_t conn, const char *format, ...)
     story_note(r->story, (enum story_side)side, n->now, text);
 }
 
-void record_stack(struct net *n, int host, uint32_t trace)
-{
-    (void)host, (void)trace;
-    n->rec->cause = 0;
-}
-
-void record_trace(struct net *n, int host, const tern_trace_record *t)
+static void tell_state(struct net *n, int host, const tern_trace_record *t)
 {
     struct recorder *r = n->rec;
     int side = side_of(r, host);
-    if (t->kind != TERN_TRACE_STATE || side < 0)
+    if (side < 0)
         return;
     tern_endpoint local = {.ip = t->local, .port = t->local_port},
                   remote = {.ip = t->remote, .port = t->remote_port};
@@ -62,6 +56,40 @@ void record_trace(struct net *n, int host, const tern_trace_record *t)
     i->conn = conn >= 0 ? (uint32_t)conn : STORY_NOWHERE;
     i->port[side] = t->local_port;
     i->port[!side] = t->remote_port;
+}
+
+static void keep(struct recorder *r, const tern_trace_record *t)
+{
+    if (r->n_kept < RING)
+        r->kept[r->n_kept++] = *t;
+}
+
+void record_pull(struct net *n, int host)
+{
+    struct recorder *r = n->rec;
+    tern_trace_record t[32];
+    int k;
+    while ((k = tern_trace_take(n->host[host].t, t, 32, NULL)) > 0)
+        for (int i = 0; i < k; i++) {
+            if (t[i].kind == TERN_TRACE_STATE) {
+                tell_state(n, host, &t[i]);
+                keep(r, &t[i]);
+            } else if (t[i].kind == TERN_TRACE_SEG_OUT) {
+                r->cause = t[i].cause;
+                r->again = t[i].a == 1;
+            }
+        }
+}
+
+bool record_kept(struct net *n, tern_trace_record *out)
+{
+    struct recorder *r = n->rec;
+    if (r->first_kept == r->n_kept) {
+        r->first_kept = r->n_kept = 0;
+        return false;
+    }
+    *out = r->kept[r->first_kept++];
+    return true;
 }
 
 /* Which side a segment comes from, in the story; -1: of others. */
@@ -82,7 +110,8 @@ static void describe(struct recorder *r, struct story_item *i, const struct net_
     i->len = g->len;
     i->wnd = g->window;
     i->mss = g->mss;
-    i->cause = p->cause;
+    i->cause = p->from >= 0 ? p->cause : 0;
+    i->again = p->again;
     i->copy = p->copy;
     i->outsider = p->from < 0;
     i->port[side] = g->src.port;
@@ -98,7 +127,7 @@ static void describe(struct recorder *r, struct story_item *i, const struct net_
     }
     i->rseq = known[side] ? g->seq - iss[side] : 0;
     i->rack = g->flags & ACK && known[!side] ? g->ack - iss[!side] : 0;
-    i->bulk = (g->flags & (SYN | FIN | RST)) == 0 && !i->copy && !i->outsider;
+    i->bulk = (g->flags & (SYN | FIN | RST)) == 0 && !i->copy && !i->outsider && !i->again;
 }
 
 /* False: not a segment. Its checksum may be one that nobody has completed yet. */
@@ -117,6 +146,8 @@ void record_sent(struct net *n, struct net_packet *p, uint64_t arrives_us, const
     uint8_t bytes[PACKET_ROOM];
     int side = from_side(r, p);
     p->number = STORY_NOWHERE;
+    p->cause = r->cause;
+    p->again = r->again;
     if (side < 0 || !wanted(r, p->conn) || (p->from < 0 && p->conn < 0))
         return;
     if (!parse(p, bytes, &g)) {

@@ -13,7 +13,8 @@ static bool same(const struct complaint *a, const struct complaint *b)
 
 static bool enough(const struct shrinker *s)
 {
-    return s->tries >= s->most || (s->stop != NULL && *s->stop);
+    bool slow = s->most_segments != 0 && s->scratch->segments >= s->most_segments;
+    return slow || s->tries >= s->most || (s->stop != NULL && *s->stop);
 }
 
 /* Does this plan fail in the same way? */
@@ -101,6 +102,7 @@ static bool smaller(struct shrinker *s, struct plan *p, struct complaint *c)
 
 void shrink(struct shrinker *s, struct plan *p, struct complaint *c)
 {
+    s->scratch->segments = 0;
     uint32_t acts = 1u << ITEM_CONN | 1u << ITEM_FAULT | 1u << ITEM_ATTACK;
     bool some = true;
     for (int round = 0; some && round < 8 && !enough(s); round++) {

@@ -15,6 +15,7 @@ struct shrinker {
     struct net_counts *scratch; /* of the tries: not counted among the worlds */
     uint32_t check_every;
     uint32_t most;              /* tries, at most */
+    uint64_t most_segments;     /* in all tries, at most; 0 = as many as it takes */
     uint32_t tries;             /* so far */
     const volatile int *stop;   /* not 0: enough; may be NULL */
 };

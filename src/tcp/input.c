@@ -163,12 +163,14 @@ static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
            seq_le(s->ack, c->snd.nxt);
 }
 
-/* A segment that only its ACK is taken of. */
+/* A segment that only its ACK is taken of. It is a sign of life (MUST-26): the answer to a keepalive probe
+ * looks like that when the peer's window is filled and some of it was lost. */
 static void ack_alone(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (c->h.state == TERN_SYN_RCVD || seq_gt(s->ack, c->snd.nxt) || seq_lt(s->ack, c->snd.una))
         return;
     ack_segment(t, c, s);
+    timer_keepalive(t, c);
     if (s->flags & F_URG && takes_text(c))
         recv_urgent(t, c, s); /* MUST-66: also while our window is shut */
     if (seq_eq(s->seq, c->rcv.nxt))

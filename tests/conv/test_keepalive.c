@@ -69,6 +69,21 @@ static void answer_saves_it(void **state)
     lab_end(l);
 }
 
+/* MUST-26: so is an answer whose number is the edge of our window: the peer has filled it, and all was
+ * lost. */
+static void answer_from_the_edge(void **state)
+{
+    struct lab *l = fast_keepalive(state);
+    for (int i = 0; i < 4; i++)
+        TALK(l, "+10s > A 0 ack 1\n"
+                "< A 65536 ack 1\n"
+                "> A 1 ack 1 win 65535\n"
+                "+9s > none\n"
+                "= ESTABLISHED\n"
+                "< A 1 ack 1");
+    lab_end(l);
+}
+
 /* MUST-26: only when nothing came for the interval, and nothing of ours is unacknowledged. */
 static void not_while_busy(void **state)
 {
@@ -215,6 +230,7 @@ int main(void)
         LAB_TEST(first_probe_after_two_hours),
         LAB_TEST(dead_after_the_last_probe),
         LAB_TEST(answer_saves_it),
+        LAB_TEST(answer_from_the_edge),
         LAB_TEST(not_while_busy),
         LAB_TEST(peer_has_forgotten),
         LAB_TEST(off_again),
