@@ -180,7 +180,8 @@ def world_commands():
     for build, runs in WORLDS.items():
         mark = '+asan' if build == 'build-asan' else ''
         for first in (1, runs + 1):
-            argv = [os.path.join(ROOT, build, 'tern'), 'sim', '--json', '--seed', str(first), '--runs', str(runs)]
+            tern = os.path.join(ROOT, build, 'tern')
+            argv = [tern, 'sim', '--json', '--seed', str(first), '--runs', str(runs)]
             yield Command('worlds' + mark, f'from-{first}', argv, 300, count=count_worlds)
 
 
