@@ -231,6 +231,14 @@ def check_commands():
             yield Command('check' + mark, f'{name}-{number}', argv, 120)
 
 
+def script_command(name):
+    """One script by its name, check/FOLDER/SCRIPT: nothing else is called so."""
+    path = os.path.join('tests', 'conversations', name.removeprefix('check/') + '.pkt')
+    if name.startswith('check/') and os.path.exists(os.path.join(ROOT, path)):
+        tern = os.path.join(ROOT, 'build', 'tern')
+        yield Command('check', name.removeprefix('check/'), [tern, 'check', path], 120)
+
+
 def mutant_commands():
     """Faults on purpose: as many as there is time for; `./dev mutate` takes them all."""
     argv = [sys.executable, 'scripts/mutate.py', '--budget', str(MUTANT_SECONDS)]
@@ -406,7 +414,8 @@ def main():
     suites = {}
     scripts = [*demo_commands(), *world_commands(), *check_commands(), *mutant_commands()]
     commands = [*style_commands(), *compiled, *scripts, *install_commands()]
-    for command in [*commands, *everywhere_commands(), *interop_commands()]:
+    single = list(script_command(options.filter))
+    for command in single or [*commands, *everywhere_commands(), *interop_commands()]:
         if options.filter in command.full_name:
             suites.setdefault(command.suite, []).append(command)
 
