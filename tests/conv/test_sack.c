@@ -176,37 +176,52 @@ static void two_holes(void **state)
     lab_end(l);
 }
 
-/* RFC5681-4.3-d, RFC 8985 9.3: a retransmission that is lost as well reduces the window a second time; two
- * that were lost together do so once. Segments 1 and 2 are lost, and their first retransmissions. */
-static void lost_again(void **state)
+/* With a round trip of 20 ms and `n` bytes in flight, all forgotten. */
+static struct lab *far_peer(void **state, int n)
 {
     struct lab *l = lab_new(state, NULL);
-    TALK(l, "connect\n"
-            "> S 0\n"
-            "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
-            "> A 1 ack 1\n"
-            "send 30000");
+    TALKF(l,
+          "connect\n"
+          "> S 0\n"
+          "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+          "> A 1 ack 1\n"
+          "send %d",
+          n);
     lab_forget(l);
-    TALK(l, "+20ms < A 1 ack 1 <sack 2001:5001>\n"
+    return l;
+}
+
+/* RFC5681-4.3-d, RFC 8985 9.3: a retransmission that is lost as well reduces the window a second time; two
+ * of one round do so once. Segments 1 to 3 are lost, and again the first and the third. */
+static void lost_again(void **state)
+{
+    struct lab *l = far_peer(state, 30000);
+    TALK(l, "+20ms < A 1 ack 1 <sack 3001:6001>\n"
             "> A 1:1001(1000) ack 1\n"
-            "? cwnd 5000\n"
             "? ssthresh 5000\n"
-            "+1ms < A 1 ack 1 <sack 2001:8001>\n"
+            "+1ms < A 1 ack 1 <sack 3001:7001>\n"
             "> A 1001:2001(1000) ack 1\n"
+            "+1ms < A 1 ack 1 <sack 3001:9001>\n"
+            "> A 2001:3001(1000) ack 1\n"
             "> A 10001:11001(1000) ack 1\n"
-            "+1ms < A 1 ack 1 <sack 2001:10001>\n"
+            "+1ms < A 1 ack 1 <sack 3001:10001>\n"
             "> A 11001:12001(1000) ack 1\n"
-            "> A 12001:13001(1000) ack 1\n"
             "? ssthresh 5000\n"
-            "+20ms < A 1 ack 1 <sack 2001:13001>\n"
-            "> A 1:1001(1000) ack 1\n"
-            "> A 1001:2001(1000) ack 1\n"
+            "? cwnd 5000\n"
+            "+18ms < A 1 ack 1 <sack 1001:2001 3001:10001>\n"
             "? ssthresh 2500\n"
             "? cwnd 2500\n"
-            "+21ms < A 1 ack 13001\n"
+            "> none\n"
+            "+1ms < A 1 ack 1 <sack 3001:11001 1001:2001>\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> none\n"
+            "+1ms < A 1 ack 1 <sack 3001:12001 1001:2001>\n"
+            "> A 2001:3001(1000) ack 1\n"
             "? ssthresh 2500\n"
+            "+20ms < A 1 ack 12001\n"
             "? cwnd 2500\n"
             "? timeouts 0");
+    lab_forget(l);
     lab_end(l);
 }
 
@@ -333,21 +348,6 @@ static void duplicate_sack(void **state)
     lab_end(l);
 }
 
-/* With a round trip of 20 ms and `n` bytes in flight, all forgotten. */
-static struct lab *far_peer(void **state, int n)
-{
-    struct lab *l = lab_new(state, NULL);
-    TALKF(l,
-          "connect\n"
-          "> S 0\n"
-          "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
-          "> A 1 ack 1\n"
-          "send %d",
-          n);
-    lab_forget(l);
-    return l;
-}
-
 /* RFC6675-4-h: segment 3 is not lost by number, but the peer waits below what it has SACKed, and what it has
  * was sent later (RFC 8985 6.2): it is sent again with the first. */
 static void below_the_highest(void **state)
@@ -383,10 +383,14 @@ static void timeout_in_recovery(void **state)
             "? cwnd 2000\n"
             "> A 4001:5001(1000) ack 1\n"
             "> A 5001:6001(1000) ack 1\n"
-            "+20ms < A 1 ack 5001 <sack 6001:9001>\n"
+            "+20ms < A 1 ack 5001 <sack 6001:7001>\n"
+            "> A 7001:8001(1000) ack 1\n"
+            "> A 8001:9001(1000) ack 1\n"
+            "< A 1 ack 5001 <sack 6001:8001>\n"
+            "> PA 9001:10001(1000) ack 1\n"
+            "< A 1 ack 5001 <sack 6001:9001>\n"
             "? ssthresh 5000\n"
             "? cwnd 3000\n"
-            "> PA 9001:10001(1000) ack 1\n"
             "> none\n"
             "< A 1 ack 10001\n"
             "? ssthresh 5000\n"
