@@ -39,6 +39,18 @@ void flows_remove(struct net *n, int32_t conn)
     c->in_flow = false;
 }
 
+int32_t flows_find_exactly(const struct net *n, const tern_endpoint *a, const tern_endpoint *b, uint32_t iss)
+{
+    for (uint32_t i = n->flow[slot_of(a, b)]; i != 0; i = n->conn[i - 1].next) {
+        const struct net_conn *c = &n->conn[i - 1];
+        bool pair =
+            (same(&c->pair[0], a) && same(&c->pair[1], b)) || (same(&c->pair[0], b) && same(&c->pair[1], a));
+        if (pair && c->iss == iss)
+            return (int32_t)i - 1;
+    }
+    return -1;
+}
+
 int32_t flows_find(const struct net *n, const tern_endpoint *a, const tern_endpoint *b)
 {
     for (uint32_t i = n->flow[slot_of(a, b)]; i != 0; i = n->conn[i - 1].next) {

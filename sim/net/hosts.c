@@ -207,8 +207,7 @@ void host_settle(struct net *n, int host)
     struct net_host *h = &n->host[host];
     if (h->plan[H_FLUSH_FIRST])
         flush(n, host);
-    while (program_events(n, host))
-        flush(n, host);
+    program_events(n, host);
     flush(n, host);
     while (program_events(n, host)) /* what output has raised */
         flush(n, host);

@@ -71,7 +71,7 @@ uint32_t judge_name(const uint8_t head[8])
 
 /* --- bytes ----------------------------------------------------------------------------------- */
 
-static bool gone(const struct judge_end *e) { return e->released || e->error != 0; }
+static bool gone(const struct judge_end *e) { return e->released || e->error != 0 || e->told_ended; }
 
 /* Whether it is right that there is another one in the place of `one`. */
 static bool may_be(const struct judge_end *other, const struct judge_end *one)

@@ -141,6 +141,7 @@ struct net_conn {
     int32_t end[2];        /* of the client and of the server; -1 = not there (yet) */
     tern_endpoint pair[2]; /* client's and server's, as the two hosts see them (inside of NATs) */
     bool in_flow;
+    uint32_t iss;          /* of the client: a pair may be used again */
     unsigned excuses;      /* enum excuse */
     uint16_t nat_port;     /* of the client; 0 = none */
     uint64_t nat_used_us;
@@ -237,6 +238,8 @@ uint64_t net_local(const struct net *n, const struct net_host *h);
 /* flows.c: which connection a pair of endpoints belongs to. */
 void flows_add(struct net *n, int32_t conn);
 void flows_remove(struct net *n, int32_t conn);
+/* The one among those of this pair whose client began with this number. */
+int32_t flows_find_exactly(const struct net *n, const tern_endpoint *a, const tern_endpoint *b, uint32_t iss);
 int32_t flows_find(const struct net *n, const tern_endpoint *a, const tern_endpoint *b);
 int host_of(const struct net *n, const tern_ip *ip); /* -1 = nobody */
 

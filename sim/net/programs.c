@@ -36,6 +36,9 @@ static void blame(struct net *n, const struct net_end *e)
     n->complaint.at_us = n->now;
     n->complaint.end = (int32_t)index_of(n, e);
     n->complaint.conn = e->conn;
+    uint32_t name = judge_name(e->j.head); /* of one that could not be told: of whom it hears */
+    if (e->conn < 0 && name >= 1 && name <= n->n_ends)
+        n->complaint.conn = n->end[name - 1].conn;
 }
 
 static void wake_at(struct net *n, struct net_end *e, uint64_t at)
@@ -141,6 +144,7 @@ static void know_pair(struct net *n, struct net_end *e)
         return;
     c->pair[e->side] = info.local;
     c->pair[!e->side] = info.remote;
+    c->iss = info.iss;
     flows_add(n, e->conn);
 }
 
@@ -185,12 +189,29 @@ void program_start(struct net *n, uint32_t conn, int side)
 
 /* --- accepting ------------------------------------------------------------------------------- */
 
-static int32_t whose(const struct net *n, const tern_endpoint *local, const tern_endpoint *remote, int host)
+static int32_t fits(const struct net *n, int32_t conn, int host)
 {
-    int32_t conn = nat_is(n, &remote->ip) ? nat_find(n, remote) : flows_find(n, local, remote);
-    if (conn < 0 || n->conn[conn].end[1] >= 0 || (int)n->conn[conn].plan[C_SERVER] != host)
+    bool its = conn >= 0 && n->conn[conn].end[1] < 0 && (int)n->conn[conn].plan[C_SERVER] == host;
+    return its ? conn : -1;
+}
+
+/* Whose SYN this is, as far as addresses tell. */
+static int32_t whose_syn(const struct net *n, const tern_syn *syn, int host)
+{
+    bool nat = nat_is(n, &syn->remote.ip);
+    return fits(n, nat ? nat_find(n, &syn->remote) : flows_find(n, &syn->local, &syn->remote), host);
+}
+
+/* Whose connection a server has accepted: by its addresses and the client's first number. */
+static int32_t whose(const struct net *n, tern_handle h, int host)
+{
+    tern_info info;
+    if (tern_get_info(n->host[host].t, h, &info) < 0)
         return -1;
-    return conn;
+    if (!nat_is(n, &info.remote.ip))
+        return fits(n, flows_find_exactly(n, &info.local, &info.remote, info.irs), host);
+    int32_t conn = nat_find(n, &info.remote);
+    return conn >= 0 && n->conn[conn].iss == info.irs ? fits(n, conn, host) : -1;
 }
 
 static struct net_end *serve(struct net *n, int host, tern_handle h, int32_t conn)
@@ -207,11 +228,9 @@ static void accept_all(struct net *n, int host)
 {
     struct net_host *s = &n->host[host];
     tern_handle h;
-    tern_info info;
     int r;
     while ((r = tern_accept(s->t, s->listener, &h)) == 0) {
-        int32_t conn = tern_get_info(s->t, h, &info) < 0 ? -1 : whose(n, &info.local, &info.remote, host);
-        struct net_end *e = serve(n, host, h, conn);
+        struct net_end *e = serve(n, host, h, whose(n, h, host));
         program_act(n, index_of(n, e));
     }
     if (r != -TERN_EAGAIN)
@@ -226,7 +245,7 @@ static void decide_all(struct net *n, int host)
     struct net_host *s = &n->host[host];
     tern_syn syn;
     while (tern_next_syn(s->t, s->listener, &syn) == 0) {
-        int32_t conn = whose(n, &syn.local, &syn.remote, host);
+        int32_t conn = whose_syn(n, &syn, host);
         uint64_t dice = n->calm ? 0 : rng_next(&n->dice) % 100;
         tern_handle h;
         if (conn >= 0 && dice >= REJECTS)
@@ -238,7 +257,7 @@ static void decide_all(struct net *n, int host)
         else if (dice >= REJECTS)
             tern_syn_reject(s->t, syn.handle);
         else if (tern_syn_accept(s->t, syn.handle, 0, &h) == 0)
-            serve(n, host, h, conn);
+            serve(n, host, h, whose(n, h, host));
     }
 }
 
