@@ -28,6 +28,10 @@ MINIMISE_SECONDS = 60
 ENVIRONMENT = {
     'ASAN_OPTIONS': 'detect_leaks=1:detect_stack_use_after_return=0:abort_on_error=1',
     'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1:abort_on_error=1',
+}
+AFL_ENVIRONMENT = {
+    'ASAN_OPTIONS': 'detect_leaks=0:abort_on_error=1:symbolize=0',  # it asks for these
+    'UBSAN_OPTIONS': 'halt_on_error=1:abort_on_error=1:symbolize=0',
     'AFL_NO_UI': '1',
     'AFL_SKIP_CPUFREQ': '1',
     'AFL_NO_AFFINITY': '1',
@@ -59,8 +63,7 @@ class Target:
 
     def command(self):
         if self.afl:
-            seeds = self.kept if os.path.isdir(self.kept) else os.path.join(ROOT, 'tests', 'fuzz', 'dict')
-            return ['afl-fuzz', '-i', seeds, '-o', self.corpus, '-V', str(self.seconds), '-t', '5000',
+            return ['afl-fuzz', '-i', self.kept, '-o', self.corpus, '-V', str(self.seconds), '-t', '5000',
                     '-m', 'none', '--', self.program]  # fmt: skip
         folders = [self.corpus] + ([self.kept] if os.path.isdir(self.kept) else [])
         return [self.program, f'-max_total_time={self.seconds}', '-timeout=20', '-print_final_stats=1',
@@ -74,7 +77,8 @@ class Target:
             os.makedirs(folder, exist_ok=True)
         before = set(self.failures())
         with open(self.log, 'w', encoding='utf-8', errors='replace') as log:
-            code = run(self.command(), log, self.seconds + 300)
+            environment = AFL_ENVIRONMENT if self.afl else ENVIRONMENT
+            code = run(self.command(), log, self.seconds + 300, environment)
         self.read_afl() if self.afl else self.read_log()
         fresh = sorted(set(self.failures()) - before)
         self.failed = [self.keep_failure(path) for path in fresh]
@@ -138,10 +142,10 @@ class Target:
             shutil.copy(path, os.path.join(self.kept, os.path.basename(path)[:12]))
 
 
-def run(command, log, limit):
+def run(command, log, limit, environment=None):
     process = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
-        env=dict(os.environ, **ENVIRONMENT), start_new_session=True,
+        env=dict(os.environ, **(environment or ENVIRONMENT)), start_new_session=True,
     )  # fmt: skip
     RUNNING.add(process)
     try:
