@@ -4,7 +4,6 @@
  */
 #include "cmd.h"
 
-#include "explore/why.h"
 #include "explore/tell.h"
 #include "host/json_line.h"
 #include "host/ladder.h"
@@ -31,7 +30,7 @@ static const struct {
     {"losses", offsetof(struct bounds, losses), 8}, {"dups", offsetof(struct bounds, dups), 8},
     {"bytes", offsetof(struct bounds, bytes), 8},   {"aborts", offsetof(struct bounds, aborts), 4},
     {"early", offsetof(struct bounds, early), 8},   {"cuts", offsetof(struct bounds, cuts), 1},
-    {"refusals", offsetof(struct bounds, refusals), 8},
+    {"refusals", offsetof(struct bounds, refusals), 8}, {"waits", offsetof(struct bounds, waits), 8},
 };
 enum { BOUNDS = sizeof bound_options / sizeof bound_options[0] };
 
@@ -192,6 +191,7 @@ static const struct option long_options[] = {
     {"early", required_argument, NULL, OPT_BOUND + 4},
     {"cuts", required_argument, NULL, OPT_BOUND + 5},
     {"refusals", required_argument, NULL, OPT_BOUND + 6},
+    {"waits", required_argument, NULL, OPT_BOUND + 7},
     {NULL, 0, NULL, 0},
 };
 
@@ -487,9 +487,11 @@ static int print_edges(const struct options *o, const struct sum *sum, bool all)
     printf("\nEdges of the state diagram (docs/STATES.md): %d of %d taken\n", covered, n);
     for (int i = 0; i < n && all; i++)
         if (!has_edge(sum, i))
-            printf("  not taken: %s → %s by %s: %s\n", tern_state_name((enum tern_state)edge[i].from),
+            printf("  not taken: %s → %s by %s\n", tern_state_name((enum tern_state)edge[i].from),
                    tern_state_name((enum tern_state)edge[i].to),
-                   tern_cause_name((enum tern_cause)edge[i].cause), why_not(&edge[i]));
+                   tern_cause_name((enum tern_cause)edge[i].cause));
+    if (all && covered < n)
+        printf("  Each edge can be taken in some setting: give wider bounds, or a higher --limit.\n");
     return covered;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MS = 1000, WAKES = 200, ICMP_BYTES = 56 };
+enum { MS = 1000, WAKES = 200, WAIT_US = 1500000, ICMP_BYTES = 56 };
 
 /* --- time --------------------------------------------------------------------------------------- */
 
@@ -17,6 +17,15 @@ static uint64_t until_next(const struct duo *d, int side)
     if (at == UINT64_MAX)
         return at;
     return at <= now ? 0 : (at - now + MS - 1) / MS * MS;
+}
+
+/* A clock goes on. */
+static void go_on(struct duo *d, int side, uint64_t us)
+{
+    d->dirty[side] = true;
+    d->scene.side[side].now += us;
+    tern_tick(d->stack[side], d->scene.side[side].now);
+    duo_settle(d, side);
 }
 
 static void too_old(struct duo *d, uint64_t us)
@@ -70,12 +79,8 @@ static bool unreadable(uint16_t cause)
  * the same ports may not be the same. */
 static void syn_travels(struct duo *d)
 {
-    for (int side = 0; side < SIDES; side++) {
-        d->dirty[side] = true;
-        d->scene.side[side].now += MS;
-        tern_tick(d->stack[side], d->scene.side[side].now);
-        duo_settle(d, side);
-    }
+    for (int side = 0; side < SIDES; side++)
+        go_on(d, side, MS);
 }
 
 static enum tern_cause arrive(struct duo *d, int side, const uint8_t *bytes, uint32_t len)
@@ -192,6 +197,22 @@ static bool early(struct duo *d, int side)
     return seen;
 }
 
+/* All that is due on the way happens in its order. */
+static bool wait_on(struct duo *d)
+{
+    d->scene.left.waits--;
+    for (uint64_t left = WAIT_US; left > 0;) {
+        uint64_t us = left;
+        for (int side = 0; side < SIDES; side++)
+            us = until_next(d, side) < us ? until_next(d, side) : us;
+        us = us > 0 ? us : MS;
+        for (int side = 0; side < SIDES; side++)
+            go_on(d, side, us);
+        left -= us < left ? us : left;
+    }
+    return true;
+}
+
 static bool call(struct duo *d, uint32_t arg)
 {
     int side = (int)(arg >> 4);
@@ -215,6 +236,7 @@ bool move_make(struct duo *d, uint16_t move)
     case MOVE_EARLY: return early(d, (int)arg);
     case MOVE_CUT: return cut(d);
     case MOVE_REFUSE: return refuse(d, arg);
+    case MOVE_WAIT: return wait_on(d);
     case MOVE_KINDS: break;
     }
     return false;
@@ -265,6 +287,8 @@ int moves_list(struct duo *d, uint16_t out[MOVES_MOST])
                 out[n++] = MOVE(MOVE_CALL, side << 4 | k);
     if (c->n_flying == 0)
         out[n++] = MOVE(MOVE_TIME, 0);
+    if (c->n_flying == 0 && c->left.waits > 0)
+        out[n++] = MOVE(MOVE_WAIT, 0);
     for (uint32_t side = 0; side < SIDES && c->left.early > 0; side++)
         out[n++] = MOVE(MOVE_EARLY, side);
     if (c->left.cuts > 0 && !c->cut)
@@ -339,6 +363,7 @@ void move_text(const struct duo *d, uint16_t move, char *buf, uint32_t len)
     case MOVE_EARLY: snprintf(buf, len, "%s's next timer fires early", side); break;
     case MOVE_CUT: snprintf(buf, len, "the wire is cut"); break;
     case MOVE_REFUSE: snprintf(buf, len, "a router refuses %s", what); break;
+    case MOVE_WAIT: snprintf(buf, len, "a second and a half pass"); break;
     case MOVE_KINDS: buf[0] = 0; break;
     }
 }

@@ -17,6 +17,7 @@ enum move_kind {
     MOVE_EARLY,     /* the next timer of side `arg` fires, though it is early */
     MOVE_CUT,       /* the wire is cut */
     MOVE_REFUSE,    /* a router refuses a segment: ICMP arrives at its sender */
+    MOVE_WAIT,      /* a second and a half pass, and what was due until then happens */
     MOVE_KINDS
 };
 

@@ -80,11 +80,20 @@ static const struct setting all[] = {
     },
     {
         .name = "timeout",
-        .title = "as cut, with a user timeout",
-        .adds = "user timeouts",
+        .title = "as crossing-cut, with a user timeout",
+        .adds = "user timeouts of SYN and FIN",
         .bounds = {.cuts = 1},
         .role = {{.connects = 1}, {.connects = 1}},
         .flags = SET_TIMEOUT,
+        .config = {BRIEF},
+    },
+    {
+        .name = "timeout-data",
+        .title = "as cut, with a user timeout",
+        .adds = "user timeouts of data",
+        .bounds = {.bytes = 1, .cuts = 1},
+        .role = CALLER_AND_LISTENER,
+        .flags = SET_TIMEOUT | SET_NO_UNLISTEN,
         .config = {BRIEF},
     },
     {
@@ -143,6 +152,7 @@ static const struct setting all[] = {
         .name = "reopened",
         .title = "A has one port, with timestamps: its connect opens the one in TIME_WAIT again",
         .adds = "TIME_WAIT cut short by our own connect",
+        .bounds = {.waits = 1},
         .role = {{.connects = 2}, {.listening = true}},
         .flags = SET_NO_UNLISTEN | SET_NEW_PORT,
         .config = {.syn_retries_ms = 2500, .retries_ms = 500, .synack_retries = 2},
@@ -226,6 +236,7 @@ void bounds_text(const struct bounds *b, char *buf, uint32_t len)
     n = say(buf, len, n, b->aborts, "abort", "aborts");
     n = say(buf, len, n, b->early, "early timer", "early timers");
     n = say(buf, len, n, b->cuts, "cut", "cuts");
+    n = say(buf, len, n, b->waits, "wait", "waits");
     n = say(buf, len, n, b->refusals, "refusal by a router", "refusals by a router");
     if (n == 0)
         snprintf(buf, len, "no faults");

@@ -21,6 +21,7 @@ struct bounds {
                          other side's is due before: its clock alone goes on */
     uint8_t cuts;     /* 0 or 1: the wire is cut for good; all that is and will be sent is lost */
     uint8_t refusals; /* segments that a router refuses with ICMP: unreachable */
+    uint8_t waits;    /* times that a second and a half pass though nothing is due yet */
 };
 
 /* What one program may do. */

@@ -225,7 +225,7 @@ static void put_bounds(struct sum *s, const struct scene *c)
     const struct bounds *b = &c->left;
     word(s, (uint64_t)b->losses | (uint64_t)b->dups << 8 | (uint64_t)b->bytes << 16 |
                 (uint64_t)b->aborts << 24 | (uint64_t)b->early << 32 | (uint64_t)b->cuts << 40 |
-                (uint64_t)b->refusals << 48);
+                (uint64_t)b->refusals << 48 | (uint64_t)b->waits << 56);
     word(s, (uint64_t)c->cut | (uint64_t)c->broken << 1 | (uint64_t)c->rude << 2 | (uint64_t)c->cookie << 3 |
                 (uint64_t)c->overtaken << 4);
 }

@@ -39,6 +39,7 @@ FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow 
 WORLDS = {'build': 2500, 'build-asan': 250}  # of `tern sim`, in each of two commands
 DEMO_SEEDS = {'build': 100, 'build-asan': 5}
 MUTANT_SECONDS = 80
+EXPLORED_WORLDS = 100000  # of each setting
 MINUTES = 20  # what the whole run may take on two cores
 LINES_SHOWN = 25  # of a failed command's output
 FAILURES_SHOWN = 8  # of a suite
@@ -239,6 +240,26 @@ def script_command(name):
         yield Command('check', name.removeprefix('check/'), [tern, 'check', path], 120)
 
 
+def count_explored(text, code):
+    """`tern explore --json`: each setting is a case; its last line must have every edge of the diagram, or,
+    of a search of one setting, that it is complete."""
+    lines = [json.loads(line) for line in text.split('\n') if line.startswith('{')]
+    settings = [line for line in lines if 'depth' in line]
+    outcome = Outcome(sum(1 for s in settings if s['violations'] == 0))
+    outcome.failed = len(settings) - outcome.passed
+    last = lines[-1] if lines else {}
+    whole = last.get('complete') or last.get('edges_covered', 0) == last.get('edges_total', 1)
+    outcome.failed += code != 0 or not whole
+    return outcome
+
+
+def explore_commands():
+    """One search that is complete, and a piece of each of the others that takes every edge."""
+    for name, options in (('complete', ['listening']), ('edges', ['--limit', str(EXPLORED_WORLDS)])):
+        argv = [os.path.join(ROOT, 'build', 'tern'), 'explore', '--json', *options]
+        yield Command('explore', name, argv, 300, count=count_explored)
+
+
 def mutant_commands():
     """Faults on purpose: as many as there is time for; `./dev mutate` takes them all."""
     argv = [sys.executable, 'scripts/mutate.py', '--budget', str(MUTANT_SECONDS)]
@@ -412,7 +433,8 @@ def main():
         compiled_commands(), key=lambda c: (c.suite.split('+')[0] not in FIRST, c.suite.count('+'), c.suite)
     )
     suites = {}
-    scripts = [*demo_commands(), *world_commands(), *check_commands(), *mutant_commands()]
+    scripts = [*demo_commands(), *world_commands(), *check_commands(), *explore_commands()]
+    scripts += mutant_commands()
     commands = [*style_commands(), *compiled, *scripts, *install_commands()]
     single = list(script_command(options.filter))
     for command in single or [*commands, *everywhere_commands(), *interop_commands()]:
