@@ -1,56 +1,11 @@
 /* packet.c - see packet.h. */
 #include "check/packet.h"
 
+#include "sim/bytes.h"
+
 #include <string.h>
 
 enum { TCP = 6, ICMP = 1, ICMP6 = 58, HEADER4 = 20, HEADER6 = 40 };
-
-static uint32_t get16(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
-/* --- checksums (RFC 1071) -------------------------------------------------------------------- */
-
-static uint64_t sum(const uint8_t *p, uint32_t len, uint64_t s)
-{
-    for (; len > 1; p += 2, len -= 2)
-        s += get16(p);
-    return len ? s + ((uint64_t)p[0] << 8) : s;
-}
-
-static uint16_t fold(uint64_t s)
-{
-    while (s >> 16)
-        s = (s & 0xffff) + (s >> 16);
-    return (uint16_t)~s;
-}
-
-/* With the pseudo-header (RFC 9293 3.1; RFC 8200 8.1). */
-static uint16_t sum_with_addresses(const tern_ip *src, const tern_ip *dst, uint8_t proto, const uint8_t *p,
-                                   uint32_t len)
-{
-    uint32_t skip = tern_ip_is4(src) ? 12 : 0;
-    uint64_t s = sum(src->b + skip, 16 - skip, proto + (uint64_t)len);
-    return fold(sum(p, len, sum(dst->b + skip, 16 - skip, s)));
-}
 
 /* --- building -------------------------------------------------------------------------------- */
 
@@ -75,7 +30,7 @@ static uint32_t put_ip(uint8_t *p, const struct packet *k, uint8_t proto, uint32
     p[9] = proto;
     memcpy(p + 12, k->src.b + 12, 4);
     memcpy(p + 16, k->dst.b + 12, 4);
-    put16(p + 10, fold(sum(p, HEADER4, 0)));
+    put16(p + 10, checksum_of(p, HEADER4));
     return HEADER4;
 }
 
@@ -131,7 +86,7 @@ uint32_t packet_build(const struct packet *k, bool bad_checksum, uint8_t *buf)
     else
         memset(tcp + header, 0, k->len);
     uint32_t ip = put_ip(buf, k, TCP, header + k->len);
-    uint16_t checksum = sum_with_addresses(&k->src, &k->dst, TCP, tcp, header + k->len);
+    uint16_t checksum = checksum_between(&k->src, &k->dst, TCP, tcp, header + k->len);
     put16(tcp + 16, bad_checksum ? checksum ^ 0x0100u : checksum);
     return ip + header + k->len;
 }
@@ -154,7 +109,7 @@ uint32_t packet_icmp(const struct packet *k, const tern_ip *from, uint8_t type, 
     put32(icmp + 4, rest);
     uint32_t len = 8 + ip + 8;
     put_ip(buf, &outer, v4 ? ICMP : ICMP6, len);
-    put16(icmp + 2, v4 ? fold(sum(icmp, len, 0)) : sum_with_addresses(from, &k->src, ICMP6, icmp, len));
+    put16(icmp + 2, v4 ? checksum_of(icmp, len) : checksum_between(from, &k->src, ICMP6, icmp, len));
     return ip + len;
 }
 
@@ -178,9 +133,9 @@ static uint32_t read_ip(struct packet *k, const uint8_t *p, uint32_t len, uint32
     }
     if (len < HEADER4 || p[0] != 0x45)
         return 0;
-    *why = fold(sum(p, HEADER4, 0)) != 0 ? "the checksum of the IP header is wrong"
+    *why = checksum_of(p, HEADER4) != 0 ? "the checksum of the IP header is wrong"
                                          : "the length in the IP header is wrong";
-    if (fold(sum(p, HEADER4, 0)) != 0 || get16(p + 2) != len)
+    if (checksum_of(p, HEADER4) != 0 || get16(p + 2) != len)
         return 0;
     *payload = len - HEADER4;
     *proto = p[9];
@@ -256,7 +211,7 @@ const char *packet_read(struct packet *k, const uint8_t *bytes, uint32_t len)
     uint32_t header = payload >= 20 ? (uint32_t)tcp[12] >> 4 << 2 : 0;
     if (header < 20 || header > payload)
         return "the length of the TCP header is wrong";
-    if (sum_with_addresses(&k->src, &k->dst, TCP, tcp, payload) != 0)
+    if (checksum_between(&k->src, &k->dst, TCP, tcp, payload) != 0)
         return "the TCP checksum is wrong";
     if (tcp[12] & 0x0e)
         return "reserved bits of the TCP header are set";

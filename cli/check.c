@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "args.h"
 #include "check/check.h"
 #include "cmd.h"
 
@@ -263,17 +264,6 @@ static int find_files(struct names *names, char **args)
     return names->n > 0 ? CMD_OK : cmd_cannot("check", "no script is there: name a .pkt file, or a folder");
 }
 
-static int parse_color(struct options *o, const char *when)
-{
-    if (strcmp(when, "always") == 0)
-        o->color = true;
-    else if (strcmp(when, "never") == 0)
-        o->color = false;
-    else if (strcmp(when, "auto") != 0)
-        return cmd_cannot("check", "--color is auto, always or never, not '%s'", when);
-    return CMD_OK;
-}
-
 /* --mtu=1400 is for the scripts: taken out of the arguments. */
 static int take_settings(struct options *o, int argc, char **argv)
 {
@@ -308,7 +298,7 @@ static int parse(struct options *o, int argc, char **argv)
         switch (option) {
         case OPT_JSON: o->json = true; break;
         case OPT_LADDER: o->ladder = CHECK_LADDER_ALWAYS; break;
-        case OPT_COLOR: result = parse_color(o, optarg); break;
+        case OPT_COLOR: result = args_color("check", optarg, &o->color); break;
         case 'q': o->quiet = true; break;
         case 'h': return usage(stdout), -1;
         case ':': return cmd_cannot("check", "%s needs a value; see `tern check --help`", argv[optind - 1]);

@@ -1,5 +1,6 @@
 /* demo.c - `tern demo`: plays scenarios between two stacks in memory, draws them, and says whether their
  * promises held. */
+#include "args.h"
 #include "cmd.h"
 
 #include "host/canvas.h"
@@ -47,27 +48,6 @@ static int usage(FILE *out)
 
 /* --- arguments ------------------------------------------------------------------------------- */
 
-static int parse_color(struct options *o, const char *when)
-{
-    if (strcmp(when, "always") == 0)
-        o->color = true;
-    else if (strcmp(when, "never") == 0)
-        o->color = false;
-    else if (strcmp(when, "auto") != 0)
-        return cmd_cannot("demo", "--color is auto, always or never, not '%s'", when);
-    return CMD_OK;
-}
-
-static int parse_seed(struct options *o, const char *text)
-{
-    char *end;
-    errno = 0;
-    o->seed = strtoull(text, &end, 0);
-    if (*text == '-' || *text == 0 || *end != 0 || errno != 0)
-        return cmd_cannot("demo", "--seed wants a number, not '%s'", text);
-    return CMD_OK;
-}
-
 static int parse_name(struct options *o, const char *name)
 {
     const struct scenario *s = scenario_find(name);
@@ -88,8 +68,8 @@ static int parse_option(struct options *o, int option, const char *word)
     case OPT_JSON: o->json = true; return CMD_OK;
     case OPT_SVG: o->svg = optarg; return CMD_OK;
     case OPT_PCAP: o->pcap = optarg; return CMD_OK;
-    case OPT_SEED: return parse_seed(o, optarg);
-    case OPT_COLOR: return parse_color(o, optarg);
+    case OPT_SEED: return args_number("demo", "seed", optarg, UINT64_MAX, &o->seed);
+    case OPT_COLOR: return args_color("demo", optarg, &o->color);
     case ':': return cmd_cannot("demo", "%s needs a value; see `tern demo --help`", word);
     default: return cmd_cannot("demo", "unknown option '%s'; see `tern demo --help`", word);
     }

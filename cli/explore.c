@@ -2,7 +2,9 @@
  * bounds. What a world and a move are: explore/duo.h, explore/move.h; how they are searched:
  * explore/search.h.
  */
+#include "args.h"
 #include "cmd.h"
+#include "progress.h"
 
 #include "explore/tell.h"
 #include "host/json_line.h"
@@ -10,16 +12,13 @@
 
 #include <tern/host.h>
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { CHOSEN_MOST = 64, COLUMNS = 100, SAY_US = 10000000, DRAW_US = 200000, NOT_GIVEN = -1 };
+enum { CHOSEN_MOST = 64, NOT_GIVEN = -1 };
 
 /* Bounds that may be given, by their place in struct bounds. */
 static const struct {
@@ -38,7 +37,7 @@ struct options {
     bool json, color, list;
     int bound[BOUNDS]; /* NOT_GIVEN: the setting's own */
     uint64_t limit, seconds;
-    unsigned threads;
+    uint32_t threads;
     const char *replay;
     const struct setting *chosen[CHOSEN_MOST];
     int n_chosen;
@@ -49,25 +48,17 @@ struct sum {
     uint64_t states, transitions, faults;
     uint64_t pairs[TERN_STATES][TERN_STATES];
     uint64_t edges[EDGE_WORDS];
-    bool complete, interrupted, no_memory;
+    bool complete, no_memory;
     uint64_t began_us;
+    const volatile int *interrupted; /* not 0: enough */
+    struct progress progress;
 };
 
 struct run {
     const struct options *o;
     const struct setting *setting;
     struct sum *sum;
-    uint64_t said_us;
-    bool bar; /* one is on the terminal */
 };
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop = 1;
-}
 
 static int usage(FILE *out)
 {
@@ -113,52 +104,27 @@ enum {
     OPT_BOUND
 };
 
-static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != 0 || errno != 0 || *out > most)
-        return cmd_cannot("explore", "--%s wants a number up to %" PRIu64 ", not '%s'", name, most, text);
-    return CMD_OK;
-}
-
-static int parse_color(struct options *o, const char *when)
-{
-    if (strcmp(when, "always") == 0)
-        o->color = true;
-    else if (strcmp(when, "never") == 0)
-        o->color = false;
-    else if (strcmp(when, "auto") != 0)
-        return cmd_cannot("explore", "--color is auto, always or never, not '%s'", when);
-    return CMD_OK;
-}
-
 static int parse_bound(struct options *o, int which)
 {
-    uint64_t n = 0;
-    int result = parse_number(bound_options[which].name, optarg, bound_options[which].most, &n);
-    o->bound[which] = (int)n;
+    uint32_t n;
+    int result = args_number32("explore", bound_options[which].name, optarg, bound_options[which].most, &n);
+    if (result == CMD_OK)
+        o->bound[which] = (int)n;
     return result;
 }
 
 static int parse_option(struct options *o, int option, const char *word)
 {
-    uint64_t n = 0;
-    int result;
     if (option >= OPT_BOUND)
         return parse_bound(o, option - OPT_BOUND);
     switch (option) {
     case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
     case OPT_REPLAY: o->replay = optarg; return CMD_OK;
-    case OPT_COLOR: return parse_color(o, optarg);
-    case OPT_LIMIT: return parse_number("limit", optarg, UINT32_MAX / 4, &o->limit);
-    case OPT_SECONDS: return parse_number("seconds", optarg, 1000000, &o->seconds);
-    case OPT_THREADS:
-        result = parse_number("threads", optarg, 64, &n);
-        o->threads = (unsigned)n;
-        return result;
+    case OPT_COLOR: return args_color("explore", optarg, &o->color);
+    case OPT_LIMIT: return args_number("explore", "limit", optarg, UINT32_MAX / 4, &o->limit);
+    case OPT_SECONDS: return args_number("explore", "seconds", optarg, 1000000, &o->seconds);
+    case OPT_THREADS: return args_number32("explore", "threads", optarg, 64, &o->threads);
     case ':': return cmd_cannot("explore", "%s needs a value; see `tern explore --help`", word);
     default: return cmd_cannot("explore", "unknown option '%s'; see `tern explore --help`", word);
     }
@@ -233,20 +199,6 @@ static const char *paint(const struct options *o, const char *escape)
     return o->color ? escape : "";
 }
 
-/* 1234567 as "1,234,567". */
-static const char *grouped(uint64_t n, char buf[32])
-{
-    char plain[24];
-    int len = snprintf(plain, sizeof plain, "%" PRIu64, n), at = 0;
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            buf[at++] = ',';
-        buf[at++] = plain[i];
-    }
-    buf[at] = 0;
-    return buf;
-}
-
 static void list(void)
 {
     char bounds[120];
@@ -259,41 +211,20 @@ static void list(void)
 
 /* --- progress -------------------------------------------------------------------------------- */
 
-static void clear_bar(struct run *r)
+static bool is_late(const struct options *o, const struct sum *sum)
 {
-    if (r->bar)
-        fputs("\r\033[K", stderr);
-    r->bar = false;
-}
-
-/* A bar on a terminal, a line now and then otherwise. How much there is to do nobody knows; how much of what
- * was found is worked off, is. */
-static void show_progress(struct run *r, const struct search_progress *p, uint64_t now)
-{
-    enum { BAR = 24 };
-    char states[32], bar[BAR + 1];
-    bool terminal = isatty(STDERR_FILENO);
-    if (now - r->said_us < (terminal ? DRAW_US : SAY_US))
-        return;
-    r->said_us = now;
-    uint64_t done = p->states > 0 ? p->expanded * BAR / p->states : 0;
-    for (uint64_t i = 0; i < BAR; i++)
-        bar[i] = i < done ? '#' : '.';
-    bar[BAR] = 0;
-    fprintf(stderr, "%s%s: %s worlds, %" PRIu64 "%% looked at%s%s%s%s", terminal ? "\r\033[K" : "",
-            r->setting->name, grouped(p->states, states), p->states > 0 ? p->expanded * 100 / p->states : 0,
-            terminal ? " [" : "", terminal ? bar : "", terminal ? "]" : "", terminal ? "" : "\n");
-    r->bar = terminal;
+    return o->seconds != 0 && tern_host_now() - sum->began_us >= o->seconds * 1000000;
 }
 
 static bool go_on(void *ctx, const struct search_progress *p)
 {
     struct run *r = ctx;
-    uint64_t now = tern_host_now();
-    show_progress(r, p, now);
-    if (stop)
-        r->sum->interrupted = true;
-    return !stop && (r->o->seconds == 0 || now - r->sum->began_us < r->o->seconds * 1000000);
+    char worlds[32];
+    /* How much there is to do nobody knows; how much of what was found is worked off, is known. */
+    progress_tell(&r->sum->progress, p->expanded, p->states, "%s: %s worlds, %" PRIu64 "%% looked at",
+                  r->setting->name, story_number(p->states, worlds),
+                  p->states > 0 ? p->expanded * 100 / p->states : 0);
+    return *r->sum->interrupted == 0 && !is_late(r->o, r->sum);
 }
 
 /* --- stories --------------------------------------------------------------------------------- */
@@ -405,8 +336,8 @@ static void print_setting(const struct options *o, const struct setting *s, cons
     char text[120], states[32], moves[32];
     bounds_text(b, text, sizeof text);
     printf("%s%-15s%s  %s; %s\n", paint(o, "\033[1m"), s->name, paint(o, "\033[0m"), s->title, text);
-    printf("%-15s  %s worlds, %s moves tried, the longest way %u: %s; ", "", grouped(r->states, states),
-           grouped(r->transitions, moves), r->depth, r->complete ? "complete" : "not complete");
+    printf("%-15s  %s worlds, %s moves tried, the longest way %u: %s; ", "", story_number(r->states, states),
+           story_number(r->transitions, moves), r->depth, r->complete ? "complete" : "not complete");
     if (r->faults == 0)
         printf("nothing is wrong\n");
     else
@@ -430,11 +361,11 @@ static void add_up(struct sum *sum, const struct search_result *r)
 static bool run_setting(const struct options *o, const struct setting *s, struct sum *sum)
 {
     struct bounds b = bounds_for(o, s);
-    struct run run = {.o = o, .setting = s, .sum = sum, .said_us = tern_host_now()};
+    struct run run = {.o = o, .setting = s, .sum = sum};
     struct search_config config = {
         .setting = s, .bounds = &b, .limit = o->limit, .threads = o->threads, .go_on = go_on, .ctx = &run};
     struct search_result *r = search(&config);
-    clear_bar(&run);
+    progress_clear(&sum->progress);
     if (r == NULL)
         return false;
     if (o->json)
@@ -508,9 +439,9 @@ static void summary(const struct options *o, const struct sum *sum, bool all)
                sum->states, covered, total, sum->faults, sum->complete ? "true" : "false");
         return;
     }
-    printf("\n%s worlds, %s moves, %s%s; %" PRIu64 " violations\n", grouped(sum->states, states),
-           grouped(sum->transitions, moves), sum->complete ? "complete" : "not complete",
-           sum->interrupted ? " (interrupted)" : "", sum->faults);
+    printf("\n%s worlds, %s moves, %s%s; %" PRIu64 " violations\n", story_number(sum->states, states),
+           story_number(sum->transitions, moves), sum->complete ? "complete" : "not complete",
+           *sum->interrupted ? " (interrupted)" : "", sum->faults);
 }
 
 /* Whether each setting was chosen. */
@@ -524,12 +455,11 @@ static bool everything(const struct options *o)
 
 static int run_all(const struct options *o)
 {
-    struct sum sum = {.complete = true, .began_us = tern_host_now()};
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    struct sum sum = {
+        .complete = true, .began_us = tern_host_now(), .interrupted = progress_interrupt()};
+    progress_begin(&sum.progress, "explore");
     for (int i = 0; i < o->n_chosen; i++) {
-        bool late = o->seconds != 0 && tern_host_now() - sum.began_us >= o->seconds * 1000000;
-        if (stop || late) {
+        if (*sum.interrupted || is_late(o, &sum)) {
             sum.complete = false;
             break;
         }

@@ -1,34 +1,22 @@
 /* sim.c - `tern sim`: worlds of many hosts, drawn from seeds, played and judged (sim/net/net.h says how). */
+#include "args.h"
 #include "cmd.h"
+#include "progress.h"
 #include "sim.h"
 
 #include "host/wall.h"
 #include "sim/net/shrink.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
     FAILURES_MOST = 3,      /* are shrunk and told; more are counted */
     SHRINK_MOST = 4000,     /* worlds that the shrinker may play */
     SHRINK_SEGMENTS = 60000000, /* and segments in them: a minute or two */
-    TELL_EVERY_US = 200000, /* progress on a terminal; elsewhere: */
-    TELL_SELDOM_US = 10000000,
-    BAR = 30,
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
 
 static int usage(FILE *out)
 {
@@ -55,25 +43,6 @@ static int usage(FILE *out)
 
 /* --- arguments ------------------------------------------------------------------------------- */
 
-static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 0);
-    if (*text < '0' || *text > '9' || *end != 0 || errno != 0 || *out > most)
-        return cmd_cannot("sim", "--%s wants a number, not '%s'", name, text);
-    return CMD_OK;
-}
-
-static int parse_color(struct sim_options *o, const char *when)
-{
-    if (strcmp(when, "always") != 0 && strcmp(when, "never") != 0 && strcmp(when, "auto") != 0)
-        return cmd_cannot("sim", "--color is auto, always or never, not '%s'", when);
-    if (strcmp(when, "auto") != 0)
-        o->color = strcmp(when, "always") == 0;
-    return CMD_OK;
-}
-
 enum {
     OPT_SEED = 256,
     OPT_RUNS,
@@ -89,24 +58,16 @@ enum {
 
 static int parse_option(struct sim_options *o, int option, const char *word)
 {
-    uint64_t value = 0;
-    int result;
     switch (option) {
-    case OPT_SEED: return parse_number("seed", optarg, UINT64_MAX, &o->seed);
-    case OPT_RUNS: return parse_number("runs", optarg, UINT64_MAX, &o->runs);
-    case OPT_CONNS: return parse_number("conns", optarg, UINT64_MAX, &o->conns);
-    case OPT_SECONDS:
-        result = parse_number("seconds", optarg, UINT32_MAX, &value);
-        o->seconds = (uint32_t)value;
-        return result;
-    case OPT_CHECK:
-        result = parse_number("check", optarg, UINT32_MAX, &value);
-        o->check = (uint32_t)value;
-        return result;
+    case OPT_SEED: return args_number("sim", "seed", optarg, UINT64_MAX, &o->seed);
+    case OPT_RUNS: return args_number("sim", "runs", optarg, UINT64_MAX, &o->runs);
+    case OPT_CONNS: return args_number("sim", "conns", optarg, UINT64_MAX, &o->conns);
+    case OPT_SECONDS: return args_number32("sim", "seconds", optarg, UINT32_MAX, &o->seconds);
+    case OPT_CHECK: return args_number32("sim", "check", optarg, UINT32_MAX, &o->check);
     case OPT_ONLY: o->only = optarg; return CMD_OK;
     case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
-    case OPT_COLOR: return parse_color(o, optarg);
+    case OPT_COLOR: return args_color("sim", optarg, &o->color);
     case ':': return cmd_cannot("sim", "%s needs a value; see `tern sim --help`", word);
     default: return cmd_cannot("sim", "unknown option '%s'; see `tern sim --help`", word);
     }
@@ -136,43 +97,6 @@ static int parse(struct sim_options *o, int argc, char **argv)
     return result;
 }
 
-/* --- progress -------------------------------------------------------------------------------- */
-
-struct progress {
-    bool bar;
-    int64_t told_us;
-};
-
-static void draw_bar(const struct sim_options *o, const struct net_counts *k, uint32_t failed)
-{
-    int full = o->runs ? (int)(k->worlds * BAR / o->runs) : BAR;
-    fprintf(stderr, "\r[%.*s%.*s] %llu of %llu worlds, %llu connections, %llu segments%s", full,
-            "##############################", BAR - full, "..............................",
-            (unsigned long long)k->worlds, (unsigned long long)o->runs, (unsigned long long)k->connections,
-            (unsigned long long)k->segments, failed ? ", FAILED" : "");
-}
-
-static void tell_progress(struct progress *p, const struct sim_options *o, const struct net_counts *k,
-                          uint32_t failed)
-{
-    int64_t now = tern_wall_us();
-    if (now - p->told_us < (p->bar ? TELL_EVERY_US : TELL_SELDOM_US))
-        return;
-    p->told_us = now;
-    if (p->bar)
-        draw_bar(o, k, failed);
-    else
-        fprintf(stderr, "tern sim: %llu worlds, %llu connections, %llu segments, %u failed\n",
-                (unsigned long long)k->worlds, (unsigned long long)k->connections,
-                (unsigned long long)k->segments, failed);
-}
-
-static void end_progress(const struct progress *p)
-{
-    if (p->bar)
-        fputs("\r\033[K", stderr);
-}
-
 /* --- running --------------------------------------------------------------------------------- */
 
 struct sim {
@@ -181,6 +105,7 @@ struct sim {
     struct plan *plan;
     struct net_counts *counts, *scratch;
     struct progress progress;
+    const volatile int *interrupted; /* not 0: enough */
     uint32_t failed;
     uint64_t cpu_ns;
     bool stopped; /* before all runs were done */
@@ -194,8 +119,8 @@ static void failed(struct sim *s, uint64_t seed)
                                 .check_every = 1,
                                 .most = SHRINK_MOST,
                                 .most_segments = SHRINK_SEGMENTS,
-                                .stop = &interrupted};
-    end_progress(&s->progress);
+                                .stop = s->interrupted};
+    progress_clear(&s->progress);
     if (!s->o.json)
         fprintf(stderr, "tern sim: seed %llu fails (%s: %s); it is being shrunk\n", (unsigned long long)seed,
                 complaint_word(f.complaint.kind), f.complaint.text);
@@ -218,9 +143,17 @@ static void play_one(struct sim *s, uint64_t seed)
         fprintf(stderr, "tern sim: seed %llu fails too\n", (unsigned long long)seed);
 }
 
+static void tell_progress(struct sim *s)
+{
+    const struct net_counts *k = s->counts;
+    progress_tell(&s->progress, k->worlds, s->o.runs, "%llu of %llu worlds, %llu connections, %u failed",
+                  (unsigned long long)k->worlds, (unsigned long long)s->o.runs,
+                  (unsigned long long)k->connections, s->failed);
+}
+
 static bool time_is_over(const struct sim *s)
 {
-    return interrupted || (s->o.seconds != 0 && s->cpu_ns / 1000000000 >= s->o.seconds) ||
+    return *s->interrupted || (s->o.seconds != 0 && s->cpu_ns / 1000000000 >= s->o.seconds) ||
            (s->o.conns != 0 && s->counts->connections >= s->o.conns);
 }
 
@@ -228,11 +161,11 @@ static int play_all(struct sim *s)
 {
     for (uint64_t i = 0; i < s->o.runs && !s->stopped; i++) {
         play_one(s, s->o.seed + i);
-        tell_progress(&s->progress, &s->o, s->counts, s->failed);
+        tell_progress(s);
         s->stopped = i + 1 < s->o.runs && time_is_over(s);
     }
-    end_progress(&s->progress);
-    sim_report(&s->o, s->counts, s->cpu_ns, s->failed, s->stopped && interrupted);
+    progress_clear(&s->progress);
+    sim_report(&s->o, s->counts, s->cpu_ns, s->failed, s->stopped && *s->interrupted);
     return s->failed ? CMD_NO : CMD_OK;
 }
 
@@ -288,9 +221,8 @@ int cmd_sim(int argc, char **argv)
     int result = parse(&s.o, argc, argv);
     if (result != CMD_OK)
         return result < 0 ? CMD_OK : result;
-    struct sigaction on = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &on, NULL);
-    s.progress = (struct progress){.bar = isatty(STDERR_FILENO), .told_us = tern_wall_us()};
+    s.interrupted = progress_interrupt();
+    progress_begin(&s.progress, "sim");
     if (!make(&s))
         result = cmd_cannot("sim", "not enough memory");
     else

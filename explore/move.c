@@ -1,6 +1,8 @@
 /* move.c - see move.h. */
 #include "move.h"
 
+#include "host/story.h"
+#include "sim/bytes.h"
 #include "sim/packet.h"
 
 #include <stdio.h>
@@ -141,23 +143,6 @@ static bool cut(struct duo *d)
     return true;
 }
 
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-/* RFC 1071 */
-static uint32_t checksum(const uint8_t *p, uint32_t n)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < n; i += 2)
-        sum += (uint32_t)p[i] << 8 | p[i + 1];
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return ~sum & 0xffff;
-}
-
 /* A router cannot pass the segment on: ICMP port unreachable (RFC 792) to its sender, with its first
  * bytes. */
 static bool refuse(struct duo *d, uint32_t i)
@@ -170,11 +155,11 @@ static bool refuse(struct duo *d, uint32_t i)
     icmp[9] = 1;
     memcpy(icmp + 12, (uint8_t[]){192, 0, 2, 254}, 4);
     memcpy(icmp + 16, d->at[sender].ip.b + 12, 4);
-    put16(icmp + 10, checksum(icmp, 20));
+    put16(icmp + 10, checksum_of(icmp, 20));
     icmp[20] = 3;
     icmp[21] = 3;
     memcpy(icmp + 28, f->bytes, 28);
-    put16(icmp + 22, checksum(icmp + 20, ICMP_BYTES - 20));
+    put16(icmp + 22, checksum_of(icmp + 20, ICMP_BYTES - 20));
     d->scene.left.refusals--;
     d->scene.broken |= flying_matters(f);
     d->scene.rude = true;
@@ -344,7 +329,7 @@ static void segment_words(const struct duo *d, uint32_t i, char *buf, uint32_t l
 {
     const struct flying *f = &d->scene.flying[i];
     char flags[40];
-    snprintf(buf, len, "%s from %s", segment_flags(f->flags, flags), f->to == A ? "B" : "A");
+    snprintf(buf, len, "%s from %s", story_flags(f->flags, flags), f->to == A ? "B" : "A");
 }
 
 void move_text(const struct duo *d, uint16_t move, char *buf, uint32_t len)

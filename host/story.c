@@ -120,8 +120,7 @@ const char *story_segment_text(const struct story *s, const struct story_item *i
 
 /* --- folding --------------------------------------------------------------------------------- */
 
-/* A number with thousands apart. */
-static const char *number(uint64_t v, char buf[32])
+const char *story_number(uint64_t v, char buf[32])
 {
     char plain[24];
     int n = snprintf(plain, sizeof plain, "%llu", (unsigned long long)v), at = 0;
@@ -155,7 +154,7 @@ static int say(char *buf, size_t len, int n, uint64_t count, const char *what)
     char text[32];
     if (count == 0)
         return n;
-    return n + snprintf(buf + n, len - (size_t)n, "%s%s %s", n ? ", " : "", number(count, text), what);
+    return n + snprintf(buf + n, len - (size_t)n, "%s%s %s", n ? ", " : "", story_number(count, text), what);
 }
 
 bool story_tally_text(const struct story *s, const struct story_tally *t, char *buf, size_t len)
@@ -165,7 +164,7 @@ bool story_tally_text(const struct story *s, const struct story_tally *t, char *
     for (int side = 0; side < 2; side++) {
         char bytes[32], what[80];
         snprintf(what, sizeof what, "segments from %s (%s bytes)", s->name[side],
-                 number(t->bytes[side], bytes));
+                 story_number(t->bytes[side], bytes));
         n = say(buf, len, n, t->data[side], what);
     }
     n = say(buf, len, n, t->syns, "SYN or SYN,ACK");

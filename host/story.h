@@ -109,6 +109,9 @@ bool story_edge_hidden(uint16_t cause, uint8_t from);
 /* "SYN,ACK": flags in the order of their bits, which is what the JSON says. Returns buf. */
 const char *story_flags(uint8_t flags, char buf[40]);
 
+/* "1,234,567": a number with its thousands apart. Returns buf. */
+const char *story_number(uint64_t v, char buf[32]);
+
 /* "SYN,ACK seq 0 ack 1": a segment in few words, numbers relative. Returns buf. */
 const char *story_segment_text(const struct story *s, const struct story_item *i, char *buf, size_t len);
 

@@ -15,13 +15,15 @@
  */
 #include "model.h"
 
+#include "host/story.h"
+
 #include <string.h>
 
 static void complain(struct model *m, const struct side *s, const struct segment *seg, const char *what)
 {
     char flags[40];
     model_complain(m, "%s in %s sends %s seq %u (+%u) ack %u: %s", model_host(m, s->host),
-                   tern_state_name((enum tern_state)s->state), segment_flags(seg->flags, flags), seg->seq,
+                   tern_state_name((enum tern_state)s->state), story_flags(seg->flags, flags), seg->seq,
                    seg->len, seg->ack, what);
 }
 
@@ -46,7 +48,7 @@ static void sent_rst(struct model *m, int host, const struct segment *seg)
         }
     char flags[40];
     model_complain(m, "%s sends %s seq %u ack %u to port %u: no segment and no call asked for it",
-                   model_host(m, host), segment_flags(seg->flags, flags), seg->seq, seg->ack, seg->dst.port);
+                   model_host(m, host), story_flags(seg->flags, flags), seg->seq, seg->ack, seg->dst.port);
 }
 
 /* --- SYN ------------------------------------------------------------------------------------- */
@@ -228,7 +230,7 @@ void model_sent(struct model *m, int host, const struct segment *seg)
     if (!live) {
         char flags[40];
         model_complain(m, "%s sends %s to port %u and has no such connection", model_host(m, host),
-                       segment_flags(seg->flags, flags), seg->dst.port);
+                       story_flags(seg->flags, flags), seg->dst.port);
         return;
     }
     if (check_syn(m, s, seg) && s->state < TERN_SYN_RCVD)

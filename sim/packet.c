@@ -1,55 +1,11 @@
-/* packet.c - see packet.h. Big-endian fields are read and written byte by byte. */
+/* packet.c - see packet.h. */
 #include "packet.h"
 
-#include <stdio.h>
+#include "bytes.h"
+
 #include <string.h>
 
-static uint32_t get16(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
-/* The one's complement sum of RFC 1071, not yet folded. */
-static uint64_t sum(const uint8_t *p, uint32_t len, uint64_t s)
-{
-    for (; len > 1; p += 2, len -= 2)
-        s += get16(p);
-    return len ? s + ((uint64_t)p[0] << 8) : s;
-}
-
-static uint16_t fold(uint64_t s)
-{
-    while (s >> 16)
-        s = (s & 0xffff) + (s >> 16);
-    return (uint16_t)~s;
-}
-
-/* Sum over the pseudo-header (RFC 9293 3.1, RFC 8200 8.1) and the TCP segment; 0 when a checksum in it is
- * right. */
-static uint16_t tcp_sum(const tern_ip *src, const tern_ip *dst, const uint8_t *tcp, uint32_t len)
-{
-    uint32_t from = tern_ip_is4(src) ? 12 : 0;
-    uint64_t s = sum(src->b + from, 16 - from, 6 + (uint64_t)len);
-    s = sum(dst->b + from, 16 - from, s);
-    return fold(sum(tcp, len, s));
-}
+enum { TCP = 6 };
 
 bool ip_equal(const tern_ip *a, const tern_ip *b)
 {
@@ -68,7 +24,7 @@ static const char *parse_ip4(struct segment *s, const uint8_t *p, uint32_t len, 
     uint32_t header = (p[0] & 15u) * 4;
     if (len < 20 || header < 20 || header > len || get16(p + 2) != len)
         return "the IPv4 header does not fit its packet";
-    if (fold(sum(p, header, 0)) != 0)
+    if (checksum_of(p, header) != 0)
         return "the IPv4 checksum is wrong";
     if (p[9] != 6)
         return "not TCP";
@@ -143,7 +99,7 @@ const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len)
     uint32_t header = len - at < 20 ? 0 : (p[12] >> 4) * 4u;
     if (header < 20 || header > len - at)
         return "the TCP header does not fit its packet";
-    if (tcp_sum(&s->src.ip, &s->dst.ip, p, len - at) != 0)
+    if (checksum_between(&s->src.ip, &s->dst.ip, TCP, p, len - at) != 0)
         return "the TCP checksum is wrong";
     s->src.port = (uint16_t)get16(p);
     s->dst.port = (uint16_t)get16(p + 2);
@@ -195,7 +151,7 @@ static uint32_t build_ip(const struct segment *s, uint8_t *p, uint32_t payload)
     put16(p + 8, 64 << 8 | 6);
     memcpy(p + 12, s->src.ip.b + 12, 4);
     memcpy(p + 16, s->dst.ip.b + 12, 4);
-    put16(p + 10, fold(sum(p, 20, 0)));
+    put16(p + 10, checksum_of(p, 20));
     return 20;
 }
 
@@ -216,18 +172,6 @@ uint32_t segment_build(const struct segment *s, uint8_t *buf)
     memcpy(p + 20, options, n_options);
     if (s->len)
         memcpy(p + 20 + n_options, s->data, s->len);
-    put16(p + 16, tcp_sum(&s->src.ip, &s->dst.ip, p, tcp_len));
+    put16(p + 16, checksum_between(&s->src.ip, &s->dst.ip, TCP, p, tcp_len));
     return at + tcp_len;
-}
-
-const char *segment_flags(uint8_t flags, char buf[40])
-{
-    static const char *const names[] = {"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"};
-    int n = 0;
-    for (int i = 0; i < 8; i++)
-        if (flags >> i & 1)
-            n += snprintf(buf + n, 40 - (size_t)n, "%s%s", n ? "," : "", names[i]);
-    if (n == 0)
-        snprintf(buf, 40, "none");
-    return buf;
 }

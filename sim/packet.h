@@ -53,9 +53,6 @@ const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len);
  * length; `buf` holds PACKET_MAX bytes. */
 uint32_t segment_build(const struct segment *s, uint8_t *buf);
 
-/* "SYN,ACK": the names of the flags in the order of their bits; "none" for none. Returns buf. */
-const char *segment_flags(uint8_t flags, char buf[40]);
-
 bool ip_equal(const tern_ip *a, const tern_ip *b);
 bool endpoint_equal(const tern_endpoint *a, const tern_endpoint *b);
 

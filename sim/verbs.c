@@ -107,7 +107,7 @@ bool until_arrived(struct play *p, int from, uint8_t set, uint8_t clear)
     bool ok = world_until(&p->w, has_arrived, &w, PATIENCE_US);
     char flags[40];
     if (!ok)
-        promise(p, false, "%s sends %s", p->w.host[from].name, segment_flags(set, flags));
+        promise(p, false, "%s sends %s", p->w.host[from].name, story_flags(set, flags));
     return ok;
 }
 

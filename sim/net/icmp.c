@@ -2,7 +2,7 @@
  * IPv4, and become their like of ICMPv6 (RFC 792, RFC 4443). */
 #include "net.h"
 
-#include "link/packet.h"
+#include "../bytes.h"
 
 #include <string.h>
 
@@ -17,23 +17,8 @@ static void write_head(uint8_t *p, bool v4, uint8_t type, uint8_t code, uint32_t
         p[0] = type == 3 ? 1 : type == 11 ? 3 : type == 12 ? 4 : 200, p[1] = code % 7;
     else
         p[0] = type, p[1] = code;
-    store16(p + 2, 0);
-    store32(p + 4, rest);
-}
-
-static uint32_t sum(const uint8_t *p, uint32_t n)
-{
-    uint32_t s = 0;
-    for (uint32_t i = 0; i + 1 < n; i += 2)
-        s += load16(p + i);
-    return n & 1 ? s + ((uint32_t)p[n - 1] << 8) : s;
-}
-
-static uint16_t fold(uint32_t s)
-{
-    while (s >> 16)
-        s = (s & 0xffff) + (s >> 16);
-    return (uint16_t)~s;
+    put16(p + 2, 0);
+    put32(p + 4, rest);
 }
 
 /* An IP header from `src`'s address to `dst`'s, for `len` bytes of ICMP. */
@@ -42,14 +27,14 @@ static uint32_t write_ip(uint8_t *b, const uint8_t *src, const uint8_t *dst, boo
     memset(b, 0, 40);
     if (v4) {
         b[0] = 0x45, b[8] = 64, b[9] = ICMP;
-        store16(b + 2, 20 + len);
+        put16(b + 2, 20 + len);
         memcpy(b + 12, src, 4);
         memcpy(b + 16, dst, 4);
-        ip4_header_checksum(b);
+        put16(b + 10, checksum_of(b, 20));
         return 20;
     }
     b[0] = 0x60, b[6] = ICMP6, b[7] = 64;
-    store16(b + 4, len);
+    put16(b + 4, len);
     memcpy(b + 8, src, 16);
     memcpy(b + 24, dst, 16);
     return 40;
@@ -66,10 +51,10 @@ static void say(struct net *n, int to, const uint8_t *about, uint32_t len, const
     write_head(p->bytes + at, v4, type, code, rest);
     memcpy(p->bytes + at + 8, about, body);
     p->len = at + 8 + body;
-    uint32_t s = sum(p->bytes + at, 8 + body);
+    uint64_t sum = checksum_add(0, p->bytes + at, 8 + body);
     if (!v4)
-        s += sum(p->bytes + 8, 32) + 8 + body + ICMP6;
-    store16(p->bytes + at + 2, fold(s));
+        sum += checksum_add(8 + body + ICMP6, p->bytes + 8, 32);
+    put16(p->bytes + at + 2, checksum_fold(sum));
     p->conn = -1;
     wires_inject(n, to, index, delay_us);
 }
@@ -86,7 +71,7 @@ void icmp_about(struct net *n, const struct net_packet *p, int to, uint8_t type,
     memcpy(about, p->bytes, len);
     if (v4 && p->conn >= 0 && n->conn[p->conn].nat_port != 0 && (int)n->conn[p->conn].plan[C_CLIENT] == to) {
         memcpy(about + 12, n->host[to].ip4.b + 12, 4); /* its NAT puts this right */
-        store16(about + (about[0] & 15) * 4, n->conn[p->conn].pair[0].port);
+        put16(about + (about[0] & 15) * 4, n->conn[p->conn].pair[0].port);
     }
     if (p->conn >= 0)
         n->conn[p->conn].excuses |= EXCUSE_ICMP;
@@ -101,12 +86,12 @@ void icmp_forge(struct net *n, int to, const tern_endpoint *its, const tern_endp
     uint32_t tcp = v4 ? 20 : 40;
     about[0] = v4 ? 0x45 : 0x60;
     about[v4 ? 9 : 6] = TCP;
-    store16(about + (v4 ? 2 : 4), v4 ? 40 : 20);
+    put16(about + (v4 ? 2 : 4), v4 ? 40 : 20);
     memcpy(about + (v4 ? 12 : 8), its->ip.b + (v4 ? 12 : 0), v4 ? 4 : 16);
     memcpy(about + (v4 ? 16 : 24), other->ip.b + (v4 ? 12 : 0), v4 ? 4 : 16);
-    store16(about + tcp, its->port);
-    store16(about + tcp + 2, other->port);
-    store32(about + tcp + 4, seq);
+    put16(about + tcp, its->port);
+    put16(about + tcp + 2, other->port);
+    put32(about + tcp + 4, seq);
     about[tcp + 12] = 5 << 4;
     say(n, to, about, tcp + 20, other->ip.b + (v4 ? 12 : 0), type, code, rest, 10);
 }
