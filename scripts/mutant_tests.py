@@ -29,6 +29,7 @@ class Result:
         self.code = code
         self.failed = code != 0
         self.cases = re.findall(r'^not ok \d+ - (\w+)', output, re.M)
+        self.cases += re.findall(r'^FAIL tests/conversations/(\S+)\.pkt', output, re.M)
 
     def why(self):
         if self.code == -signal.SIGXCPU or self.code == -signal.SIGKILL:
@@ -64,20 +65,22 @@ class Tests:
                 found[f'{suite}/{test["name"].removeprefix(suite + "-")}'] = test['cmd']
         return found
 
-    def scripts(self):
+    def folders(self):
+        """The folders of scripts: each is a test, too."""
         paths = glob.glob(os.path.join(SCRIPTS, '**', '*.pkt'), recursive=True)
-        return sorted('check/' + os.path.relpath(path, SCRIPTS).removesuffix('.pkt') for path in paths)
+        return sorted({'check/' + os.path.relpath(os.path.dirname(path), SCRIPTS) for path in paths})
 
     def names(self):
         """All of them, cheap ones first."""
         suites = ['conv', 'matrix', 'pitfalls', 'sim', 'fuzz', 'unit']
         cheap = [n for s in suites for n in sorted(self.compiled) if n.split('/')[0] == s and n not in LAST]
-        return [*cheap, *self.scripts(), *sorted(LAST & set(self.compiled))]
+        return [*self.folders(), *cheap, *sorted(LAST & set(self.compiled))]
 
     def command(self, name):
         suite, _, rest = name.partition('/')
         if suite == 'check':
-            return [self.executable('tern'), 'check', os.path.join(SCRIPTS, rest + '.pkt')]
+            path = os.path.join(SCRIPTS, rest)
+            return [self.executable('tern'), 'check', '--quiet', path if os.path.isdir(path) else path + '.pkt']
         if name not in self.compiled:
             raise Unfit(f'no test is called {name}')
         program, *words = self.compiled[name]

@@ -4,6 +4,7 @@
     scripts/mutate.py [FILTER]             every mutant applies, compiles, and fails the test that it names
     scripts/mutate.py --budget SECONDS     as many as there is time for, always in the same order
     scripts/mutate.py --who [FILTER]       which of all tests notice it (to write a mutant, or a test)
+    scripts/mutate.py --table              which ring of tests notices which: writes docs/MUTANTS.md
 
 FILTER: only mutants whose name contains it. The last line is `N passed, N failed`. Exit code 0: all were
 noticed; 1: not all; 2: it could not be carried out."""
@@ -13,6 +14,7 @@ import os
 import sys
 import time
 
+import mutant_table
 import mutants
 from mutant_build import Missing, Workshop, digest
 from mutant_tests import Tests
@@ -124,6 +126,27 @@ def who(shop, tests, found):
                 print(f'    {name}: {result.why()}', flush=True)
 
 
+# --- which rings do -----------------------------------------------------------------------------------
+
+
+def table(shop, tests, found):
+    progress = Progress(5 * len(found))
+    try:
+        known = mutant_table.play(shop, tests, found, progress.step)
+    except KeyboardInterrupt:
+        progress.end()
+        print('mutate: interrupted; what was found is kept, and the table goes on from there')
+        return 1
+    except Unfit as why:
+        progress.end()
+        print(f'FAIL {why}')
+        return 1
+    progress.end()
+    mutant_table.write(tests, found, known)
+    print(f'docs/MUTANTS.md has {len(found)} mutants')
+    return 0
+
+
 def apply_all(found):
     """The texts of what does not apply."""
     bad = []
@@ -141,6 +164,7 @@ def arguments():
     parser.add_argument('filter', nargs='?', default='')
     parser.add_argument('--budget', type=float, default=0, metavar='SECONDS')
     parser.add_argument('--who', action='store_true')
+    parser.add_argument('--table', action='store_true')
     return parser.parse_args()
 
 
@@ -159,6 +183,8 @@ def main():
     if options.who:
         who(shop, tests, found)
         return 0
+    if options.table:
+        return table(shop, tests, found)
     began = time.monotonic()
     unfit = apply_all(found)
     for why in bad + unfit:

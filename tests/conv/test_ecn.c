@@ -335,6 +335,20 @@ static void capable_and_whole(void **state)
     lab_end(l);
 }
 
+/* RFC3168-6.1.1-c: who has not asked has not agreed, whatever the SYN+ACK says. */
+static void answered_unasked(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< SAE 0 ack 1 win 65535 <mss 1460>\n"
+            "> A 1 ack 1\n"
+            "? ecn 0\n"
+            "send 100\n"
+            "> PA 1:101(100) ack 1 notect");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +372,7 @@ int main(void)
         LAB_TEST(marked_probe),
         LAB_TEST(ece_not_agreed),
         LAB_TEST(capable_and_whole),
+        LAB_TEST(answered_unasked),
     };
     return LAB_MAIN(tests);
 }

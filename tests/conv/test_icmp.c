@@ -305,6 +305,72 @@ static void one_connection_only(void **state)
     lab_end(l);
 }
 
+/* SHLD-25: what ICMP told is why a connection is given up in the end. */
+static void told_at_the_end(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    lab_run(l, 60 * SEC);
+    send_case(l, soft[1], 1); /* behind R1, which is told as a timeout */
+    lab_run(l, 3000 * SEC);
+    lab_forget(l);
+    TALK(l, "= CLOSED\n"
+            "recv 1 -> EHOSTUNREACH");
+    lab_end(l);
+}
+
+/* RFC 1191 3: only what is too large for the path is sent again. */
+static void what_fits_is_not_repeated(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    bool v4 = tern_ip_is4(&l->ip);
+    uint32_t fits = v4 ? 1360 : 1340;
+    TALKF(l, "opt max_seg %u\n"
+             "send %u\n"
+             "forget",
+          fits, 2 * fits);
+    TALK(l, "opt max_seg 0");
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 1400, 1);
+    TALK(l, "> none\n"
+            "? retransmits 0");
+    lab_end(l);
+}
+
+/* RFC 1191 3: a path too narrow for the smallest segment that we cut is sent to without DF, in segments of
+ * 512 bytes; ICMP that asks for less is not believed (RFC5927-7.4-a). A larger MTU told later changes
+ * nothing (RFC5927-7.2-a). */
+static void narrow_path(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    bool v4 = tern_ip_is4(&l->ip);
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, 100, 1);
+    const struct lab_out *o = lab_next(l);
+    if (v4) {
+        assert_non_null(o);
+        assert_int_equal(o->seg.len, 512);
+        assert_false(o->ip.dont_fragment);
+        lab_icmp(l, 0, 3, 4, 600, 1);
+        TALK(l, "? mss 512");
+    }
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* RFC5927-7.2-a: what was told once does not become larger by a later word. */
+static void path_does_not_grow(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    bool v4 = tern_ip_is4(&l->ip);
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, v4 ? 800 : 1000, 1);
+    tern_info before, after;
+    assert_true(lab_info(l, 0, &before));
+    lab_icmp(l, 0, v4 ? 3 : 2, v4 ? 4 : 0, v4 ? 900 : 1290, 1);
+    assert_true(lab_info(l, 0, &after));
+    assert_int_equal(before.mss, after.mss);
+    lab_forget(l);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +390,10 @@ int main(void)
         LAB_TEST(impossible_path),
         LAB_TEST(smaller_path_smaller_window),
         LAB_TEST(one_connection_only),
+        LAB_TEST(told_at_the_end),
+        LAB_TEST(what_fits_is_not_repeated),
+        LAB_TEST(narrow_path),
+        LAB_TEST(path_does_not_grow),
     };
     return LAB_MAIN(tests);
 }

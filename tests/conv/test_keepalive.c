@@ -223,6 +223,18 @@ static void shut_window_and_user_timeout(void **state)
     lab_end(l);
 }
 
+/* MUST-26: what is refused is no sign of life: it does not put the next probe off. */
+static void rubbish_is_no_sign(void **state)
+{
+    struct lab *l = fast_keepalive(state);
+    TALK(l, "+5s < A 1000000 ack 1\n"
+            "> A 1 ack 1\n"
+            "+4s < A 1 ack 1000000\n"
+            "> A 1 ack 1\n"
+            "+1s > A 0 ack 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +252,7 @@ int main(void)
         LAB_TEST(user_timeout_progress),
         LAB_TEST(never_give_up),
         LAB_TEST(shut_window_and_user_timeout),
+        LAB_TEST(rubbish_is_no_sign),
     };
     return LAB_MAIN(tests);
 }

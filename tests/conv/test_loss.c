@@ -250,6 +250,29 @@ static void initial_window(void **state)
     lab_end(l);
 }
 
+/* RFC6675-5.1-d: after a timeout SACKs say what to send again, and begin no new recovery: the window grows
+ * from one segment, and ssthresh stays. */
+static void sacks_after_a_timeout(void **state)
+{
+    struct lab *l = in_flight(state, "mss 1000,sackOK", 10);
+    lab_run(l, 150 * MS); /* a tail probe, perhaps */
+    lab_run(l, 400 * MS);
+    lab_forget(l);
+    TALK(l, "? timeouts 1\n"
+            "? cwnd 1000\n"
+            "? ssthresh 5000\n"
+            "< A 1 ack 1 <sack 2001:4001>\n"
+            "? cwnd 1000\n"
+            "< A 1 ack 1 <sack 5001:9001 2001:4001>\n"
+            "? cwnd 1000\n"
+            "? ssthresh 5000\n"
+            "< A 1 ack 4001 <sack 5001:9001>\n"
+            "? cwnd 2000\n"
+            "? ssthresh 5000\n"
+            "> A 4001:5001(1000) ack 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +289,7 @@ int main(void)
         LAB_TEST(hole_below_a_sack),
         LAB_TEST(dsack_of_two_repetitions),
         LAB_TEST(initial_window),
+        LAB_TEST(sacks_after_a_timeout),
     };
     return LAB_MAIN(tests);
 }

@@ -256,6 +256,93 @@ static void old_window_is_ignored(void **state)
     lab_end(l);
 }
 
+/* SHLD-29: a FIN alone is not sent into a shut window; after one timeout it is the probe (3.8.6.1). */
+static void fin_alone_while_shut(void **state)
+{
+    struct lab *l = shut(state, 0);
+    TALK(l, "shutdown\n"
+            "= FIN_WAIT_1\n"
+            "+200ms > none\n"
+            "+0..500ms > FA 1461 ack 1\n"
+            "< A 1 ack 1462 win 0\n"
+            "= FIN_WAIT_2");
+    lab_end(l);
+}
+
+/* 3.8.6: a FIN takes a place in the window; where the data fills it the FIN waits for an ACK. */
+static void fin_needs_room(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    TALK(l, "< A 1 ack 1 win 1000\n"
+            "send 1000\n"
+            "> PA 1:1001(1000) ack 1\n"
+            "send 1000\n"
+            "shutdown\n"
+            "> none\n"
+            "< A 1 ack 1001 win 1000\n"
+            "> PA 1001:2001(1000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 2001 win 1000\n"
+            "> FA 2001 ack 1");
+    lab_end(l);
+}
+
+/* 3.8.6.1: what is in flight when the window shuts is probed by one byte, not repeated whole, and what is lost
+ * waits until it opens (MUST-35). */
+static void one_byte_of_what_is_in_flight(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1000");
+    TALK(l, "send 5000\n"
+            "forget\n"
+            "<+ A 1 ack 1\n"
+            "<+ A 1 ack 1\n"
+            "<+ A 1 ack 1\n"
+            "< A 1 ack 1 win 0\n"
+            "> none\n"
+            "+200ms > A 1:2(1) ack 1\n"
+            "< A 1 ack 1 win 0\n"
+            "+400ms > A 1:2(1) ack 1\n"
+            "< A 1 ack 1 win 10000\n"
+            "forget\n"
+            "< A 1 ack 5001\n"
+            "? send_unacked 0");
+    lab_end(l);
+}
+
+/* SHLD-29: a window that shuts again is probed after one timeout again: the back-off is of that shutting. */
+static void back_off_begins_anew(void **state)
+{
+    struct lab *l = shut(state, 5000);
+    TALK(l, "+300ms > A 1461:1462(1) ack 1\n"
+            "+600ms > A 1461:1462(1) ack 1\n"
+            "+1200ms > A 1461:1462(1) ack 1\n"
+            "< A 1 ack 1462 win 1460\n"
+            "> A 1462:2922(1460) ack 1\n"
+            "+100ms < A 1 ack 2922 win 0\n"
+            "+200..400ms > A 2922:2923(1) ack 1");
+    lab_end(l);
+}
+
+/* RFC 6429 3: a peer that keeps its window shut may hold a connection for ever, but not one whose program has
+ * gone: that ends although the probes are answered. */
+static void orphan_is_bounded(void **state)
+{
+    struct lab *l = shut(state, 1000);
+    TALK(l, "close");
+    for (uint64_t end = l->now + 3000 * SEC; l->now < end;) {
+        lab_run_until(l, end, true);
+        const struct lab_out *o = lab_next(l);
+        if (o == NULL || o->seg.flags & F_RST)
+            break;
+        TALK(l, "< A 1 ack 1461 win 0");
+    }
+    assert_int_equal(lab_live(l).tcbs, 0);
+    lab_forget(l);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +359,11 @@ int main(void)
         LAB_TEST(window_shrinks_to_zero),
         LAB_TEST(repeated_beyond_the_edge),
         LAB_TEST(old_window_is_ignored),
+        LAB_TEST(fin_alone_while_shut),
+        LAB_TEST(fin_needs_room),
+        LAB_TEST(one_byte_of_what_is_in_flight),
+        LAB_TEST(back_off_begins_anew),
+        LAB_TEST(orphan_is_bounded),
     };
     return LAB_MAIN(tests);
 }

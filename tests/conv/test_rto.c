@@ -95,6 +95,7 @@ static void second_sample(void **state)
             "+800ms < A 1 ack 101\n"
             "? rttvar_us 250000\n"
             "? srtt_us 450000\n"
+            "? min_rtt_us 400000\n"
             "? rto_us 1450000\n"
             "send 100\n"
             "> PA 101:201(100) ack 1\n"
@@ -124,6 +125,7 @@ static void karn(void **state)
             "> PA 201:301(100) ack 1\n"
             "+500ms < A 1 ack 301\n"
             "? srtt_us 412500\n"
+            "? rto_us 1112500\n"
             "? backoff 0");
     lab_end(l);
 }

@@ -311,6 +311,59 @@ static void unread_bytes(void **state)
     lab_end(l);
 }
 
+/* MAY-2: also when the old connection has sent faster than the clock of ISNs runs. */
+static void isn_above_a_fast_one(void **state)
+{
+    for (int keep = 0; keep < 2; keep++) {
+        struct lab *l = lab_new(state, NULL);
+        lab_connect(l, "mss 1460");
+        for (int i = 0; i < 40; i++) {
+            TALK(l, "send 10000\n"
+                    "forget");
+            TALKF(l, "< A 1 ack %d", 1 + 10000 * (i + 1));
+        }
+        TALKF(l, "%s\n"
+                 "> FA 400001 ack 1\n"
+                 "< FA 1 ack 400002\n"
+                 "> A 400002 ack 2\n"
+                 "= TIME_WAIT",
+              keep ? "shutdown" : "close");
+        uint32_t old_nxt = l->flow[0].iss + 400002;
+        tern_endpoint any = {.port = l->flow[0].local.port};
+        assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+        l->tuned = true;
+        TALK(l, "+100ms reborn 1000\n"
+                "< S 0 win 65535 <mss 1460>\n"
+                "> SA 0 ack 1");
+        assert_true((int32_t)(l->flow[0].iss - old_nxt) > 0);
+        TALK(l, "< A 1 ack 1\n"
+                "accept\n"
+                "= ESTABLISHED");
+        lab_end(l);
+    }
+}
+
+/* 3.6.1 (MAY-2 b): back in TIME_WAIT it answers the peer's repeated FIN as before. */
+static void answers_when_back(void **state)
+{
+    for (int keep = 0; keep < 2; keep++) {
+        struct lab *l = waiting(state, keep, "mss 1460");
+        struct lab_flow old = l->flow[0];
+        tern_endpoint any = {.port = l->flow[0].local.port};
+        assert_int_equal(tern_listen(l->t, &any, 0, &l->listener), 0);
+        TALK(l, "+1s reborn 1000\n"
+                "< S 0 win 65535 <mss 1460>\n"
+                "> SA 0 ack 1\n"
+                "< R 1\n"
+                "> none");
+        l->flow[0] = old;
+        TALK(l, "< FA 1 ack 502\n"
+                "> A 502 ack 2\n"
+                "= TIME_WAIT");
+        lab_end(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +383,8 @@ int main(void)
         LAB_TEST(rfc_6191_table),
         LAB_TEST(released_in_the_middle),
         LAB_TEST(unread_bytes),
+        LAB_TEST(isn_above_a_fast_one),
+        LAB_TEST(answers_when_back),
     };
     return LAB_MAIN(tests);
 }

@@ -259,6 +259,26 @@ static void what_was_offered_is_taken(void **state)
     lab_end(l);
 }
 
+/* 3.10.7.4 eighth: a FIN just behind the right edge is not taken with the data that fills the window. */
+static void fin_behind_the_edge(void **state)
+{
+    struct lab *l = lab_new(state, &(struct lab_config){.any_edge = true});
+    lab_accept(l, "mss 1460");
+    TALK(l, "opt recv_buffer 1024");
+    for (int at = 1; at < 65001; at += 1000)
+        TALKF(l, "< A %d:%d(1000) ack 1", at, at + 1000);
+    lab_forget(l);
+    tern_info info;
+    assert_true(lab_info(l, 0, &info));
+    uint32_t room = info.rcv_wnd;
+    assert_in_range(room, 1, 1000);
+    TALKF(l, "< FA 65001:%u(1) ack 1\n"
+             "+0..500ms > A 1 ack %u",
+          65001 + room, 65001 + room);
+    TALK(l, "= ESTABLISHED");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +295,7 @@ int main(void)
         LAB_TEST(fin_at_the_edge),
         LAB_TEST(zero_in_the_syn),
         LAB_TEST(what_was_offered_is_taken),
+        LAB_TEST(fin_behind_the_edge),
     };
     return LAB_MAIN(tests);
 }

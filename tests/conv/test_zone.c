@@ -210,12 +210,33 @@ static void time_wait(void **state)
     lab_end(l);
 }
 
+/* The address counts more than the zone: a listener of this address, on any link, comes before one of any
+ * address on this link. */
+static void address_before_zone(void **state)
+{
+    int a, b;
+    struct lab *l = two_links(state, &a, &b);
+    tern_endpoint exact = {.ip = l->ip, .port = 80}, here = {.port = 80, .zone = (uint16_t)b};
+    tern_handle by_address, by_zone;
+    tern_info info;
+    assert_int_equal(tern_listen(l->t, &here, 0, &by_zone), 0);
+    assert_int_equal(tern_listen(l->t, &exact, 0, &by_address), 0);
+    syn_by(l, b);
+    assert_int_equal(tern_get_info(l->t, by_address, &info), 0);
+    assert_int_equal(info.halfopen, 1);
+    tern_close(l->t, by_address);
+    tern_close(l->t, by_zone);
+    lab_forget(l);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(two_connections), LAB_TEST(one_of_two_ends), LAB_TEST(which_link),
         LAB_TEST(not_ours_there),  LAB_TEST(listeners),       LAB_TEST(waits_for_its_link),
         LAB_TEST(time_wait),
+        LAB_TEST(address_before_zone),
     };
     return LAB_MAIN(tests);
 }

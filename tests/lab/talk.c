@@ -234,6 +234,7 @@ static const struct {
     FIELD(srtt_us),
     FIELD(rttvar_us),
     FIELD(rto_us),
+    FIELD(min_rtt_us),
     FIELD(backoff),
     FIELD(probes),
     FIELD(bytes_sent),

@@ -1,0 +1,175 @@
+"""Which ring of tests notices which mutant: played, kept, and written to docs/MUTANTS.md. Used by mutate.py.
+
+What a ring said of a mutant is kept in build/mutants/table.json with a mark of both (the changed sources and
+all headers; what the ring is made of), so that an interrupted table goes on where it was, and only what has
+changed is played again. What is written is no older than its marks."""
+import json
+import os
+
+from csource import ROOT, walk
+from mutant_build import PLACE, digest
+from mutants import FOLDER
+
+PAGE = os.path.join(ROOT, 'docs', 'MUTANTS.md')
+KEPT = os.path.join(PLACE, 'table.json')
+SIMULATION_SECONDS = 20  # of processor time
+EXPLORER_SECONDS = 30
+MORE = 10  # for the story of what was found; who takes longer does not end, which is noticed too
+
+
+class Ring:
+    """A kind of tests. `sources`: what it is made of; a mutant is caught by the first that fails."""
+
+    def __init__(self, name, what, sources):
+        self.name, self.what = name, what
+        self.mark = digest(*(open(os.path.join(ROOT, path), 'rb').read() for path in walk(sources, ENDINGS)))
+
+
+ENDINGS = ['.c', '.h', '.pkt', '.tsv']
+
+
+class TestRing(Ring):
+    """Tests of some suites, cheapest first, those that the mutant names before all."""
+
+    def __init__(self, tests, name, what, sources, chosen):
+        super().__init__(name, what, sources)
+        self.tests = tests
+        self.chosen = chosen
+
+    def caught_by(self, mutant, library):
+        named = [test for test, _ in mutant.killers if test in self.chosen]
+        for test in [*named, *(t for t in self.chosen if t not in named)]:
+            if self.tests.run(test, library).failed:
+                return test
+        return ''
+
+
+class CommandRing(Ring):
+    """A subcommand of tern that searches by itself for a bounded time, and says by its exit code."""
+
+    def __init__(self, tests, name, what, sources, words, seconds):
+        super().__init__(name, what, sources)
+        self.tests, self.words, self.seconds = tests, words, seconds
+
+    def caught_by(self, _mutant, library):
+        argv = [self.tests.executable('tern'), *self.words]
+        return self.words[0] if self.tests.play(argv, library, self.seconds + MORE).failed else ''
+
+
+def rings(tests):
+    """In the order of the page's columns."""
+
+    def suite(*names):
+        return [name for name in tests.names() if name.split('/')[0] in names]
+
+    script = TestRing(
+        tests,
+        'conversations',
+        'one stack, the test plays its peer: `tests/conv`, and `tern check` of `tests/conversations`',
+        ['tests/conv', 'tests/conversations', 'tests/lab', 'check'],
+        suite('conv', 'check'),
+    )
+    matrix = TestRing(
+        tests, 'matrix', 'each state with each segment and call', ['tests/matrix'], suite('matrix')
+    )
+    simulation = CommandRing(
+        tests,
+        'simulation',
+        f'`tern sim`, seeds from 1 on, {SIMULATION_SECONDS} s of processor time',
+        ['sim', 'cli/sim.c'],
+        ['sim', '--runs', '1000000', '--seconds', str(SIMULATION_SECONDS)],
+        SIMULATION_SECONDS,
+    )
+    explorer = CommandRing(
+        tests,
+        'explorer',
+        f'`tern explore`, {EXPLORER_SECONDS} s of processor time',
+        ['explore', 'cli/explore.c'],
+        ['explore', '--threads', '1', '--seconds', str(EXPLORER_SECONDS)],
+        EXPLORER_SECONDS,
+    )
+    fuzzing = TestRing(
+        tests,
+        'fuzzing',
+        'the corpora of `tests/fuzz` and pseudo-random bytes, without a search',
+        ['tests/fuzz'],
+        suite('fuzz'),
+    )
+    return [script, matrix, simulation, explorer, fuzzing]
+
+
+class Kept:
+    """What is known already."""
+
+    def __init__(self):
+        try:
+            with open(KEPT, encoding='utf-8') as file:
+                self.known = json.load(file)
+        except (OSError, ValueError):
+            self.known = {}
+
+    def get(self, ring, mutant, mark):
+        entry = self.known.get(f'{ring.name} {mutant.name}')
+        return entry['by'] if entry and entry['mark'] == mark else None
+
+    def put(self, ring, mutant, mark, by):
+        self.known[f'{ring.name} {mutant.name}'] = {'mark': mark, 'by': by}
+        part = KEPT + '.part'
+        with open(part, 'w', encoding='utf-8') as file:
+            json.dump(self.known, file, indent=0)
+        os.replace(part, KEPT)
+
+
+def play(shop, tests, found, step):
+    """{(ring, mutant): who caught it, '' = nobody}; `step` is called after each."""
+    kept, known = Kept(), {}
+    for ring in rings(tests):
+        for mutant in found:
+            library = shop.library(mutant)
+            mark = digest(os.path.basename(library), ring.mark)
+            by = kept.get(ring, mutant, mark)
+            if by is None:
+                by = ring.caught_by(mutant, library)
+                kept.put(ring, mutant, mark, by)
+            known[ring.name, mutant.name] = by
+            step(f'{ring.name}: {mutant.name}')
+    return known
+
+
+# --- the page ---------------------------------------------------------------------------------------
+
+
+def share(columns, found, known):
+    for ring in columns:
+        n = sum(1 for m in found if known[ring.name, m.name])
+        yield f'{n} ({100 * n // max(1, len(found))}%)'
+
+
+def lines(columns, found, known):
+    caught = sum(1 for m in found if any(known[ring.name, m.name] for ring in columns))
+    yield from (
+        '# Mutants',
+        '',
+        'Made by `./dev mutate --table`; do not edit.',
+        '',
+        f'{len(found)} small faults, one at a time, in the sources of the core',
+        '([tests/mutants](../tests/mutants/README.md)). Each makes the test fail that it names; `./dev mutate`',
+        'shows that. Here each ring of tests is asked alone, for a bounded time:',
+        '',
+    )
+    yield from (f'- **{ring.name}**: {ring.what}' for ring in columns)
+    yield from ('', '| |' + ''.join(f' {ring.name} |' for ring in columns) + ' any |')
+    yield '|---|' + '---|' * (len(columns) + 1)
+    yield '| caught |' + ''.join(f' {s} |' for s in share(columns, found, known)) + f' {caught} |'
+    yield from ('', '| mutant | what is wrong | named test |' + ''.join(f' {r.name} |' for r in columns))
+    yield '|---|---|---|' + '---|' * len(columns)
+    for m in sorted(found, key=lambda m: m.name):
+        ticks = ''.join(' ✓ |' if known[ring.name, m.name] else ' – |' for ring in columns)
+        named = ', '.join(f'`{" ".join(killer).strip()}`' for killer in m.killers)
+        file = os.path.relpath(os.path.join(FOLDER, m.name + '.patch'), os.path.dirname(PAGE))
+        yield f'| [{m.name}]({file}) | {m.what.replace("|", chr(92) + "|")} | {named} |{ticks}'
+
+
+def write(tests, found, known):
+    with open(PAGE, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(lines(rings(tests), found, known)) + '\n')
