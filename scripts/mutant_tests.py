@@ -47,6 +47,22 @@ def bounded(cpu_seconds):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+def start(argv, library, cpu_seconds):
+    env = dict(os.environ, **ENVIRONMENT)
+    if library:
+        env['LD_PRELOAD'] = library
+    return subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: bounded(cpu_seconds),
+    )
+
+
 class Tests:
     def __init__(self, shop):
         self.shop = shop
@@ -101,20 +117,23 @@ class Tests:
         return self.play(self.command(name), library, cpu_seconds or patience) if library else sound
 
     @staticmethod
+    def finds(argv, library, cpu_seconds, sign):
+        """Whether a search finds something: it fails, or says so in a line like `sign` before its end."""
+        process = start(argv, library, cpu_seconds)
+        try:
+            for line in process.stdout:
+                if re.search(sign, line.decode(errors='replace')):
+                    return True
+            return process.wait() != 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            process.stdout.close()
+
+    @staticmethod
     def play(argv, library, cpu_seconds):
-        env = dict(os.environ, **ENVIRONMENT)
-        if library:
-            env['LD_PRELOAD'] = library
-        process = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: bounded(cpu_seconds),
-        )
+        process = start(argv, library, cpu_seconds)
         try:
             output, _ = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:

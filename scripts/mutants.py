@@ -45,6 +45,7 @@ class Mutant:
         self.what = self.heads['What']
         self.shows = [word for word in re.split(r'\s*,\s*', self.heads['Shows']) if word]
         self.killers = list(self.read_killers())
+        self.diff = diff
         self.hunks = self.read_diff(diff)
 
     def read_killers(self):

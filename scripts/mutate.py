@@ -5,6 +5,7 @@
     scripts/mutate.py --budget SECONDS     as many as there is time for, always in the same order
     scripts/mutate.py --who [FILTER]       which of all tests notice it (to write a mutant, or a test)
     scripts/mutate.py --table              which ring of tests notices which: writes docs/MUTANTS.md
+                                           (what is known already is kept; --fresh: asked again)
 
 FILTER: only mutants whose name contains it. The last line is `N passed, N failed`. Exit code 0: all were
 noticed; 1: not all; 2: it could not be carried out."""
@@ -129,15 +130,15 @@ def who(shop, tests, found):
 # --- which rings do -----------------------------------------------------------------------------------
 
 
-def table(shop, tests, found):
+def table(shop, tests, found, fresh):
     progress = Progress(5 * len(found))
     try:
-        known = mutant_table.play(shop, tests, found, progress.step)
+        known = mutant_table.play(shop, tests, found, fresh, progress.step)
     except KeyboardInterrupt:
         progress.end()
         print('mutate: interrupted; what was found is kept, and the table goes on from there')
         return 1
-    except Unfit as why:
+    except (Missing, Unfit) as why:
         progress.end()
         print(f'FAIL {why}')
         return 1
@@ -165,6 +166,7 @@ def arguments():
     parser.add_argument('--budget', type=float, default=0, metavar='SECONDS')
     parser.add_argument('--who', action='store_true')
     parser.add_argument('--table', action='store_true')
+    parser.add_argument('--fresh', action='store_true')
     return parser.parse_args()
 
 
@@ -184,7 +186,7 @@ def main():
         who(shop, tests, found)
         return 0
     if options.table:
-        return table(shop, tests, found)
+        return table(shop, tests, found, options.fresh)
     began = time.monotonic()
     unfit = apply_all(found)
     for why in bad + unfit:

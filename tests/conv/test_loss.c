@@ -273,6 +273,26 @@ static void sacks_after_a_timeout(void **state)
     lab_end(l);
 }
 
+/* RFC 8985 7.2: one tail probe is out at a time. What an ACK leaves in flight behind it waits for the timeout,
+ * which began anew with that ACK. */
+static void one_tail_probe(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+100ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+            "> A 1 ack 1\n"
+            "send 3000\n"
+            "forget\n"
+            "+202ms > PA 2001:3001(1000) ack 1\n"
+            "+10ms < A 1 ack 1001\n"
+            "+205ms > none\n"
+            "? timeouts 0\n"
+            "+any > A 1001:2001(1000) ack 1\n"
+            "? timeouts 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +310,7 @@ int main(void)
         LAB_TEST(dsack_of_two_repetitions),
         LAB_TEST(initial_window),
         LAB_TEST(sacks_after_a_timeout),
+        LAB_TEST(one_tail_probe),
     };
     return LAB_MAIN(tests);
 }

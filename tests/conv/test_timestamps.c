@@ -261,6 +261,21 @@ static void offset_is_keyed(void **state)
     assert_int_not_equal(seen[1], seen[2]);
 }
 
+/* RFC7323-5.2-e: a RST that is in the window but not exact is challenged, with or without a timestamp, new or
+ * old. */
+static void inexact_rst_is_challenged(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460,ts 1000");
+    TALK(l, "< R 100 <nots>\n"
+            "> A 1 ack 1\n"
+            "< R 101 <ts 1 ecr 0>\n"
+            "> A 1 ack 1\n"
+            "= ESTABLISHED\n"
+            "? challenge_acks 2");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +294,7 @@ int main(void)
         LAB_TEST(echo_without_ack),
         LAB_TEST(echo_of_nothing_new),
         LAB_TEST(offset_is_keyed),
+        LAB_TEST(inexact_rst_is_challenged),
     };
     return LAB_MAIN(tests);
 }

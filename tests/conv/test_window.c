@@ -279,6 +279,24 @@ static void fin_behind_the_edge(void **state)
     lab_end(l);
 }
 
+/* MUST-66, SHLD-2: a RST counts while our window is shut, and also when it carries data. */
+static void rst_with_data_while_shut(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "opt recv_buffer 1024");
+    for (int at = 1; at < 65001; at += 1000)
+        TALKF(l, "< A %d:%d(1000) ack 1", at, at + 1000);
+    TALK(l, "< A 65001:65536(535) ack 1");
+    lab_run(l, 500 * MS);
+    lab_forget(l);
+    TALK(l, "? rcv_wnd 0\n"
+            "< R 65536:65556(20)\n"
+            "= CLOSED\n"
+            "? reason RESET");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +314,7 @@ int main(void)
         LAB_TEST(zero_in_the_syn),
         LAB_TEST(what_was_offered_is_taken),
         LAB_TEST(fin_behind_the_edge),
+        LAB_TEST(rst_with_data_while_shut),
     };
     return LAB_MAIN(tests);
 }
