@@ -1,8 +1,8 @@
 """Which ring of tests notices which mutant: played, kept, and written to docs/MUTANTS.md. Used by mutate.py.
 
-What a ring said of a mutant is kept in build/mutants/table.json, so that an interrupted table goes on where it
-was. It holds until the mutant's own lines change, or what the ring is asked; `--fresh` plays all again: for
-when the core or the tests around have changed much."""
+What a ring said of a mutant is kept in build/mutants/table.json, so that an interrupted table goes on where
+it was. It holds until the mutant's own lines change, or what the ring is asked; `--fresh` plays all again:
+for when the core or the tests around have changed much."""
 import json
 import os
 
@@ -149,8 +149,8 @@ def lines(columns, found, known):
         'Made by `./dev mutate --table`; do not edit.',
         '',
         f'{len(found)} small faults, one at a time, in the sources of the core',
-        '([tests/mutants](../tests/mutants/README.md)). Each makes the test fail that it names; `./dev mutate`',
-        'shows that. Here each ring of tests is asked alone, for a bounded time:',
+        '([tests/mutants](../tests/mutants/README.md)). Each makes the test fail that it names.',
+        'Here each ring of tests is asked alone, for a bounded time:',
         '',
     )
     yield from (f'- **{ring.name}**: {ring.what}' for ring in columns)
@@ -161,7 +161,7 @@ def lines(columns, found, known):
     yield '|---|---|---|' + '---|' * len(columns)
     for m in sorted(found, key=lambda m: m.name):
         ticks = ''.join(' ✓ |' if known[ring.name, m.name] else ' – |' for ring in columns)
-        named = ', '.join(f'`{" ".join(killer).strip()}`' for killer in m.killers)
+        named = ', '.join('`' + ' '.join(killer).strip() + '`' for killer in m.killers)
         file = os.path.relpath(os.path.join(FOLDER, m.name + '.patch'), os.path.dirname(PAGE))
         yield f'| [{m.name}]({file}) | {m.what.replace("|", chr(92) + "|")} | {named} |{ticks}'
 

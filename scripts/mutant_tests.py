@@ -96,7 +96,8 @@ class Tests:
         suite, _, rest = name.partition('/')
         if suite == 'check':
             path = os.path.join(SCRIPTS, rest)
-            return [self.executable('tern'), 'check', '--quiet', path if os.path.isdir(path) else path + '.pkt']
+            path = path if os.path.isdir(path) else path + '.pkt'
+            return [self.executable('tern'), 'check', '--quiet', path]
         if name not in self.compiled:
             raise Unfit(f'no test is called {name}')
         program, *words = self.compiled[name]

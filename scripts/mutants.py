@@ -7,8 +7,8 @@ A mutant is a file NAME.patch: a head, an empty line, a unified diff.
     Killed-by: SUITE/TEST [CASE], ...
 
 Line numbers of the diff mean nothing here. A hunk stands where its old lines are found: they must occur once
-in the file, or once in the function that the hunk's head names. So a mutant survives changes around it, and
-one whose own lines have changed is noticed."""
+in the file, or once in the function that the hunk's head names; if need be without the lines around them.
+So a mutant survives changes around it, and one whose own lines have changed is noticed."""
 import glob
 import os
 import re
@@ -27,6 +27,18 @@ class Hunk:
     def __init__(self, heading):
         self.heading = heading
         self.old, self.new = [], []
+
+    def around(self):
+        """How many lines before and behind what changes are the same in both."""
+        before = common(self.old, self.new)
+        return before, common(self.old[before:][::-1], self.new[before:][::-1])
+
+    def bare(self, before, behind):
+        """The same with fewer lines around."""
+        less = Hunk(self.heading)
+        less.old = self.old[before : len(self.old) - behind]
+        less.new = self.new[before : len(self.new) - behind]
+        return less
 
 
 class Mutant:
@@ -81,20 +93,20 @@ class Mutant:
         """The text of one file with the fault in it."""
         lines = text.split('\n')
         for hunk in self.hunks[path]:
-            at = self.place_of(hunk, lines, path)
+            at, hunk = self.place_of(hunk, lines, path)
             lines[at : at + len(hunk.old)] = hunk.new
         return '\n'.join(lines)
 
     def place_of(self, hunk, lines, path):
-        size = len(hunk.old)
-        found = [n for n in range(len(lines) - size + 1) if lines[n : n + size] == hunk.old]
-        if len(found) > 1 and hunk.heading:
-            found = [n for n in found if function_at(lines, n) == name_in(hunk.heading)]
-        if not found:
-            raise Unfit(f'{self.name}: does not apply: these lines are not in {path}:\n' + excerpt(hunk.old))
-        if len(found) > 1:
-            raise Unfit(f'{self.name}: these lines stand in {path} {len(found)} times:\n' + excerpt(hunk.old))
-        return found[0]
+        """Where it stands, with as many of the lines around as are still there."""
+        before, behind = hunk.around()
+        for less in (hunk, hunk.bare(before, 0), hunk.bare(0, behind), hunk.bare(before, behind)):
+            found = places(less, lines)
+            if len(found) == 1:
+                return found[0], less
+        n = len(places(hunk, lines))
+        why = f'stand in {path} {n} times' if n > 1 else f'are not in {path}'
+        raise Unfit(f'{self.name}: does not apply: these lines {why}:\n' + excerpt(hunk.old))
 
     def sources(self):
         """{file: text} with the fault in them."""
@@ -106,6 +118,24 @@ class Mutant:
             except FileNotFoundError as gone:
                 raise Unfit(f'{self.name}: there is no file {path}') from gone
         return changed
+
+
+def common(a, b):
+    """Lines at the beginning that are equal."""
+    n = 0
+    while n < min(len(a), len(b)) and a[n] == b[n]:
+        n += 1
+    return n
+
+
+def places(hunk, lines):
+    size = len(hunk.old)
+    if not any(line.strip() for line in hunk.old):
+        return []
+    found = [n for n in range(len(lines) - size + 1) if lines[n : n + size] == hunk.old]
+    if len(found) > 1 and hunk.heading:
+        found = [n for n in found if function_at(lines, n) == name_in(hunk.heading)]
+    return found
 
 
 def name_in(heading):

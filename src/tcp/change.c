@@ -37,7 +37,6 @@ static enum tern_cause verdict(const struct sweep *s, const struct who *w)
 /* Nothing is sent: neither a RST, from an address that is another's, nor anything by a link that is gone. */
 static void end_tcb(struct tern *t, struct tcb *c, enum tern_cause why)
 {
-    c->rst_cause = 0;
     if (c->h.state != TERN_CLOSED)
         tcb_end(t, c, why, why == TERN_C_LINK_REMOVED ? -TERN_ENETDOWN : -TERN_EADDRNOTAVAIL);
     else

@@ -198,8 +198,8 @@ static void echo_of_the_first_sending(void **state)
     lab_end(l);
 }
 
-/* RFC6675-4-h, NextSeg (3): when nothing more is lost and nothing new waits, the hole below what is SACKed is
- * filled although two segments above it are too few to prove a loss. */
+/* RFC6675-4-h, RFC 8985 6.2: when nothing new waits, the hole below what is SACKed is filled although two
+ * segments above it are too few to prove a loss. */
 static void hole_below_a_sack(void **state)
 {
     struct lab *l = in_flight(state, "mss 1000,sackOK", 8);
@@ -273,8 +273,8 @@ static void sacks_after_a_timeout(void **state)
     lab_end(l);
 }
 
-/* RFC 8985 7.2: one tail probe is out at a time. What an ACK leaves in flight behind it waits for the timeout,
- * which began anew with that ACK. */
+/* RFC 8985 7.2: one tail probe is out at a time. What an ACK leaves in flight behind it waits for the
+ * timeout, which began anew with that ACK. */
 static void one_tail_probe(void **state)
 {
     struct lab *l = lab_new(state, NULL);

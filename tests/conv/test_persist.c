@@ -288,8 +288,8 @@ static void fin_needs_room(void **state)
     lab_end(l);
 }
 
-/* 3.8.6.1: what is in flight when the window shuts is probed by one byte, not repeated whole, and what is lost
- * waits until it opens (MUST-35). */
+/* 3.8.6.1: what is in flight when the window shuts is probed by one byte, not repeated whole, and what is
+ * lost waits until it opens (MUST-35). */
 static void one_byte_of_what_is_in_flight(void **state)
 {
     struct lab *l = lab_new(state, NULL);

@@ -18,6 +18,7 @@ static void stamp_missing(void **state)
     TALK(l, "< A 1 ack 1 <nots>\n"
             "> none\n"
             "= SYN_RCVD\n"
+            "accept -> EAGAIN\n"
             "< A 1 ack 1 <ts 1001 ecr 0>\n"
             "= ESTABLISHED");
     lab_end(l);
@@ -30,6 +31,7 @@ static void stamp_old(void **state)
     TALK(l, "< A 1 ack 1 <ts 999 ecr 0>\n"
             "> A 1 ack 1\n"
             "= SYN_RCVD\n"
+            "accept -> EAGAIN\n"
             "< A 1 ack 1 <ts 1000 ecr 0>\n"
             "= ESTABLISHED");
     lab_end(l);
@@ -68,8 +70,8 @@ static uint32_t iss_of_a_twin(void **state)
     return iss;
 }
 
-/* 3.10.7.4 fifth: before our SYN+ACK has left nothing of ours can be acknowledged, though the number be right:
- * a SYN and a guessed ACK in one batch. */
+/* 3.10.7.4 fifth: before our SYN+ACK has left nothing of ours can be acknowledged, though the number be
+ * right: a SYN and a guessed ACK in one batch. */
 static void ack_before_our_syn(void **state)
 {
     uint32_t iss = iss_of_a_twin(state);
