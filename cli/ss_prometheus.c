@@ -101,7 +101,8 @@ void ss_metrics_print(ss_metrics *all)
         ss_metric *m = all->first;
         all->first = m->next;
         fwrite(m->head, 1, m->head_len, stdout);
-        fwrite(m->samples, 1, m->len, stdout);
+        if (m->len > 0)
+            fwrite(m->samples, 1, m->len, stdout);
         free(m->head);
         free(m->samples);
         free(m);

@@ -228,14 +228,14 @@ def many(h, n):
     p = Program(h).do('listen', B, 0, 4)
     for _ in range(n):
         p.do('connect', A, 0).pump(3).do('accept', B, 0).do('end', A, 0, SHUTDOWN).pump(1)
-        p.do('end', B, 1, CLOSE).pump(2).do('end', A, 0, CLOSE)
+        p.do('end', B, 1, CLOSE).pump(2).do('end', A, 0, CLOSE).do('time', 131)
     return p
 
 
 SYNS = [
     ('stranger', B, 0, host, port, 0, 0, 0, 1, 10, 0, 0, 0, 0, 0, 0, 0x0f)
-    for host in range(3)
     for port in range(4)
+    for host in range(3)
 ]
 
 OTHERS = {
@@ -262,7 +262,7 @@ OTHERS = {
 
 def flood(h, waits):
     """More SYNs than a listener takes; some were answered in vain before."""
-    p = Program(h).do('listen', B, 0, 4)
+    p = Program(h).do('listen', B, 0, 139)  # a backlog of 4, and no cookies
     for syn in SYNS[:4]:
         p.do(*syn)
     p.do('transmit', B, 7)
