@@ -182,11 +182,12 @@ static bool early(struct duo *d, int side)
     return seen;
 }
 
-/* All that is due on the way happens in its order. */
+/* All that is due on the way happens in its order; the wait ends when something is sent, for nothing takes
+ * time while segments are under way. */
 static bool wait_on(struct duo *d)
 {
     d->scene.left.waits--;
-    for (uint64_t left = WAIT_US; left > 0;) {
+    for (uint64_t left = WAIT_US; left > 0 && d->scene.n_flying == 0;) {
         uint64_t us = left;
         for (int side = 0; side < SIDES; side++)
             us = until_next(d, side) < us ? until_next(d, side) : us;

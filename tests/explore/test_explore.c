@@ -33,6 +33,7 @@ static void complete_and_clean(void **state)
         {"listening", {0}, 2000},     {"listening", {.losses = 1}, 20000}, {"closed", {0}, 1000},
         {"evict", {0}, 500},          {"recycle", {0}, 1000},              {"linger", {0}, 1000},
         {"cookies", {0}, 1000},       {"defer", {0}, 2000},
+        {"listening", {.losses = 1, .waits = 1}, 50000},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         struct search_result *r = searched(list[i].setting, &list[i].bounds, 2, 0);
