@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { CHOSEN_MOST = 64, NOT_GIVEN = -1 };
@@ -64,8 +65,8 @@ static int usage(FILE *out)
 {
     fputs(
         "usage: tern explore [SETTING...] [--losses N] [--dups N] [--bytes N] [--aborts N] [--early N]\n"
-        "                    [--cuts N] [--refusals N] [--limit N] [--seconds N] [--threads N] [--json]\n"
-        "                    [--color=auto|always|never]\n"
+        "                    [--cuts N] [--refusals N] [--waits N] [--limit N] [--seconds N]\n"
+        "                    [--threads N] [--json] [--color=auto|always|never]\n"
         "       tern explore SETTING --replay MOVES\n"
         "       tern explore --list\n\n"
         "Searches every world that two stacks, their programs and the network between them can come to: any\n"
@@ -79,6 +80,7 @@ static int usage(FILE *out)
         "  --early N       timers that fire though the answer is under way\n"
         "  --cuts N        1: the wire may be cut for good\n"
         "  --refusals N    segments that a router refuses with ICMP\n"
+        "  --waits N       times that a second and a half pass though nothing is due\n"
         "  --limit N       stop each setting after so many worlds (default: none)\n"
         "  --seconds N     stop all after so long (default: when there is nothing left to search)\n"
         "  --threads N     how many work (default: one for each processor); the result is the same\n"
@@ -141,36 +143,27 @@ static int parse_name(struct options *o, const char *name)
     return CMD_OK;
 }
 
-static const struct option long_options[] = {
-    {"list", no_argument, NULL, OPT_LIST},
-    {"limit", required_argument, NULL, OPT_LIMIT},
-    {"seconds", required_argument, NULL, OPT_SECONDS},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"replay", required_argument, NULL, OPT_REPLAY},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"color", required_argument, NULL, OPT_COLOR},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"losses", required_argument, NULL, OPT_BOUND},
-    {"dups", required_argument, NULL, OPT_BOUND + 1},
-    {"bytes", required_argument, NULL, OPT_BOUND + 2},
-    {"aborts", required_argument, NULL, OPT_BOUND + 3},
-    {"early", required_argument, NULL, OPT_BOUND + 4},
-    {"cuts", required_argument, NULL, OPT_BOUND + 5},
-    {"refusals", required_argument, NULL, OPT_BOUND + 6},
-    {"waits", required_argument, NULL, OPT_BOUND + 7},
-    {NULL, 0, NULL, 0},
-};
-
 /* CMD_OK, CMD_CANNOT, or -1 when the usage was asked for and printed. */
 static int parse(struct options *o, int argc, char **argv)
 {
+    static const struct option others[] = {
+        {"list", no_argument, NULL, OPT_LIST},           {"limit", required_argument, NULL, OPT_LIMIT},
+        {"seconds", required_argument, NULL, OPT_SECONDS}, {"threads", required_argument, NULL, OPT_THREADS},
+        {"replay", required_argument, NULL, OPT_REPLAY}, {"json", no_argument, NULL, OPT_JSON},
+        {"color", required_argument, NULL, OPT_COLOR},   {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    struct option options[BOUNDS + sizeof others / sizeof others[0]];
     int option, result = CMD_OK;
+    for (int i = 0; i < BOUNDS; i++)
+        options[i] = (struct option){bound_options[i].name, required_argument, NULL, OPT_BOUND + i};
+    memcpy(options + BOUNDS, others, sizeof others);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     *o = (struct options){.color = isatty(STDOUT_FILENO), .threads = cores > 0 ? (unsigned)cores : 1};
     for (int i = 0; i < BOUNDS; i++)
         o->bound[i] = NOT_GIVEN;
     optind = 0;
-    while (result == CMD_OK && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+    while (result == CMD_OK && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         if (option == OPT_HELP || option == 'h')
             return usage(stdout), -1;
         result = parse_option(o, option, argv[optind - 1]);
