@@ -59,6 +59,7 @@ struct run {
     const struct options *o;
     const struct setting *setting;
     struct sum *sum;
+    uint64_t until_us; /* its share of the time; 0 = without end */
 };
 
 static int usage(FILE *out)
@@ -82,7 +83,7 @@ static int usage(FILE *out)
         "  --refusals N    segments that a router refuses with ICMP\n"
         "  --waits N       times that a second and a half pass though nothing is due\n"
         "  --limit N       stop each setting after so many worlds (default: none)\n"
-        "  --seconds N     stop all after so long (default: when there is nothing left to search)\n"
+        "  --seconds N     stop all after so long; the settings share it (default: no end)\n"
         "  --threads N     how many work (default: one for each processor); the result is the same\n"
         "  --replay MOVES  tell one path of a setting, as a story printed its moves\n"
         "  --json          one JSON object a setting and a story, and one for all\n"
@@ -204,11 +205,6 @@ static void list(void)
 
 /* --- progress -------------------------------------------------------------------------------- */
 
-static bool is_late(const struct options *o, const struct sum *sum)
-{
-    return o->seconds != 0 && tern_host_now() - sum->began_us >= o->seconds * 1000000;
-}
-
 static bool go_on(void *ctx, const struct search_progress *p)
 {
     struct run *r = ctx;
@@ -217,7 +213,7 @@ static bool go_on(void *ctx, const struct search_progress *p)
     progress_tell(&r->sum->progress, p->expanded, p->states, "%s: %s worlds, %" PRIu64 "%% looked at",
                   r->setting->name, story_number(p->states, worlds),
                   p->states > 0 ? p->expanded * 100 / p->states : 0);
-    return *r->sum->interrupted == 0 && !is_late(r->o, r->sum);
+    return *r->sum->interrupted == 0 && (r->until_us == 0 || tern_host_now() < r->until_us);
 }
 
 /* --- stories --------------------------------------------------------------------------------- */
@@ -351,10 +347,22 @@ static void add_up(struct sum *sum, const struct search_result *r)
             sum->pairs[a][b] += r->pairs[a][b];
 }
 
-static bool run_setting(const struct options *o, const struct setting *s, struct sum *sum)
+/* What is left of the time is shared by the settings that are left. */
+static uint64_t share_until(const struct options *o, const struct sum *sum, int settings_left)
 {
+    uint64_t now = tern_host_now(), end = sum->began_us + o->seconds * 1000000;
+    if (o->seconds == 0)
+        return 0;
+    return now < end ? now + (end - now) / (uint64_t)settings_left : now;
+}
+
+/* The i-th of the chosen ones. */
+static bool run_setting(const struct options *o, int i, struct sum *sum)
+{
+    const struct setting *s = o->chosen[i];
     struct bounds b = bounds_for(o, s);
-    struct run run = {.o = o, .setting = s, .sum = sum};
+    struct run run = {
+        .o = o, .setting = s, .sum = sum, .until_us = share_until(o, sum, o->n_chosen - i)};
     struct search_config config = {
         .setting = s, .bounds = &b, .limit = o->limit, .threads = o->threads, .go_on = go_on, .ctx = &run};
     struct search_result *r = search(&config);
@@ -452,11 +460,11 @@ static int run_all(const struct options *o)
         .complete = true, .began_us = tern_host_now(), .interrupted = progress_interrupt()};
     progress_begin(&sum.progress, "explore");
     for (int i = 0; i < o->n_chosen; i++) {
-        if (*sum.interrupted || is_late(o, &sum)) {
+        if (*sum.interrupted) {
             sum.complete = false;
             break;
         }
-        if (!run_setting(o, o->chosen[i], &sum))
+        if (!run_setting(o, i, &sum))
             return cmd_cannot("explore", "there is no memory for it; give a lower --limit");
     }
     summary(o, &sum, everything(o));

@@ -304,7 +304,7 @@ bool call_possible(const struct duo *d, int side, enum call_kind call)
     case DO_ACCEPT: return a->acceptable && room;
     case DO_SEND: return open && a->stream[a->n_streams - 1].sent < left->bytes;
     case DO_RECV: return conn && a->readable;
-    case DO_SHUTDOWN: return open;
+    case DO_SHUTDOWN: return open && !(d->setting->flags & SET_NO_SHUTDOWN);
     case DO_CLOSE: return conn;
     case DO_ABORT: return conn && left->aborts > 0;
     case DO_UNLISTEN: return a->listener.v != 0 && may_unlisten(d, a);

@@ -29,6 +29,15 @@ static const struct setting all[] = {
         .config = {BRIEF},
     },
     {
+        .name = "meeting",
+        .title = "both connect to each other; both close, and neither shuts down before",
+        .adds = "simultaneous open and close, small enough to be complete with faults",
+        .bounds = {.losses = 1, .dups = 1},
+        .role = {{.connects = 1}, {.connects = 1}},
+        .flags = SET_NO_SHUTDOWN,
+        .config = {BRIEF},
+    },
+    {
         .name = "closed",
         .title = "both are closed: B may come to listen, before A's SYN or after it",
         .adds = "refused connections",

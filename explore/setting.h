@@ -43,6 +43,7 @@ enum {
     SET_EVICT = 256,    /* somebody else's half-open connection fills B's backlog */
     SET_RECYCLE = 512,  /* one record in TIME_WAIT at most; B has another one already */
     SET_NO_UNLISTEN = 1024, /* listeners stay until the end */
+    SET_NO_SHUTDOWN = 2048, /* programs close, and do not shut down one direction before */
 };
 
 struct setting {
