@@ -255,7 +255,7 @@ static int list_network(const struct duo *d, uint16_t *out)
         out[n++] = MOVE(MOVE_DELIVER, i);
         if (c->left.losses > 0)
             out[n++] = MOVE(MOVE_LOSE, i);
-        if (c->left.dups > 0)
+        if (c->left.dups > 0 && c->n_flying < FLYING_MOST)
             out[n++] = MOVE(MOVE_DUPLICATE, i);
         if (c->left.refusals > 0)
             out[n++] = MOVE(MOVE_REFUSE, i);
