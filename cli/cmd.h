@@ -8,9 +8,8 @@
 
 enum {
     CMD_OK = 0,     /* done */
-    CMD_NO = 1,     /* the work was done and the answer is no: a promise did not hold, the peer refused,
-                       ... */
-    CMD_CANNOT = 2, /* bad usage, a missing device, no permission: one line on standard error says what to
+    CMD_NO = 1,     /* the work was done and the answer is no: a promise did not hold, the peer refused */
+    CMD_CANNOT = 2, /* bad usage, a missing device, no permission; one line on standard error says what to
                        do */
 };
 

@@ -408,14 +408,18 @@ static void print_pairs(const struct sum *sum)
     printf("\n");
 }
 
-static int print_edges(const struct options *o, const struct sum *sum, bool all)
+static int edges_covered(const struct sum *sum)
+{
+    int covered = 0;
+    for (int i = 0; i < 64 * EDGE_WORDS; i++)
+        covered += has_edge(sum, i);
+    return covered;
+}
+
+static void print_edges(const struct sum *sum, bool all)
 {
     tern_edge edge[64 * EDGE_WORDS];
-    int n = tern_edges(edge, 64 * EDGE_WORDS), covered = 0;
-    for (int i = 0; i < n; i++)
-        covered += has_edge(sum, i);
-    if (o->json)
-        return covered;
+    int n = tern_edges(edge, 64 * EDGE_WORDS), covered = edges_covered(sum);
     printf("\nEdges of the state diagram (docs/STATES.md): %d of %d taken\n", covered, n);
     for (int i = 0; i < n && all; i++)
         if (!has_edge(sum, i))
@@ -424,22 +428,28 @@ static int print_edges(const struct options *o, const struct sum *sum, bool all)
                    tern_cause_name((enum tern_cause)edge[i].cause));
     if (all && covered < n)
         printf("  Each edge can be taken in some setting: give wider bounds, or a higher --limit.\n");
-    return covered;
 }
 
-static void summary(const struct options *o, const struct sum *sum, bool all)
+static void summary_json(const struct sum *sum)
+{
+    struct json_lines l = {0};
+    json_line_begin(&l);
+    json_line_number(&l, "states", sum->states);
+    json_line_number(&l, "edges_covered", (uint64_t)edges_covered(sum));
+    json_line_number(&l, "edges_total", (uint64_t)tern_edges(NULL, 0));
+    json_line_number(&l, "violations", sum->faults);
+    json_line_bool(&l, "complete", sum->complete);
+    json_line_bool(&l, "interrupted", *sum->interrupted != 0);
+    json_line_end(&l);
+    fwrite(l.text, 1, l.len, stdout);
+    free(l.text);
+}
+
+static void summary(const struct sum *sum, bool all)
 {
     char states[32], moves[32];
-    int total = tern_edges(NULL, 0);
-    if (!o->json)
-        print_pairs(sum);
-    int covered = print_edges(o, sum, all);
-    if (o->json) {
-        printf("{\"states\":%" PRIu64 ",\"edges_covered\":%d,\"edges_total\":%d,\"violations\":%" PRIu64
-               ",\"complete\":%s}\n",
-               sum->states, covered, total, sum->faults, sum->complete ? "true" : "false");
-        return;
-    }
+    print_pairs(sum);
+    print_edges(sum, all);
     printf("\n%s worlds, %s moves, %s%s; %" PRIu64 " violations\n", story_number(sum->states, states),
            story_number(sum->transitions, moves), sum->complete ? "complete" : "not complete",
            *sum->interrupted ? " (interrupted)" : "", sum->faults);
@@ -467,7 +477,10 @@ static int run_all(const struct options *o)
         if (!run_setting(o, i, &sum))
             return cmd_cannot("explore", "there is no memory for it; give a lower --limit");
     }
-    summary(o, &sum, everything(o));
+    if (o->json)
+        summary_json(&sum);
+    else
+        summary(&sum, everything(o));
     if (sum.no_memory && sum.faults == 0)
         return cmd_cannot("explore", "memory was used up before all was searched; give a lower --limit");
     return sum.faults > 0 ? CMD_NO : CMD_OK;

@@ -1,5 +1,6 @@
 /* Differential: every way to an Internet checksum gives what the definition gives (RFC 1071 1): the core's
- * over whole, cut, odd and sliced bytes, the links', the simulation's.
+ * over whole, cut, odd and sliced bytes, the links', and that of the simulation and of the peers of scripts
+ * (sim/bytes.h).
  *
  *   bytes 0..4   how the rest is cut, and where it lies; the rest is what is summed
  */

@@ -6,9 +6,8 @@
  * (docs/ARCHITECTURE.md): how many challenges were answered lately, hence more than a second between the
  * steps; and what a cookie has no room for, hence only these sizes of segments.
  *
- *   1   bit 0 no timestamps, 1 IPv6, 2 no SACK, 3 ECN   then steps of 8 bytes: flags, seq, ack, length,
- *       window,
- *   timestamp, time, what else
+ *   1   bit 0 no timestamps, 1 IPv6, 2 no SACK, 3 ECN
+ *   then steps of 8 bytes: flags, seq, ack, length, window, timestamp, time, what else
  */
 #include "tcp/tcp.h"
 
