@@ -106,7 +106,7 @@ static bool stamps_near(const struct run *r, uint32_t a, uint32_t b)
 {
     int32_t off = (int32_t)(a - b);
     int64_t most = r->set.ts_tick_us ? r->set.tolerance_us / r->set.ts_tick_us + 1 : INT32_MAX;
-    return r->set.ts_tick_us == 0 || (off <= most && off >= -most);
+    return r->set.ts_tick_us == 0 || r->subject->foreign || (off <= most && off >= -most);
 }
 
 static bool same_option(const struct run *r, const struct tcp_option *a, const struct tcp_option *b)

@@ -453,11 +453,13 @@ static void run_script(struct run *r)
     commands_read(r);
     r->subject->begin(r);
     run_events(r);
-    leave_nothing(r);
+    if (r->subject->over != NULL)
+        r->subject->over(r);
 }
 
 static const struct subject tern_subject = {
     .begin = make_stack,
+    .over = leave_nothing,
     .end = destroy_stack,
     .give = tern_give,
     .collect = tern_collect,

@@ -118,6 +118,7 @@ struct run;
 /* Who is examined: tern (run.c), or another stack in its place (tests/linux). */
 struct subject {
     void (*begin)(struct run *r);
+    void (*over)(struct run *r); /* the script has passed: what must hold then; NULL = nothing */
     void (*end)(struct run *r);
     /* The peer's packet; `gso_size`: joined from segments with so much payload, 0 = it is one. */
     void (*give)(struct run *r, const uint8_t *bytes, uint32_t len, uint16_t gso_size);

@@ -159,7 +159,7 @@ def main():
     parser.add_argument('--check', action='store_true')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('files', nargs='*')
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     files = list(options.files)
     if not files:
         for folder, _, names in os.walk(os.path.join(ROOT, SCRIPTS)):

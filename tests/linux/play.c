@@ -226,8 +226,11 @@ int main(int argc, char **argv)
             i++, running++;
             continue;
         }
-        if (wait(&status) > 0)
-            running--, bad |= status != 0;
+        if (wait(&status) < 0)
+            continue;
+        running--, bad |= status != 0;
+        if (WIFSIGNALED(status))
+            fprintf(stderr, "linux-play: a script's process was ended by signal %d\n", WTERMSIG(status));
     }
     return bad ? 2 : 0;
 }

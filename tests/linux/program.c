@@ -34,10 +34,10 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-static socklen_t to_address(const tern_endpoint *e, union address *out)
+static socklen_t to_address(const struct run *r, const tern_endpoint *e, union address *out)
 {
     memset(out, 0, sizeof *out);
-    if (tern_ip_is4(&e->ip)) {
+    if (!r->s->v6) { /* the address of any kind of host has no family of its own */
         out->v4.sin_family = AF_INET;
         out->v4.sin_port = htons(e->port);
         memcpy(&out->v4.sin_addr, e->ip.b + 12, 4);
@@ -107,7 +107,7 @@ static struct answer do_bind(struct run *r, struct kernel *k, struct sock *s, co
     tern_endpoint at = {.ip = r->set.local, .port = r->set.bind_port};
     if (!value_is_open(call_arg(c, 1)) && !value_endpoint(r, call_arg(c, 1), &at))
         run_skip(r, "an address of another family");
-    socklen_t len = to_address(&at, &a);
+    socklen_t len = to_address(r, &at, &a);
     int result = bind(real_of(r, k, s), &a.any, len);
     if (result == 0)
         s->local = at;
@@ -160,7 +160,7 @@ static struct answer do_connect(struct run *r, struct kernel *k, struct sock *s,
         run_skip(r, "an address of another family");
     if (s->opening)
         return connect_again(r, k, s);
-    socklen_t len = to_address(&to, &a);
+    socklen_t len = to_address(r, &to, &a);
     int result = connect(real_of(r, k, s), &a.any, len), error = errno;
     if (result < 0 && error == EINPROGRESS) {
         s->opening = true;
