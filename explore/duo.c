@@ -269,6 +269,12 @@ static bool leaves_alone(enum tern_cause c)
     }
 }
 
+/* Or an edge: 3.10.5 sends no RST in these states, though the FIN may be lost. */
+static bool aborts_silently(const tern_trace_record *r)
+{
+    return r->cause == TERN_C_ABORT && (r->state == TERN_CLOSING || r->state == TERN_LAST_ACK);
+}
+
 /* and those of which a program may hear as an error: its own doing, the other's, or time. */
 static bool is_rude(enum tern_cause c)
 {
@@ -323,7 +329,7 @@ static void note_edge(struct duo *d, int side, const tern_trace_record *r)
         duo_blame(d, FAULT_GIVES_UP);
     bool ghost = r->cause == TERN_C_COOKIE_ACKED && c->cookie;
     c->cookie |= r->cause == TERN_C_COOKIE_ACKED;
-    c->broken |= leaves_alone(r->cause) || ghost;
+    c->broken |= leaves_alone(r->cause) || aborts_silently(r) || ghost;
     c->rude |= is_rude(r->cause) || ghost;
 }
 

@@ -36,11 +36,18 @@ static bool abort_resets(const struct tcb *c)
            c->h.state == TERN_FIN_WAIT_2 || c->h.state == TERN_CLOSE_WAIT;
 }
 
+/* LAST_ACK and CLOSING are entered at the call, those of 3.10.4 when the FIN leaves. Until then 3.10.5 has
+ * the connection in CLOSE-WAIT, and the peer must hear that bytes are lost. */
+static bool fin_waits(const struct tcb *c)
+{
+    return (c->h.state == TERN_LAST_ACK || c->h.state == TERN_CLOSING) && !c->snd.fin_sent;
+}
+
 static void reset(struct tern *t, struct tcb *c, enum tern_cause cause)
 {
     if (c->h.state == TERN_CLOSED)
         return;
-    if (abort_resets(c))
+    if (abort_resets(c) || fin_waits(c))
         c->rst_cause = TERN_C_SEND_RST_ABORT;
     tcb_end(t, c, cause, -TERN_ECONNABORTED);
 }

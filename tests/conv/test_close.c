@@ -331,10 +331,52 @@ static void end_or_reset(void **state)
     lab_end(l);
 }
 
+/* Aborted before its FIN has left, with bytes that the peer will never get: in CLOSE-WAIT or ESTABLISHED, as
+ * RFC 9293 3.10.4 has it, so 3.10.5 sends RST; once the FIN has left it sends none. */
+static void abort_before_the_fin(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< FA 1 ack 1 win 0\n"
+            "> A 1 ack 2\n"
+            "send 100\n"
+            "shutdown\n"
+            "= LAST_ACK\n"
+            "> none\n"
+            "abort\n"
+            "> R 1\n"
+            "+1s > none");
+    lab_end(l);
+    l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< A 1 ack 1 win 0\n"
+            "send 100\n"
+            "shutdown\n"
+            "= FIN_WAIT_1\n"
+            "> none\n"
+            "< FA 1 ack 1 win 0\n"
+            "> A 1 ack 2\n"
+            "= CLOSING\n"
+            "abort\n"
+            "> R 1\n"
+            "+1s > none");
+    lab_end(l);
+    l = lab_new(state, NULL);
+    lab_accept(l, "mss 1460");
+    TALK(l, "< FA 1 ack 1\n"
+            "> A 1 ack 2\n"
+            "shutdown\n"
+            "> FA 1 ack 2\n"
+            "= LAST_ACK\n"
+            "abort\n"
+            "+1s > none");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(four_steps_active), LAB_TEST(four_steps_passive),
+        LAB_TEST(four_steps_active), LAB_TEST(abort_before_the_fin), LAB_TEST(four_steps_passive),
         LAB_TEST(half_close),        LAB_TEST(sending_in_close_wait),
         LAB_TEST(three_steps),       LAB_TEST(simultaneous_close),
         LAB_TEST(closing_ack_lost),  LAB_TEST(fin_covers_lost_ack),
