@@ -39,9 +39,9 @@ def programs(build):
     tern = os.path.join(build, 'tern')
     for seed in range(1, 4):
         yield [tern, 'demo', '--json', '--seed', str(seed)]
-    yield [tern, 'check', 'tests/conversations']
-    yield [tern, 'sim', '--seed', '1', '--runs', '200']
-    yield [tern, 'explore', '--seconds', '60']
+    yield [tern, 'check', '--quiet', 'tests/conversations']
+    yield [tern, 'sim', '--seed', '1', '--runs', '600', '--seconds', '120']
+    yield [tern, 'explore', '--limit', '20000', '--seconds', '120']
 
 
 def run(argv):

@@ -58,8 +58,6 @@ bool seq_acceptable(seq_t nxt, uint32_t wnd, const struct segment *s)
  * was lost), or whose probe of a shut one we have refused ("special allowance", 3.10.7.4 first). */
 static bool ack_counts(const struct rcv *r, const struct segment *s)
 {
-    if (s->flags & F_SYN)
-        return false;
     if (seg_len(s) == 0 && seq_eq(s->seq, seq_add(r->adv, rcv_wnd(r) == 0)))
         return true;
     if (rcv_wnd(r) == 0 && seq_eq(s->seq, r->nxt))

@@ -45,7 +45,7 @@ static enum tern_cause path_mtu(struct tern *t, struct tcb *c, const struct icmp
     if (v4 ? mtu > 0 && mtu < 68 : mtu < 1280)
         return TERN_C_ICMP_UNUSED; /* no path is so narrow (RFC 8201 4); 0: a router from before RFC 1191 */
     uint32_t floor = v4 ? 552 : 1280, hdr = v4 ? 40 : 60;
-    if (mtu < floor && v4)
+    if (mtu < floor) /* IPv4 alone: less of IPv6 was refused above */
         c->snd.narrow = true;
     mtu = max_u32(mtu, floor);
     if (mtu - hdr >= c->snd.mtu_mss)

@@ -37,8 +37,8 @@ static void advance(const struct tern *t, struct rack *r, const struct delivery 
 static void widen(struct tcb *c)
 {
     struct rack *r = &c->rack;
-    if (r->round_valid && seq_lt(c->snd.una, r->round))
-        return;
+    if (r->round_valid)
+        return; /* it is not over yet, or rack_update would have noticed */
     r->round = c->snd.nxt;
     r->round_valid = true;
     r->persist = PERSIST;

@@ -60,15 +60,13 @@ static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, co
     return got == len ? TERN_CAUSE_NONE : TERN_C_OOO_LIMIT;
 }
 
-/* Two neighbours that touch become one. */
+/* Two neighbours that touch become one: as new as the first, which has just grown. */
 static void join_next(struct tern *t, struct rcv *r, struct range *g)
 {
     struct range *n = range_at(t, g->place.next);
     if (n == NULL || !seq_eq(range_end(g), range_start(n)))
         return;
     chunkq_join(t->a, &g->q, &n->q);
-    if (n->stamp > g->stamp)
-        g->stamp = n->stamp;
     range_free(t, r, n);
 }
 
@@ -105,11 +103,10 @@ enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint
         }
         struct range *n = range_at(t, g == NULL ? r->ooo.head : g->place.next);
         uint32_t piece = n == NULL ? len : min_u32(len, seq_span(start, range_start(n)));
-        enum tern_cause cause = piece == 0 ? TERN_CAUSE_NONE : put_piece(t, r, &g, start, data, piece, k);
+        ASSERT(piece > 0); /* the next range begins higher: neighbours that touch are one */
+        enum tern_cause cause = put_piece(t, r, &g, start, data, piece, k);
         if (cause != TERN_CAUSE_NONE)
             return cause;
-        if (piece == 0)
-            g = n;
         start = seq_add(start, piece), data += piece, len -= piece;
     }
     return TERN_CAUSE_NONE;

@@ -30,8 +30,6 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set)
         r->rttvar_us = (uint32_t)((3ull * r->rttvar_us + delta) / 4);
         r->srtt_us = (uint32_t)((7ull * r->srtt_us + us) / 8);
     }
-    if (r->srtt_us == 0)
-        r->srtt_us = 1;
     rtt_derive(r, set);
     r->backoff = 0;
 }

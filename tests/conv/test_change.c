@@ -557,6 +557,32 @@ static void theirs_answers_where_it_came_from(void **state)
     lab_end(l);
 }
 
+/* At rest too a connection forgets a home that is no more: a later link of that id is another. */
+static void home_goes_at_rest(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    int link1 = l->link, link2 = second_link(l);
+    l->flow[0].peer.ip = other_net(l, 9);
+    route_all(l, link1);
+    l->link = link2;
+    TALK(l, "listen\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "< A 1 ack 1\n"
+            "accept");
+    lab_events(l, 0);
+    lab_run(l, 60 * SEC);
+    assert_int_equal(lab_live(l).asleep, 1);
+    assert_int_equal(tern_link_remove(l->t, link2), 0);
+    assert_int_equal(lab_live(l).asleep, 1);
+    assert_int_equal(second_link(l), link2);
+    lab_send(l, 0, 10, 0);
+    assert_int_equal(next_link(l), link1);
+    l->link = link1;
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* --- tables ------------------------------------------------------------------------------------ */
 
 static bool has_route(struct lab *l, const tern_ip *dst, int prefix_len, int link)
@@ -662,7 +688,7 @@ int main(void)
         LAB_TEST(mtu_while_opening), LAB_TEST(down_and_up), LAB_TEST(in_flight),
         LAB_TEST(ack_waits), LAB_TEST(given_up), LAB_TEST(syn_waits),
         LAB_TEST(small_records), LAB_TEST(connect_errors), LAB_TEST(ours_follows_the_routes),
-        LAB_TEST(theirs_answers_where_it_came_from), LAB_TEST(prefix_routes), LAB_TEST(errors),
+        LAB_TEST(theirs_answers_where_it_came_from), LAB_TEST(home_goes_at_rest), LAB_TEST(prefix_routes), LAB_TEST(errors),
         LAB_TEST(lists),
     };
     return LAB_MAIN(tests);

@@ -371,6 +371,28 @@ static void path_does_not_grow(void **state)
     lab_end(l);
 }
 
+/* Types that RFC 4443 has not (yet) given a meaning, and errors about another protocol's packets (a datagram
+ * to port 0 of the peer): nothing changes, whatever numbers stand in them. */
+static void about_something_else(void **state)
+{
+    struct lab *l = with_data_in_flight(state);
+    bool v4 = tern_ip_is4(&l->ip);
+    uint8_t body[48] = {0}, buf[128];
+    uint32_t body_len = ip_emit(body, &l->ip, &l->peer_ip, PROTO_UDP, 64, 0, 8, 1) + 8u;
+    uint16_t n = ip_emit(buf, &l->peer_ip, &l->ip, v4 ? PROTO_ICMP : PROTO_ICMP6, 64, 0, 8 + body_len, 1);
+    icmp_emit(buf + n, v4 ? 4 : 6, v4 ? 3 : 1, v4 ? 1 : 0, 0, body, body_len, &l->peer_ip, &l->ip);
+    memcpy(buf + n + 8, body, body_len);
+    lab_rx(l, buf, n + 8 + body_len);
+    assert_int_equal(lab_stats(l).dropped[TERN_C_ICMP_UNUSED], 1);
+    if (!v4) {
+        lab_icmp(l, 0, 100, 0, 0, 1);
+        assert_int_equal(lab_stats(l).dropped[TERN_C_ICMP_UNUSED], 2);
+    }
+    TALK(l, "events !SOFT_ERROR\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +416,7 @@ int main(void)
         LAB_TEST(what_fits_is_not_repeated),
         LAB_TEST(narrow_path),
         LAB_TEST(path_does_not_grow),
+        LAB_TEST(about_something_else),
     };
     return LAB_MAIN(tests);
 }

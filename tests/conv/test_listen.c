@@ -30,6 +30,22 @@ static bool gets(struct lab *l, tern_handle h, int flow, uint16_t port)
     return true;
 }
 
+/* A listener of one of our addresses hears nothing of what goes to another one. */
+static void one_address(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_ip other = l->ip;
+    other.b[15] ^= 0x40;
+    assert_int_equal(tern_addr_add(l->t, l->link, &other, tern_ip_is4(&l->ip) ? 24 : 64), 0);
+    tern_handle web = listen_as(l, &l->ip, 80, 0);
+    l->flow[0].local = (tern_endpoint){.ip = other, .port = 80};
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> RA =0 ack 1");
+    assert_true(gets(l, web, 1, 80));
+    assert_int_equal(tern_close(l->t, web), 0);
+    lab_end(l);
+}
+
 /* Port before any port, address before any address. */
 static void most_specific(void **state)
 {
@@ -341,7 +357,7 @@ static void end_of_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(most_specific),    LAB_TEST(errors),        LAB_TEST(foreign),
+        LAB_TEST(most_specific), LAB_TEST(one_address),    LAB_TEST(errors),        LAB_TEST(foreign),
         LAB_TEST(foreign_icmp),     LAB_TEST(deferred_accept), LAB_TEST(deferred_refused),
         LAB_TEST(deferred_gone),    LAB_TEST(deferred_closed_early),
           LAB_TEST(deferred_many), LAB_TEST(end_of_many),

@@ -262,13 +262,23 @@ static void impossible_lengths(void **state)
     lab_end(l);
 }
 
+/* RFC7323-2.3-f: no buffer is so large that the shift would go above 14. */
+static void shift_of_the_largest_buffer(void **state)
+{
+    struct lab_config cfg = {.stack = {.recv_buffer = 1u << 30}};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "connect\n"
+            "> S 0 <mss *,sackOK,ts,wscale 14>");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(answered),           LAB_TEST(asked),
         LAB_TEST(mss_absent),         LAB_TEST(mss_larger_than_the_mtu),
         LAB_TEST(mss_by_option),      LAB_TEST(mss_tiny),
-        LAB_TEST(shift_above_14),     LAB_TEST(unknown_options),
+        LAB_TEST(shift_above_14), LAB_TEST(shift_of_the_largest_buffer),     LAB_TEST(unknown_options),
         LAB_TEST(odd_offset),         LAB_TEST(options_on_any_segment),
         LAB_TEST(impossible_lengths), LAB_TEST(mss_of_the_default),
     };

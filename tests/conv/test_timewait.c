@@ -364,10 +364,26 @@ static void answers_when_back(void **state)
     }
 }
 
+/* The time is over, but no timer was run yet: the packet that comes first finds nobody. */
+static void over_when_the_packet_comes(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    uint8_t pkt[256];
+    lab_reach(l, LAB_TIME_WAIT_FREE, true);
+    lab_forget(l);
+    assert_int_equal(lab_live(l).timewait, 1);
+    uint32_t len = lab_packet(l, "A 2 ack 2", pkt);
+    l->now = l->mark = l->now + 600 * SEC;
+    lab_rx(l, pkt, len);
+    TALK(l, "> R 2");
+    assert_int_equal(lab_live(l).timewait, 0);
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LAB_TEST(lasts_2_msl),
+        LAB_TEST(lasts_2_msl), LAB_TEST(over_when_the_packet_comes),
         LAB_TEST(msl_is_configured),
         LAB_TEST(repeated_fin),
         LAB_TEST(other_segments),
