@@ -19,7 +19,7 @@
 const char net_help[] =
     "      --tun NAME       the TUN device (made when missing; default tern0, or $TERN_TUN)\n"
     "      --addr CIDR      an address of tern's own, such as 192.0.2.1/24 or 2001:db8::1/64, several times\n"
-    "                       if need be; the kernel's side has another address of that prefix\n"
+    "                       if need be (or --addr6); the kernel's side has another one of that prefix\n"
     "                       (default 192.0.2.1/24, or $TERN_ADDR)\n"
     "      --plain          do without segmentation and checksum offload\n"
     "      --impair SPEC    a bad path, both ways (--impair-tx, --impair-rx: one way): delay=1ms,\n"

@@ -30,9 +30,27 @@ def links():
     return not bad
 
 
+def options():
+    """Every option that a man page explains is in its command's --help."""
+    bad = []
+    for page in sorted(ROOT.glob('man/tern-*.scd')):
+        name = page.name.split('.')[0].removeprefix('tern-')
+        sources = [*ROOT.glob(f'cli/{name}*.c'), ROOT / 'cli/net.c', ROOT / 'cli/change.c']
+        usage = ''.join(path.read_text() for path in sources)
+        for line in re.findall(r'^\*-.*$', page.read_text().split('# OPTIONS')[-1], re.M):
+            for option in re.findall(r'--[a-z][a-z0-9_-]*', line):
+                known = re.search(rf'"[^"\n]*{option}(?![a-z0-9_-])', usage)
+                if not known and option != '--help' and not line.endswith('...'):
+                    bad.append(f'tern {name} {option}')
+    for line in bad:
+        print(f'# not in --help: {line}')
+    return not bad
+
+
 CHECKS = {'the README shows examples/hello.c as it is built': readme_program,
           'docs/STATES.md is what the table says': states,
-          'links lead somewhere': links}
+          'links lead somewhere': links,
+          'man pages and --help know the same options': options}
 
 failed = 0
 print(f'1..{len(CHECKS)}')
