@@ -76,7 +76,7 @@ static void follow(struct tern *t, struct tcb *c)
         c->h.link = 0; /* its home is no more; a later link of that id is another */
     bool other = change_way(t, c);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT) {
-        if (c->h.ready || c->rst_cause != 0)
+        if (c->h.ready || c->rst_cause != 0 || c->ack.now_cause != 0)
             conn_ready(t, &c->h);
         return;
     }

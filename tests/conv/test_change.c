@@ -372,6 +372,24 @@ static void down_and_up(void **state)
     lab_end(l);
 }
 
+/* TIME_WAIT owes the acknowledgment of a repeated FIN when the link goes: it leaves with the link's
+ * return. */
+static void down_in_time_wait(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    uint8_t buf[66000];
+    lab_reach(l, LAB_TIME_WAIT, true);
+    uint32_t len = lab_packet(l, "FA 1 ack 2", buf);
+    tern_rx_packet pkt = {.data = buf, .len = len, .link = (uint8_t)l->link};
+    tern_rx(l->t, l->now, &pkt, 1); /* and before it is answered: */
+    up(l, l->link, false);
+    TALK(l, "+1s > none");
+    up(l, l->link, true);
+    TALK(l, "> A 2 ack 2\n"
+            "= TIME_WAIT");
+    lab_end(l);
+}
+
 /* Something is in flight when the link goes: when it comes back late it is sent again at once, in slow start,
  * and the timeout begins anew. */
 static void in_flight(void **state)
@@ -695,6 +713,7 @@ int main(void)
         LAB_TEST(path_and_link),
         LAB_TEST(mtu_while_opening),
         LAB_TEST(down_and_up),
+        LAB_TEST(down_in_time_wait),
         LAB_TEST(in_flight),
         LAB_TEST(ack_waits),
         LAB_TEST(given_up),

@@ -5,23 +5,52 @@
 
 #include "fuzz/stack_wire.h"
 
-/* One of the live records of a pool, NULL = there is none. */
-static void *a_record(struct side *s, const struct pool *pool, uint32_t n)
+/* An order of records that does not depend on where they lie: two runs that must show the same may have made
+ * them one after the other, or in one batch. */
+static bool tcb_first(const void *a, const void *b)
+{
+    const struct conn_head *x = &((const struct tcb *)a)->h, *y = &((const struct tcb *)b)->h;
+    int ip = memcmp(&x->remote, &y->remote, sizeof x->remote);
+    if (x->local_port != y->local_port)
+        return x->local_port < y->local_port;
+    if (x->remote_port != y->remote_port)
+        return x->remote_port < y->remote_port;
+    return ip != 0 ? ip < 0 : x->state < y->state;
+}
+
+static bool halfopen_first(const void *a, const void *b)
+{
+    const struct halfopen *x = a, *y = b; /* of one pool, so of one address family: the IPv4 part differs */
+    int ip = memcmp(x->pair, y->pair, 8);
+    if (x->local_port != y->local_port)
+        return x->local_port < y->local_port;
+    return x->remote_port != y->remote_port ? x->remote_port < y->remote_port : ip < 0;
+}
+
+/* The n-th of a pool's live records in such an order, or the last; NULL = there is none. */
+static void *a_record(struct side *s, const struct pool *pool, bool (*first)(const void *, const void *),
+                      uint32_t n)
 {
     void *found = NULL;
-    ref_t r = 0;
-    for (n %= 6; pool_next(s->t->a, pool, &r); n--) {
-        found = at(s->t->a, r);
+    for (;; n--) {
+        void *best = NULL;
+        for (ref_t r = 0; pool_next(s->t->a, pool, &r);) {
+            void *c = at(s->t->a, r);
+            if ((found == NULL || first(found, c)) && (best == NULL || first(c, best)))
+                best = c;
+        }
+        if (best == NULL)
+            return found;
+        found = best;
         if (n == 0)
-            break;
+            return found;
     }
-    return found;
 }
 
 /* Where one run has connections at rest and the other has not, they have not the same control blocks. */
 static struct tcb *a_tcb(struct side *s)
 {
-    return z.mode.rest_ms != 0 ? NULL : a_record(s, &s->t->w->tcbs, u8());
+    return z.mode.rest_ms != 0 ? NULL : a_record(s, &s->t->w->tcbs, tcb_first, u8() % 6);
 }
 
 static void send_forged(struct side *to, const struct segment *s)
@@ -89,7 +118,7 @@ static void op_third(void)
     struct side *s = a_side();
     struct world *w = s->t->w;
     uint32_t n = u8();
-    struct halfopen *h = a_record(s, n & 128 ? &w->halfopens6 : &w->halfopens4, n);
+    struct halfopen *h = a_record(s, n & 128 ? &w->halfopens6 : &w->halfopens4, halfopen_first, n % 6);
     if (h == NULL)
         return;
     uint32_t v = u8();
