@@ -12,10 +12,11 @@ from mutants import FOLDER
 
 PAGE = os.path.join(ROOT, 'docs', 'MUTANTS.md')
 KEPT = os.path.join(PLACE, 'table.json')
-SIMULATION_SECONDS = 6  # of processor time
-EXPLORER_SECONDS = 8
+SIMULATION_SECONDS = 4  # of processor time
+EXPLORER_WORLDS = 20000  # of each setting
+EXPLORER_SECONDS = 40
 MORE = 5  # who takes longer does not end, which is noticed too
-SIGN = r'seed \d+ fails|violation'  # something was found; its story is not waited for
+SIGN = r'seed \d+ fails|[1-9][0-9,]* violations'  # something was found; its story is not waited for
 
 
 class TestRing:
@@ -80,8 +81,8 @@ def rings(tests):
     explorer = CommandRing(
         tests,
         'explorer',
-        f'`tern explore`, {EXPLORER_SECONDS} s of processor time',
-        ['explore', '--threads', '1', '--seconds', str(EXPLORER_SECONDS)],
+        f'`tern explore`, at most {EXPLORER_WORLDS} worlds of each setting',
+        ['explore', '--threads', '1', '--limit', str(EXPLORER_WORLDS)],
         EXPLORER_SECONDS,
     )
     fuzzing = TestRing(

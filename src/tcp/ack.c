@@ -127,8 +127,10 @@ static void advance(struct tern *t, struct tcb *c, seq_t ack, struct acked *a)
 {
     struct snd *n = &c->snd;
     sendlist_ack(t, &c->list, ack, a);
-    if (!n->syn_acked)
+    if (!n->syn_acked) {
         a->bytes--, n->syn_acked = true; /* the SYN is no data: it makes no window grow (RFC5681-3.1-c) */
+        recovery_begin(c);
+    }
     n->una = ack;
     if (n->fin_sent && seq_gt(ack, snd_end(n)))
         n->fin_acked = true;

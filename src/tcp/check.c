@@ -162,6 +162,7 @@ static void check_tcb(struct tern *t, struct tcb *c)
     check_timers(t, c);
     check_wakes(c);
     check_state(c);
+    check_one(t, c);
     ASSERT(rec_kind(t, c->idle) == REC_IDLE && idle_at(t, c->idle)->tcb == self(t, c)); /* 10 */
 }
 
@@ -195,6 +196,7 @@ static uint32_t check_listener(struct tern *t, const struct listener *l)
             half += length(t, &l->queue[queue], offsetof(struct halfopen, place));
         ASSERT(half == l->half_count); /* 11 */
     }
+    ASSERT(l->half_count <= l->backlog && l->aq_count <= l->backlog);
     if (l->aq_count <= LOOKED_AT)
         ASSERT(length(t, &l->aq, offsetof(struct tcb, aq)) == l->aq_count);
     return l->half_count;

@@ -21,7 +21,7 @@ static void take_syn(struct tern *t, struct tcb *c, const struct segment *s)
     c->ts.last_ack_sent = r->nxt;
     c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     cc_init(&c->cc, c->cc.algo, c->snd.mss);
-    c->rec.phase = PHASE_OPEN; /* a repeated SYN was no congestion of this path's data */
+    recovery_begin(c);
 }
 
 static void note_rtt(struct tern *t, struct tcb *c)

@@ -45,6 +45,15 @@ static void reduced(struct tcb *c)
         c->snd.cwr = true; /* the peer is told also when the cause was a loss */
 }
 
+/* A SYN that had to be repeated was no congestion of this path's data: a loss in the first flight is found by
+ * duplicates, and there is no CWR to say. */
+void recovery_begin(struct tcb *c)
+{
+    c->rec.phase = PHASE_OPEN;
+    c->rec.recover_valid = c->rec.cwr_valid = false;
+    c->snd.cwr = false;
+}
+
 /* Before the window is reduced. */
 static void remember(struct tcb *c)
 {

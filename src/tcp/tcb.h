@@ -39,6 +39,12 @@
  *      a listener's queues, and each row of the sketch adds up to the number of half-open records.
  *  12. the records of TIME_WAIT stand in the order in which they are due, and in the table.
  *  13. a tcb stands in the list of its stage of shortage; so many pages are promised as tcbs are KEPT.
+ *  14. fin_queued in the states that our FIN leads to, and only there; fin_acked in FIN_WAIT_2 and TIME_WAIT.
+ *  15. what was agreed bounds what is sent: sizes, shifts, ECN.
+ *  16. challenge ACKs are within their ration, a delayed ACK is due within delack_us.
+ *  17. timers are those of the state and its options, and none is further away than its longest time.
+ *  18. timeout, congestion window and the points of recovery are within what the standards say of them.
+ *  19. the send list's order of time is one, and its marks stand where they must.
  */
 #ifndef TCP_TCB_H
 #define TCP_TCB_H

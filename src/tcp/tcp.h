@@ -278,6 +278,7 @@ void tlp_sent(struct tern *t, struct tcb *c, bool again);
 bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a);
 
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
+void recovery_begin(struct tcb *c); /* the handshake is done: what its timeouts noted is void */
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a);
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
 void recovery_on_lost(struct tern *t, struct tcb *c, bool again);
@@ -453,7 +454,8 @@ static inline void life_end_of_batch(struct tern *t)
         shortage_serve(t);
 }
 
-/* check.c */
+/* check.c, check_tcb.c */
+void check_one(struct tern *t, const struct tcb *c); /* invariants 14 to 19 */
 void tcp_check_all(struct tern *t);
 
 #endif

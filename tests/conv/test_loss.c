@@ -293,6 +293,28 @@ static void one_tail_probe(void **state)
     lab_end(l);
 }
 
+/* RFC 6298 5.7, RFC 6582 3.2: a SYN that had to be repeated says nothing of the data that follows: a loss in
+ * the first flight is found by duplicates, and nobody is told of congestion (RFC3168-6.1.2-f). */
+static void after_a_lost_syn(void **state)
+{
+    struct lab_config asks = {.stack = {.ecn = TERN_ECN_ON}};
+    struct lab *l = lab_new(state, &asks);
+    TALK(l, "connect\n"
+            "> SEW 0\n"
+            "+1s > SEW 0\n"
+            "+10ms < SAE 0 ack 1 win 65535 <mss 1000>\n"
+            "> A 1 ack 1\n"
+            "? ecn 1\n"
+            "send 10000\n"
+            "> A 1:1001(1000) ack 1 ect0\n"
+            "> A 1001:2001(1000) ack 1 ect0\n"
+            "forget");
+    duplicates(l, 3, 1);
+    TALK(l, "> A 1:1001(1000) ack 1\n"
+            "? fast_retransmits 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +333,7 @@ int main(void)
         LAB_TEST(initial_window),
         LAB_TEST(sacks_after_a_timeout),
         LAB_TEST(one_tail_probe),
+        LAB_TEST(after_a_lost_syn),
     };
     return LAB_MAIN(tests);
 }
