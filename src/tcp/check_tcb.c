@@ -74,8 +74,8 @@ static void check_deadlines(const struct tern *t, const struct tcb *c)
     ASSERT(m->rexmit == TERN_TIMER_PERSIST || m->probes == 0);
 }
 
-/* 18: the estimate of the round trip (RFC 6298 2), the windows of congestion control (RFC 5681 3.1), and where
- * a recovery stands (RFC 6675 5, RFC 6582 3.2). */
+/* 18: the estimate of the round trip (RFC 6298 2), the windows of congestion control (RFC 5681 3.1), and
+ * where a recovery stands (RFC 6675 5, RFC 6582 3.2). */
 static void check_estimates(const struct tern *t, const struct tcb *c)
 {
     const struct rtt *r = &c->rtt;
