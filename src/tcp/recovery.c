@@ -170,7 +170,8 @@ static void open_phase(struct tern *t, struct tcb *c, const struct acked *a)
         r->reno_sacked = 0;
         r->lead = 0;
     }
-    if ((a->duplicate || a->news > 0) && r->dupacks < 255)
+    /* RFC 6675 2: with SACK a duplicate is what brings news by it; a report of a duplicate brings none */
+    if ((c->opt.sack ? a->news > 0 : a->duplicate) && r->dupacks < 255)
         r->dupacks++;
     if (c->opt.sack) {
         bool again;
