@@ -45,8 +45,11 @@ static inline uint32_t segment_space(const struct segment *s)
     return s->len + ((s->flags & SYN) != 0) + ((s->flags & FIN) != 0);
 }
 
-/* Parse an IPv4 or IPv6 packet with a TCP segment. NULL = well-formed, checksums included; else what is
- * wrong. */
+/* Parse an IPv4 or IPv6 packet with a TCP segment. NULL = well-formed; else what is wrong. `check`: with the
+ * TCP checksum, which a link may not have completed yet. */
+const char *segment_read(struct segment *s, const uint8_t *pkt, uint32_t len, bool check);
+
+/* The same with the checksum. */
 const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len);
 
 /* Build the packet (both addresses of one family; mss, wscale and timestamps become options). Returns its

@@ -4,6 +4,7 @@
  * nothing, stand still for a while, be written down and read again in another place; its clock may leap, its
  * address and its link may be taken away. The programs on it go on through all but a crash.
  */
+#include "audit.h"
 #include "net.h"
 #include "record.h"
 
@@ -211,6 +212,7 @@ void host_settle(struct net *n, int host)
     flush(n, host);
     while (program_events(n, host)) /* what output has raised */
         flush(n, host);
+    audit_settled(n, host);
     read_trace(n, host);
     check(n, host);
     next_call(n, h);
@@ -236,6 +238,8 @@ void host_receive(struct net *n, int host, uint32_t *packets, uint32_t count)
     if (!deaf)
         tern_rx(h->t, net_local(n, h), rx, (int)count);
     for (uint32_t i = 0; i < count; i++) {
+        if (!deaf && n->check_every != 0)
+            audit_arrived(n, host, n->packet[packets[i]], &rx[i]);
         if (n->rec != NULL && !deaf)
             record_arrived(n, n->packet[packets[i]], rx[i].cause);
         net_packet_drop(n, packets[i]);
@@ -273,6 +277,7 @@ void host_crash(struct net *n, int host, uint64_t back_us)
     net_excuse(n, host, EXCUSE_CRASH);
     program_crashed(n, host);
     host_end(n, host);
+    audit_forget(n, host);
     net_later(n, back_us, COMES_HOST, (uint32_t)host | HOST_BOOTS);
 }
 
@@ -330,6 +335,9 @@ void host_addr(struct net *n, int host, bool there)
     }
     tern_addr_remove(h->t, h->link, &h->ip4);
     tern_addr_remove(h->t, h->link, &h->ip6);
+    audit_disturb(n, host, n->now);
+    audit_gone(n, host, &h->ip4);
+    audit_gone(n, host, &h->ip6);
 }
 
 void host_link(struct net *n, int host, bool there)
@@ -345,6 +353,10 @@ void host_link(struct net *n, int host, bool there)
     }
     tern_link_remove(h->t, h->link);
     h->link = 0;
+    audit_disturb(n, host, n->now);
+    audit_gone(n, host, &h->local);
+    audit_gone(n, host, &h->ip4);
+    audit_gone(n, host, &h->ip6);
 }
 
 void host_listen(struct net *n, int host)
@@ -411,6 +423,7 @@ static void sleep_now(struct net *n, int host, bool begins)
 static void fault_now(struct net *n, int host, const uint32_t *f, bool begins)
 {
     struct net_host *h = &n->host[host];
+    audit_disturb(n, host, n->now + (begins ? f[F_FOR_MS] * 1000ull : 0));
     switch (f[F_WHAT]) {
     case FAULT_MOVE: move(n, host); break;
     case FAULT_SLEEP: sleep_now(n, host, begins); break;
@@ -440,6 +453,7 @@ static void fault_now(struct net *n, int host, const uint32_t *f, bool begins)
 void host_repair(struct net *n, int host)
 {
     struct net_host *h = &n->host[host];
+    audit_disturb(n, host, n->now);
     if (h->t == NULL || h->asleep)
         return;
     tern_tick(h->t, net_local(n, h));

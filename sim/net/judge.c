@@ -28,7 +28,8 @@ const char *complaint_word(enum complaint_kind kind)
 {
     static const char *const words[COMPLAINTS] = {
         "nothing",      "wrong bytes", "wrong end of stream", "wrong reason", "wrong result of a call",
-        "never ends",   "left over",   "over budget",         "trapped",
+        "never ends",   "left over",   "over budget",         "wrong on the wire",
+        "trapped",
     };
     return words[kind];
 }

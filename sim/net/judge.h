@@ -34,6 +34,7 @@ enum complaint_kind {
     STUCK,            /* the world is calm, and a connection does not end */
     LEFT_OVER,        /* all is over, and a stack has something left */
     OVER_BUDGET,
+    WRONG_WIRE,       /* the audit: what a stack sends, or makes of what it is given */
     TRAPPED,          /* an assertion: an invariant, an edge that is not in the table, ... */
     COMPLAINTS
 };

@@ -1,4 +1,5 @@
 /* net.c - see net.h: the clock, and what happens next. */
+#include "audit.h"
 #include "net.h"
 #include "guard.h"
 #include "record.h"
@@ -20,7 +21,8 @@ struct net *net_new(void)
     n->host = calloc(HOSTS_MOST, sizeof *n->host);
     n->stream = malloc(STREAM_ROOM);
     n->scratch = malloc(1 << 16);
-    if (n->host == NULL || n->stream == NULL || n->scratch == NULL)
+    n->audit = calloc(1, sizeof *n->audit);
+    if (n->host == NULL || n->stream == NULL || n->scratch == NULL || n->audit == NULL)
         return net_free(n), NULL;
     n->calm_limit_us = CALM_LIMIT_US;
     judge_fill(n->stream, STREAM_ROOM);
@@ -42,6 +44,7 @@ void net_free(struct net *n)
     free(n->heap);
     free(n->stream);
     free(n->scratch);
+    free(n->audit);
     free(n);
 }
 
@@ -140,6 +143,7 @@ static void forget_last_world(struct net *n)
     for (uint32_t i = 0; i < n->packets; i++)
         n->free_packet[n->packets_free++] = n->packets - 1 - i;
     memset(n->flow, 0, sizeof n->flow);
+    audit_begin(n);
     memset(&n->complaint, 0, sizeof n->complaint);
     n->complaint.end = n->complaint.conn = -1;
     for (int i = 0; i < NATS_MOST; i++) {

@@ -184,6 +184,7 @@ struct net_counts {
 enum { PER_CONN_MOST = 100000 };
 
 struct recorder;
+struct audit;
 
 struct net {
     const struct plan *plan;
@@ -212,6 +213,7 @@ struct net {
     uint8_t *scratch;
     struct complaint complaint;
     struct net_counts *counts;
+    struct audit *audit;
     struct recorder *rec;    /* NULL: nothing is written down */
     tern_tx_packet tx[16];
 };

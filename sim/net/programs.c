@@ -4,6 +4,7 @@
  * When the world is calm every program becomes a good one: it sends the rest, closes its direction, reads to
  * the end and closes. So a connection that does not end then is the fault of a stack.
  */
+#include "audit.h"
 #include "net.h"
 #include "record.h"
 
@@ -294,21 +295,34 @@ static void let_go(struct net *n, struct net_end *e)
     n->open_ends--;
 }
 
-static void close_now(struct net *n, struct net_end *e, const char *words)
+static void close_as(struct net *n, struct net_end *e, const char *words, bool linger)
 {
     record_note(n, e->host, e->conn, "%s", words);
     e->j.closed = true; /* what was sent before is still delivered, or there is a reset */
+    tern_info before;
+    bool known = tern_get_info(host_at(n, e)->t, e->h, &before) == 0;
     int r = tern_close(host_at(n, e)->t, e->h);
+    if (known)
+        audit_called(n, e, &before, linger ? TERN_C_CLOSE_LINGER0 : TERN_C_CLOSE);
     if (r != 0)
         net_complain(n, WRONG_RESULT, (int)index_of(n, e), "close gives error %d", r);
     let_go(n, e);
+}
+
+static void close_now(struct net *n, struct net_end *e, const char *words)
+{
+    close_as(n, e, words, false);
 }
 
 static void abort_now(struct net *n, struct net_end *e)
 {
     record_note(n, e->host, e->conn, "the program aborts");
     excuse(n, e, EXCUSE_PROGRAM);
+    tern_info before;
+    bool known = tern_get_info(host_at(n, e)->t, e->h, &before) == 0;
     int r = tern_abort(host_at(n, e)->t, e->h);
+    if (known)
+        audit_called(n, e, &before, TERN_C_ABORT);
     if (r != 0)
         net_complain(n, WRONG_RESULT, (int)index_of(n, e), "abort gives error %d", r);
     let_go(n, e);
@@ -318,12 +332,16 @@ static void close_linger0(struct net *n, struct net_end *e)
 {
     excuse(n, e, EXCUSE_PROGRAM);
     tern_setopt(host_at(n, e)->t, e->h, TERN_OPT_LINGER0, 1);
-    close_now(n, e, "the program closes with linger 0");
+    close_as(n, e, "the program closes with linger 0", true);
 }
 
 static void shut_down(struct net *n, struct net_end *e)
 {
+    tern_info before;
+    bool known = tern_get_info(host_at(n, e)->t, e->h, &before) == 0;
     int r = tern_shutdown(host_at(n, e)->t, e->h);
+    if (known && r == 0)
+        audit_called(n, e, &before, TERN_C_SHUTDOWN);
     if (r == -TERN_ENOMEM) {
         wake_at(n, e, n->now + AGAIN_US);
         return;

@@ -5,6 +5,7 @@
  * faults are fixed, so that makes no difference that anybody could see but for two packets that come to a
  * wire from different sides: the one sent first has the place before.
  */
+#include "audit.h"
 #include "net.h"
 #include "record.h"
 
@@ -419,6 +420,8 @@ static void send_one(struct net *n, int host, uint32_t index)
         x.lost = "nobody has this address";
     if (p->conn >= 0 && is_tcp(p))
         learn(n, p, &src);
+    if (n->check_every != 0)
+        audit_sent(n, host, p);
     if (x.lost == NULL && !nat_out(n, host, p))
         x.lost = "the NAT knows nothing of it";
     if (x.lost == NULL)
