@@ -62,7 +62,6 @@ struct audit_flow {
     uint64_t refused_us;    /* since then so many were refused */
     uint32_t refused;
     const char *owes;   /* words: why an ACK must leave at once; NULL = it need not */
-    uint64_t owes_since_us; /* a delayed ACK; 0 = none */
 };
 
 struct audit {

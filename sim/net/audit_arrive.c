@@ -38,7 +38,6 @@ void audit_open(struct audit_flow *f, const struct audit_syn *peer)
     f->wl1 = peer->seq;
     f->wl2 = f->ours.seq;
     f->tries = 0;
-    f->owes_since_us = 0;
 }
 
 static void arrived_syn(struct audit_flow *f, const struct segment *s, bool taken)
@@ -113,8 +112,6 @@ static void take_text(struct net *n, struct audit_flow *f, const struct segment 
         owe(n, f, "it came out of order");
     else if (s->len > 0 && ranges > 0 && f->rcv_nxt != before)
         owe(n, f, "it fills a gap");
-    if (f->rcv_nxt != before && f->owes_since_us == 0)
-        f->owes_since_us = n->now;
 }
 
 /* SND.UNA and SND.WND (RFC 9293 3.10.7.4 fifth): the window of an old segment does not count, and then the

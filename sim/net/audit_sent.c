@@ -89,7 +89,6 @@ static void check_ack(struct net *n, struct audit_flow *f, const struct segment 
     f->edge_known = f->acks = true;
     f->last_ack = s->ack;
     f->owes = NULL;
-    f->owes_since_us = 0;
 }
 
 static uint32_t options_of(const struct net_packet *p)
