@@ -197,7 +197,9 @@ static void retransmit(struct tern *t, struct tcb *c)
     t->w->stats.timeouts++;
     m->tlp_us = 0;
     c->tlp.due = c->tlp.out = false;
-    recovery_on_timeout(t, c);
+    if (c->list.count > 0) /* without a way nothing has left: then only time has passed, and nothing is
+                              lost */
+        recovery_on_timeout(t, c);
     if (m->retries < 255)
         m->retries++;
     m->judged = true;

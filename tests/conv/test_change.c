@@ -390,6 +390,24 @@ static void down_in_time_wait(void **state)
     lab_end(l);
 }
 
+/* A SYN that cannot leave is not lost: when it leaves at last, the first window is whole (RFC 6928 2). */
+static void no_way_no_loss(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    tern_info info;
+    assert_int_equal(tern_connect(l->t, NULL, &l->flow[0].peer, &l->flow[0].h), 0);
+    up(l, l->link, false); /* before it was sent */
+    lab_run(l, 10 * SEC);
+    assert_int_equal(lab_pending(l), 0);
+    up(l, l->link, true);
+    assert_int_not_equal(lab_pending(l), 0);
+    assert_int_equal(tern_get_info(l->t, l->flow[0].h, &info), 0);
+    assert_int_equal(info.state, TERN_SYN_SENT);
+    assert_int_equal(info.ssthresh, UINT32_MAX);
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* Something is in flight when the link goes: when it comes back late it is sent again at once, in slow start,
  * and the timeout begins anew. */
 static void in_flight(void **state)
@@ -714,6 +732,7 @@ int main(void)
         LAB_TEST(mtu_while_opening),
         LAB_TEST(down_and_up),
         LAB_TEST(down_in_time_wait),
+        LAB_TEST(no_way_no_loss),
         LAB_TEST(in_flight),
         LAB_TEST(ack_waits),
         LAB_TEST(given_up),
