@@ -93,7 +93,8 @@ void shortage_opened(struct tern *t, struct tcb *c)
 {
     if (!c->face.held)
         return; /* who is not accepted yet is told then */
-    if (t->w->short_waiting.head == 0 && arena_room(t->a, MEM_DATA) > 0) {
+    bool kept = c->shortage.stage == SHORTAGE_KEPT; /* for what it wanted to send before */
+    if (kept || (t->w->short_waiting.head == 0 && arena_room(t->a, MEM_DATA) > 0)) {
         face_raise(t, &c->h, TERN_WRITABLE);
         return;
     }
