@@ -443,8 +443,9 @@ static void note_line(const struct script *s, struct check_result *out)
     const char *text;
     if (out->verdict == CHECK_PASSED || out->line == 0)
         return;
-    size_t len = script_line(s, out->line, &text);
-    out->script_line = strndup(text, len < TEXT_MAX ? len : TEXT_MAX);
+    size_t len = script_line(s, out->line, &text); /* no zero need follow */
+    len = len < TEXT_MAX ? len : TEXT_MAX;
+    out->script_line = memcpy(calloc(1, len + 1), text, len);
 }
 
 static void run_script(struct run *r)

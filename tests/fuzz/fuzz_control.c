@@ -120,7 +120,10 @@ static void ask_host(const uint8_t *data, size_t size)
     }
     shutdown(fd, SHUT_WR);
     ASSERT(read_all(h, fd, answer, &len));
-    char *question = strndup(size > 1 ? (const char *)data + 1 : "", size > 1 ? size - 1 : 0);
+    char *question = calloc(1, size + 1);
+    ASSERT(question != NULL);
+    if (size > 1)
+        memcpy(question, data + 1, size - 1);
     check_answer(question, answer, len);
     free(question);
     close(fd);
