@@ -91,6 +91,11 @@ static void take_text(struct net *n, struct audit_flow *f, const struct segment 
 {
     uint32_t before = f->rcv_nxt, ranges = f->ranges, end = s->seq + s->len;
     bool fin = s->flags & FIN;
+    if (f->fin_came && audit_ahead(end, f->fin_came_at) > 0) {
+        if (audit_ahead(s->seq, f->fin_came_at) >= 0)
+            return; /* nothing comes behind a FIN (3.10.7.4, seventh) */
+        end = f->fin_came_at;
+    }
     if (s->len > 0 && f->edge_known && audit_ahead(end, f->edge) > 0) {
         end = f->edge;
         fin = false;

@@ -169,4 +169,5 @@ void audit_gone(struct net *n, int host, const tern_ip *ip)
                          host, tern_state_name((enum tern_state)now.state));
             return;
         }
+    audit_forget(n, host); /* a cookie that comes back may open a pair once more, with the same numbers */
 }
