@@ -93,7 +93,9 @@ def own_names(source):
     names = {f.name for f in source.functions if is_static(source, f.start)}
     names |= {declared(text) for _, text in source.statements if text.startswith('static')}
     names |= tags(source)
-    names |= set(re.findall(r'^[ \t]*#[ \t]*define[ \t]+(\w+)', source.code, re.M))
+    macros = set(re.findall(r'^[ \t]*#[ \t]*define[ \t]+(\w+)', source.code, re.M))
+    # what it takes back itself is nobody else's, and .def lists go by that name
+    names |= macros - set(re.findall(r'^[ \t]*#[ \t]*undef[ \t]+(\w+)', source.code, re.M))
     names |= set(enum_constants(source.bare))
     names |= {NAME.findall(text)[-1] for _, text in source.statements if text.startswith('typedef')}
     return names - {None}
