@@ -1,11 +1,10 @@
 /* bench_memory.c - GOALS W1, W1z and W2 in memory: two stacks in one thread, each the other's link.
  *
- *     bench-memory [bulk|lives] ...      all rows by default; one JSON object a line
+ *     bench-memory [W1|W1z|W2]... [--seconds S]      all rows by default, 1 s each; bench/README.md
  *
- * bulk: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and
- * verified. Beside it the bare loop (copy in, sum, copy out) over the same W in the same run: what the
- * machine can do at most. lives: connect, 64 bytes there, 64 back, the client closes, to TIME_WAIT; the
- * virtual clock moves so that few stay in TIME_WAIT.
+ * W1: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and
+ * verified; what the machine can do at most is measured by peers/limits.c. W2: connect, 64 bytes there, 64
+ * back, the client closes, to TIME_WAIT; the virtual clock moves so that few stay in TIME_WAIT.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,28 +113,9 @@ static tern_handle listen_on(struct wire *w, uint16_t port)
 
 static uint8_t in[1 << 16], out[1 << 16];
 
-/* Copy in, checksum, copy out, over W bytes of memory: the physical limit. */
-static double bare_gbit(uint32_t window)
+static void bulk(const char *row, uint32_t segments, uint32_t gso, bool csum_free, double seconds)
 {
-    uint8_t *ring = malloc(window + 1460);
-    uint64_t total = 0, sum = 0;
-    double start = cpu_seconds(), used;
-    do {
-        for (int k = 0; k < 20000; k++) {
-            uint32_t at = (uint32_t)(total % (window < 1460 ? 1460 : window) / 1460 * 1460);
-            memcpy(ring + at, in, 1460);
-            sum += csum_fold(csum_add(0, ring + at, 1460));
-            memcpy(out, ring + at, 1460);
-            total += 1460;
-        }
-        used = cpu_seconds() - start;
-    } while (used < 0.5);
-    free(ring);
-    return (double)total * 8 / used / 1e9 + (sum == 1 ? 1e-12 : 0);
-}
-
-static void bulk(const char *row, uint32_t window, uint32_t gso, bool csum_free)
-{
+    uint32_t window = segments * 1460;
     struct wire *w = wire_new(window, gso, csum_free);
     tern_handle l = listen_on(w, 9), c, s;
     tern_endpoint to = {.ip = w->b.ip, .port = 9};
@@ -158,10 +138,9 @@ static void bulk(const char *row, uint32_t window, uint32_t gso, bool csum_free)
         tern_tick(w->a.t, w->now);
         tern_tick(w->b.t, w->now);
         used = cpu_seconds() - start;
-    } while (used < 1.0);
-    double gbit = (double)got * 8 / used / 1e9, bare = csum_free ? 0 : bare_gbit(window);
-    printf("{\"row\":\"%s\",\"window\":%u,\"gbit_per_core\":%.1f,\"bare_gbit\":%.1f,\"ratio\":%.2f}\n", row,
-           window, gbit, bare, bare > 0 ? gbit / bare : 0);
+    } while (used < seconds);
+    printf("{\"workload\":\"%s\",\"case\":\"%u\",\"stack\":\"tern\",\"unit\":\"Gbit/s\",\"value\":%.2f}\n",
+           row, segments, (double)got * 8 / used / 1e9);
 }
 
 static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
@@ -188,7 +167,7 @@ static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
 }
 
 /* One at a time; after each batch of lives the clock passes 2 MSL. */
-static void lives(void)
+static void lives(double seconds)
 {
     struct wire *w = wire_new(65536, 0, false);
     tern_handle l = listen_on(w, 80);
@@ -202,23 +181,34 @@ static void lives(void)
             tern_tick(w->a.t, w->now), tern_tick(w->b.t, w->now);
         }
         used = cpu_seconds() - start;
-    } while (used < 1.0);
-    printf("{\"row\":\"W2\",\"lives_per_cpu_second\":%.0f,\"ns\":%.0f}\n", (double)n / used,
-           used / (double)n * 1e9);
+    } while (used < seconds);
+    printf("{\"workload\":\"W2\",\"stack\":\"tern\",\"unit\":\"lives/cpu-s\",\"value\":%.0f}\n",
+           (double)n / used);
+}
+
+/* Whether the row is asked for: all are when none is named. */
+static bool asked(int argc, char **argv, const char *row)
+{
+    bool any = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], row) == 0)
+            return true;
+        any |= argv[i][0] == 'W';
+    }
+    return !any;
 }
 
 int main(int argc, char **argv)
 {
-    bool all = argc < 2;
+    static const uint32_t segments[] = {8, 64, 700};
+    double seconds = argc > 2 && strcmp(argv[argc - 2], "--seconds") == 0 ? atof(argv[argc - 1]) : 1;
     for (uint32_t i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(i * 7);
-    if (all || strcmp(argv[1], "bulk") == 0) {
-        const uint32_t segs[] = {8, 64, 700};
-        for (int i = 0; i < 3; i++)
-            bulk("W1", segs[i] * 1460, 0, false);
-        bulk("W1z", 1 << 20, 64240, true);
-    }
-    if (all || strcmp(argv[1], "lives") == 0)
-        lives();
+    for (int i = 0; i < 3 && asked(argc, argv, "W1"); i++)
+        bulk("W1", segments[i], 0, false, seconds);
+    if (asked(argc, argv, "W1z"))
+        bulk("W1z", 700, 64240, true, seconds);
+    if (asked(argc, argv, "W2"))
+        lives(seconds);
     return 0;
 }
