@@ -297,3 +297,13 @@ ref_t htab_next(const struct arena *a, const struct htab *h, struct htab_iter *i
     it->slot = after(it->slot, slots_in(a));
     return search(a, it);
 }
+
+/* A search looks at a few slots, so half of them end in the next line. */
+void htab_fetch(const struct arena *a, const struct htab *h, uint32_t hash)
+{
+    uint32_t m = spread(hash);
+    const struct segment *s = at_const(a, segment_of(a, h, m));
+    const struct slot *slot = &s->slots[home(m, slots_in(a))];
+    FETCH(slot);
+    FETCH(slot + 4);
+}

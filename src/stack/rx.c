@@ -1,25 +1,22 @@
-/* rx.c - a batch comes in: IP is parsed once, ICMP is answered or handed to TCP, segments go to tcp_input.
+/* rx.c - a batch comes in: headers are read (arrival.c), then each packet has its turn: ICMP is answered or
+ * handed to TCP, segments go to tcp_input.
  *
  * Nothing is sent here. What is not ours goes back to the program as unclaimed, untouched.
  */
+#include "stack/arrival.h"
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
-static enum tern_cause rx_tcp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
-                              struct keep *keep)
+static enum tern_cause rx_tcp(struct tern *t, struct arrival *a, struct keep *keep)
 {
-    struct segment s;
-    if (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst))
+    if (ip_is_multicast(&a->ip.dst) || ip_is_broadcast(&t->w->ip, &a->ip.dst))
         return TERN_C_NOT_UNICAST; /* RFC 9293 MUST-57 */
-    if (!ip_valid_peer(&t->w->ip, &ip->src))
+    if (!ip_valid_peer(&t->w->ip, &a->ip.src))
         return TERN_C_IP_SOURCE_INVALID; /* MUST-63 */
-    enum tern_cause cause = tcp_parse(ip, !(p->flags & TERN_RX_CSUM_OK), &s);
-    if (cause != TERN_CAUSE_NONE)
-        return cause;
-    s.link = p->link;
-    s.gso_size = p->gso_size;
-    s.keep = keep;
-    return tcp_input(t, &s);
+    if (a->tcp_cause != TERN_CAUSE_NONE)
+        return (enum tern_cause)a->tcp_cause;
+    a->s.keep = keep;
+    return tcp_input(t, &a->s);
 }
 
 static enum tern_cause rx_icmp(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip)
@@ -40,11 +37,11 @@ static enum tern_cause rx_icmp(struct tern *t, const tern_rx_packet *p, const st
 }
 
 /* To one of our addresses, or to a group that TCP must refuse by itself. */
-static bool for_us(struct tern *t, const struct ip_hdr *ip, uint8_t link)
+static bool for_us(struct tern *t, const struct arrival *a)
 {
-    if (ip_is_ours(&t->w->ip, &ip->dst, link))
-        return true;
-    return ip->proto == PROTO_TCP && (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst));
+    const struct ip_hdr *ip = &a->ip;
+    return a->ours || (ip->proto == PROTO_TCP &&
+                       (ip_is_multicast(&ip->dst) || ip_is_broadcast(&t->w->ip, &ip->dst)));
 }
 
 /* To an address that is not ours, and yet to a listener of any address or to what it accepted. Fragments have
@@ -73,13 +70,13 @@ static bool about_foreign(struct tern *t, const struct ip_hdr *ip, uint8_t link)
 }
 
 /* A whole packet, reassembled or not. `unclaimed` is set when it is not ours. */
-static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
-                                struct keep *keep, bool *unclaimed)
+static enum tern_cause rx_whole(struct tern *t, const tern_rx_packet *p, struct arrival *a, struct keep *keep,
+                                bool *unclaimed)
 {
-    bool icmp = ip->proto == (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6);
-    if (ip->proto == PROTO_TCP)
-        return rx_tcp(t, p, ip, keep);
-    if (icmp)
+    const struct ip_hdr *ip = &a->ip;
+    if (a->segment)
+        return rx_tcp(t, a, keep);
+    if (ip->proto == (ip->version == 4 ? PROTO_ICMP : PROTO_ICMP6))
         return rx_icmp(t, p, ip);
     *unclaimed = true;
     return TERN_CAUSE_NONE;
@@ -97,7 +94,7 @@ static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, cons
                                    bool *unclaimed)
 {
     struct frag_packet whole = {0};
-    struct ip_hdr inner;
+    struct arrival inner;
     if (!ours_when_whole(ip)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
@@ -108,29 +105,29 @@ static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, cons
     t->w->stats.reassembled++;
     tern_rx_packet q = *p;
     q.flags = 0; /* nobody has verified the whole */
-    cause = ip_parse(whole.data, whole.len, &inner);
-    if (cause == TERN_CAUSE_NONE)
-        cause = rx_whole(t, &q, &inner, NULL, unclaimed); /* it lies in the arena: to be copied */
-    return cause;
+    q.data = whole.data;
+    q.len = whole.len;
+    arrival_read(t, &q, &inner);
+    if (inner.cause != TERN_CAUSE_NONE)
+        return (enum tern_cause)inner.cause;
+    return rx_whole(t, &q, &inner, NULL, unclaimed); /* it lies in the arena: to be copied */
 }
 
-static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct keep *keep, bool *unclaimed)
+static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct arrival *a, struct keep *keep,
+                              bool *unclaimed)
 {
-    struct ip_hdr ip;
-    if (p->link >= IP_LINKS || !ip_link_is_up(&t->w->ip, p->link))
-        return TERN_C_LINK_DOWN;
-    enum tern_cause cause = ip_parse(p->data, p->len, &ip);
-    if (cause != TERN_CAUSE_NONE)
-        return cause;
-    if (!for_us(t, &ip, p->link) && !to_foreign(t, &ip, p->link) && !about_foreign(t, &ip, p->link)) {
+    const struct ip_hdr *ip = &a->ip;
+    if (a->cause != TERN_CAUSE_NONE)
+        return (enum tern_cause)a->cause;
+    if (!for_us(t, a) && !to_foreign(t, ip, p->link) && !about_foreign(t, ip, p->link)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
     }
-    if (ip.source_route)
+    if (ip->source_route)
         return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-51, MUST-52, MUST-53, SHLD-24 */
-    if (ip.fragment)
-        return rx_fragment(t, p, &ip, unclaimed);
-    return rx_whole(t, p, &ip, keep, unclaimed);
+    if (ip->fragment)
+        return rx_fragment(t, p, ip, unclaimed);
+    return rx_whole(t, p, a, keep, unclaimed);
 }
 
 /* Where a lendable packet may stay. False: it must be copied. */
@@ -152,13 +149,13 @@ static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep 
     return true;
 }
 
-static void judge(struct tern *t, tern_rx_packet *p)
+static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
 {
     bool unclaimed = false;
     struct keep keep;
     bool lendable = may_keep(t, p, &keep);
     p->trace = (uint32_t)t->trace.head;
-    enum tern_cause cause = rx_one(t, p, lendable ? &keep : NULL, &unclaimed);
+    enum tern_cause cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
     p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;
     p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
@@ -174,11 +171,16 @@ static void judge(struct tern *t, tern_rx_packet *p)
 
 int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
 {
+    struct arrival arrivals[RX_AHEAD];
     int taken = 0;
     stack_clock(t, now);
-    for (int i = 0; i < n; i++) {
-        judge(t, &pkts[i]);
-        taken += pkts[i].verdict == TERN_TAKEN;
+    for (int first = 0; first < n; first += RX_AHEAD) {
+        int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
+        arrivals_read(t, pkts + first, some, arrivals);
+        for (int i = 0; i < some; i++) {
+            judge(t, &pkts[first + i], &arrivals[i]);
+            taken += pkts[first + i].verdict == TERN_TAKEN;
+        }
     }
     life_end_of_batch(t);
     return taken;

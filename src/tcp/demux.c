@@ -99,11 +99,11 @@ static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, cons
     }
 }
 
-static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
-                  bool parked)
+/* The record of that pair, whose hash is known. */
+static ref_t find(struct tern *t, uint32_t hash, const tern_endpoint *local, const tern_endpoint *remote,
+                  uint8_t link, bool parked)
 {
     struct htab_iter it;
-    uint32_t hash = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
         if (same(t, r, local, remote, link, parked))
             return r;
@@ -112,12 +112,56 @@ static ref_t find(struct tern *t, const tern_endpoint *local, const tern_endpoin
 
 ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
-    return find(t, local, remote, link, false);
+    uint32_t hash = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
+    return find(t, hash, local, remote, link, false);
 }
 
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
-    return find(t, local, remote, link, true);
+    uint32_t hash = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
+    return find(t, hash, local, remote, link, true);
+}
+
+uint32_t demux_pair(const struct tern *t, const struct segment *s)
+{
+    return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
+}
+
+ref_t demux_find_segment(struct tern *t, const struct segment *s)
+{
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    return find(t, s->pair, &local, &remote, s->link, false);
+}
+
+/* --- ahead of the turn ----------------------------------------------------------------------------- */
+
+#define LINE 64u
+
+/* Ask for the lines of bytes from..to of a record; it need not begin on one. */
+static inline void fetch_lines(const struct tern *t, ref_t r, uint32_t from, uint32_t to)
+{
+    const uint8_t *p = at_const(t->a, r);
+    for (uint32_t i = from; i < to; i += LINE)
+        FETCH(p + i);
+    FETCH(p + to - 1);
+}
+
+void demux_fetch_slot(const struct tern *t, uint32_t pair) { htab_fetch(t->a, &t->w->conns, pair); }
+
+/* What is compared, and all of an idle record, whatever kind it is. */
+ref_t demux_fetch_record(const struct tern *t, uint32_t pair)
+{
+    struct htab_iter it;
+    ref_t r = htab_first(t->a, &t->w->conns, pair, &it);
+    if (r != 0)
+        fetch_lines(t, r, 0, sizeof(struct idle) + 8);
+    return r;
+}
+
+void demux_fetch_rest(const struct tern *t, ref_t r)
+{
+    if (rec_kind(t, r) == REC_TCB)
+        fetch_lines(t, r, sizeof(struct idle) + 8, sizeof(struct tcb));
 }
 
 bool demux_insert(struct tern *t, ref_t r)

@@ -303,8 +303,7 @@ enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
     if (s->len > 0 || (s->flags & F_SYN))
         waiting_make_room(t, 2 + (s->len >> t->a->page_shift)); /* first: it ends records */
-    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
-    ref_t r = demux_find(t, &local, &remote, s->link);
+    ref_t r = demux_find_segment(t, s);
     t->w->stats.segs_in++;
     bool traced = trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DROP);
     return UNLIKELY(traced) ? in_traced(t, r, s) : in_whatever(t, r, s);

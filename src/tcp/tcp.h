@@ -14,6 +14,14 @@ ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint
 /* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
                         uint8_t link);
+/* the hash of a segment's pair, and the record by it */
+uint32_t demux_pair(const struct tern *t, const struct segment *s);
+ref_t demux_find_segment(struct tern *t, const struct segment *s);
+/* The steps of a look-up to come, each asking for the memory of the next (stack/arrival.c): the table's slot;
+ * the record, which is a guess, 0 = none; what the record leads to. */
+void demux_fetch_slot(const struct tern *t, uint32_t pair);
+ref_t demux_fetch_record(const struct tern *t, uint32_t pair);
+void demux_fetch_rest(const struct tern *t, ref_t r);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */

@@ -107,6 +107,7 @@ struct segment {
     const uint8_t *data;    /* payload */
     uint32_t len;           /* payload bytes, without SYN and FIN */
     struct keep *keep;      /* received: where it may stay; NULL = it must be copied */
+    uint32_t pair;          /* received: hash of its addresses and ports (tcp/demux.c) */
     struct tcp_opts opt;
 };
 
@@ -119,7 +120,7 @@ static inline uint32_t seg_len(const struct segment *s)
 /* Parse the TCP header in ip->payload. `verify`: check the checksum too. Options are read on every segment
  * (MUST-5), at any offset (MUST-64), unknown ones stepped over (MUST-6); an impossible length gives
  * TCP_OPTION_LENGTH (MUST-7): then all of `out` but the options behind it is valid, so that it can be
- * answered. `link` and `gso_size` are 0: the caller knows them. */
+ * answered. `link`, `gso_size` and what is only received are 0: the caller knows them. */
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out);
 
 /* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a

@@ -1,0 +1,69 @@
+/* arrival.c - the first of two passes over a batch: headers are read, and what they lead to is fetched.
+ *
+ * With many connections next to nothing of what a packet needs lies in the processor's caches, and each piece
+ * of it is found only through the one before:
+ *
+ *   pair ─▶ slot of the table ─▶ record ─▶ (of a control block) the rest of it
+ *
+ * One after the other these cost a trip to memory each. So each step is made for all packets of the batch
+ * before the next step, and only asks for the memory; when the packets' turn comes, it is there. What is
+ * found here is a guess and is used for nothing else: a packet may change what the next one finds, so in its
+ * turn it is looked up again.
+ */
+#include "stack/arrival.h"
+#include "tcp/tcp.h"
+
+static bool may_be_ours(const struct tern *t, const struct arrival *a)
+{
+    return a->ours || t->w->foreign || ip_is_multicast(&a->ip.dst) || ip_is_broadcast(&t->w->ip, &a->ip.dst);
+}
+
+static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival *a)
+{
+    a->segment = true;
+    a->tcp_cause = (uint16_t)tcp_parse(&a->ip, !(p->flags & TERN_RX_CSUM_OK), &a->s);
+    if (a->tcp_cause != TERN_CAUSE_NONE)
+        return;
+    a->s.link = p->link;
+    a->s.gso_size = p->gso_size;
+    a->s.pair = demux_pair(t, &a->s);
+}
+
+void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+{
+    bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
+    out->ours = out->segment = false;
+    out->cause = (uint16_t)(up ? ip_parse(p->data, p->len, &out->ip) : TERN_C_LINK_DOWN);
+    if (out->cause != TERN_CAUSE_NONE)
+        return;
+    out->ours = ip_is_ours(&t->w->ip, &out->ip.dst, p->link);
+    if (out->ip.proto == PROTO_TCP && !out->ip.fragment && may_be_ours(t, out))
+        read_segment(t, p, out);
+}
+
+static bool leads_on(const struct arrival *a) { return a->segment && a->tcp_cause == TERN_CAUSE_NONE; }
+
+/* The records that n segments will find are asked for, then what lies behind them. */
+static void fetch_records(struct tern *t, const uint32_t *pairs, int n)
+{
+    ref_t found[RX_AHEAD];
+    for (int i = 0; i < n; i++)
+        found[i] = demux_fetch_record(t, pairs[i]);
+    for (int i = 0; i < n; i++)
+        demux_fetch_rest(t, found[i]);
+}
+
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out)
+{
+    uint32_t pairs[RX_AHEAD];
+    int differ = 0;
+    for (int i = 0; i < n; i++) {
+        arrival_read(t, &pkts[i], &out[i]);
+        if (!leads_on(&out[i]) || (differ > 0 && pairs[differ - 1] == out[i].s.pair))
+            continue; /* one connection's packets often follow each other */
+        demux_fetch_slot(t, out[i].s.pair);
+        pairs[differ++] = out[i].s.pair;
+    }
+    if (differ > 1)
+        fetch_records(t, pairs, differ);
+}

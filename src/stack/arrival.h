@@ -1,0 +1,23 @@
+/* arrival.h - a packet of a batch as it is known before its turn. */
+#ifndef STACK_ARRIVAL_H
+#define STACK_ARRIVAL_H
+
+#include "tcp/world.h"
+
+struct arrival {
+    uint16_t cause;     /* why it is refused, whosoever it is; else TERN_CAUSE_NONE, and `ip` is valid: */
+    bool ours;          /* to one of our addresses */
+    bool segment;       /* a whole TCP segment that may be ours: */
+    uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */
+    struct ip_hdr ip;
+    struct segment s;
+};
+
+/* What the packet says. Its bytes are asked, and the links and addresses, and nothing that another packet can
+ * change. */
+void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out);
+
+/* Reads n packets, at most RX_AHEAD, and has the processor fetch what they will need. */
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out);
+
+#endif
