@@ -1,9 +1,10 @@
 /* bench_tun.c - GOALS W4, W4r, W5 and W5c: the kernel at the other end of a TUN device, both on one core.
  *
- *     bench-tun [--runs N] [--seconds S] [--core N] [--only NAME] [--json] [W4|W4r|W5|W5c]...
+ *     bench-tun [ROW...] [--seconds S] [--core N] [--only STACK]
  *
- * Everybody who is measured plays against the same kernel in the same run, one after the other, N times over
- * (5), S seconds each (0.5); the figure is what was done in a second of processor time of both sides.
+ * Everybody who is measured plays against the same kernel, one after the other; the figure is what was done
+ * in a second of processor time of both sides. The limits stand beside tern here, so that they take turns
+ * with it (bench/README.md).
  */
 #include "tun.h"
 
@@ -13,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RUNS_MAX = 100, SIDES = 6 };
+#include "peers/peer.h"
+
+enum { SIDES = 6 };
 
 static const struct workload {
     const char *name, *unit;
@@ -27,128 +30,68 @@ static const struct workload {
     {"W5c", "requests/cpu-s", PEER_WRK_CLOSE, 1, {&our_web_close, &responder_close}},
 };
 
-static struct {
-    int runs, core;
-    double seconds;
-    bool json;
-    const char *only;
-} options = {.runs = 5, .core = -1, .seconds = 0.5};
-
-/* One run of one side: what it did in a second of processor time. */
-static double play(const struct workload *w, const struct side *side)
+/* What a side did in a second of processor time: for about `seconds` of it, and ten times that at most. */
+static double play(const struct workload *w, const struct side *side, double seconds)
 {
     void *self = side->open(TUN_NAME);
     world_up(TUN_NAME);
     pid_t peer = world_peer(w->peer);
-    double warm = world_clock() + 0.1, start = 0;
-    while ((start = world_clock()) < warm)
+    double start, cpu, from;
+    for (start = world_clock(); world_clock() - start < 0.1;)
         side->turn(self);
-    double cpu = world_cpu(peer);
     uint64_t before = side->done(self);
-    while (world_clock() - start < options.seconds)
-        side->turn(self);
-    uint64_t did = side->done(self) - before;
-    cpu = world_cpu(peer) - cpu;
+    cpu = from = world_cpu(peer);
+    start = world_clock();
+    while (cpu - from < seconds && world_clock() - start < 10 * seconds) {
+        for (int i = 0; i < 100; i++)
+            side->turn(self);
+        cpu = world_cpu(peer);
+    }
+    double figure = (double)(side->done(self) - before) * w->scale / (cpu - from);
     world_end_peer(peer);
     side->close(self);
-    return (double)did * w->scale / cpu;
-}
-
-/* The same in a process and a namespace of its own, so that nothing of the runs before is left in the kernel. */
-static double run(const struct workload *w, const struct side *side)
-{
-    int ends[2], status = 0;
-    double figure = 0;
-    pid_t pid = pipe(ends) == 0 ? fork() : -1;
-    if (pid == 0) {
-        world_enter(options.core);
-        figure = play(w, side);
-        _exit(write(ends[1], &figure, sizeof figure) == sizeof figure ? 0 : 2);
-    }
-    close(ends[1]);
-    if (pid < 0 || read(ends[0], &figure, sizeof figure) != sizeof figure) {
-        fprintf(stderr, "bench-tun: %s of %s could not be carried out\n", w->name, side->name);
-        exit(2);
-    }
-    close(ends[0]);
-    waitpid(pid, &status, 0);
     return figure;
 }
 
-static int by_size(const void *a, const void *b)
+/* The same in a process and a namespace of its own, so that nothing of what was before is left in the
+ * kernel. */
+static void measure(const struct workload *w, const struct side *side, double seconds, int core)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void say(const struct workload *w, const struct side *side, double *figures)
-{
-    int n = options.runs, digits = w->scale < 1 ? 1 : 0;
-    qsort(figures, (size_t)n, sizeof *figures, by_size);
-    const char *format =
-        options.json ? "{\"workload\":\"%s\",\"stack\":\"%s\",\"unit\":\"%s\",\"median\":%.*f,\"min\":%.*f,"
-                       "\"max\":%.*f,\"runs\":%d}\n"
-                     : "%-4s %-20s %-15s %10.*f   %.*f to %.*f, %d runs\n";
-    printf(format, w->name, side->name, w->unit, digits, figures[n / 2], digits, figures[0], digits,
-           figures[n - 1], n);
-    fflush(stdout);
-}
-
-static void measure(const struct workload *w)
-{
-    static double figures[SIDES][RUNS_MAX];
-    for (int r = 0; r < options.runs; r++)
-        for (int s = 0; s < SIDES && w->sides[s] != NULL; s++)
-            if (options.only == NULL || strcmp(options.only, w->sides[s]->name) == 0)
-                figures[s][r] = run(w, w->sides[s]);
-    for (int s = 0; s < SIDES && w->sides[s] != NULL; s++)
-        if (options.only == NULL || strcmp(options.only, w->sides[s]->name) == 0)
-            say(w, w->sides[s], figures[s]);
-}
-
-/* "--runs", and the number behind it. */
-static bool takes(const char *name, int *i, char **argv, double *out)
-{
-    char *end;
-    if (strcmp(argv[*i], name) != 0 || argv[*i + 1] == NULL)
-        return false;
-    *out = strtod(argv[++*i], &end);
-    return *end == '\0';
-}
-
-static bool wanted(const char *name, int argc, char **argv)
-{
-    bool any = false;
-    for (int i = 1; i < argc; i++) {
-        any |= argv[i][0] == 'W';
-        if (strcmp(argv[i], name) == 0)
-            return true;
+    int ends[2];
+    double figure = 0;
+    pid_t pid = pipe(ends) == 0 ? fork() : -1;
+    if (pid == 0) {
+        world_enter(core);
+        figure = play(w, side, seconds);
+        _exit(write(ends[1], &figure, sizeof figure) == sizeof figure ? 0 : 2);
     }
-    return !any;
+    close(ends[1]);
+    if (pid > 0 && read(ends[0], &figure, sizeof figure) == sizeof figure)
+        result(w->name, "", side->name, w->unit, figure);
+    else
+        fprintf(stderr, "bench-tun: %s has no figure of %s\n", w->name, side->name);
+    close(ends[0]);
+    waitpid(pid, NULL, 0);
+}
+
+static const char *text_argument(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], name) == 0)
+            return argv[i + 1];
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    double v = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            options.json = true;
-        else if (takes("--runs", &i, argv, &v) && v >= 1 && v <= RUNS_MAX)
-            options.runs = (int)v;
-        else if (takes("--core", &i, argv, &v))
-            options.core = (int)v;
-        else if (takes("--seconds", &i, argv, &v) && v > 0)
-            options.seconds = v;
-        else if (strcmp(argv[i], "--only") == 0 && argv[i + 1] != NULL)
-            options.only = argv[++i];
-        else if (argv[i][0] != 'W') {
-            fprintf(stderr, "bench-tun [--runs N] [--seconds S] [--core N] [--only NAME] [--json] "
-                            "[W4|W4r|W5|W5c]...\n");
-            return 2;
-        }
+    double seconds = argument(argc, argv, "--seconds", 0.5);
+    int core = (int)argument(argc, argv, "--core", -1);
+    const char *only = text_argument(argc, argv, "--only");
+    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++) {
+        const struct workload *w = &workloads[i];
+        for (int s = 0; s < SIDES && w->sides[s] != NULL; s++)
+            if (row_asked(argc, argv, w->name) && (only == NULL || strcmp(only, w->sides[s]->name) == 0))
+                measure(w, w->sides[s], seconds, core);
     }
-    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
-        if (wanted(workloads[i].name, argc, argv))
-            measure(&workloads[i]);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* tun.h - what the benchmarks over TUN share: a world of their own, the kernel's side, and who is measured.
  *
  *     bench_tun.c   the workloads, rounds, figures
- *     tun_world.c   namespace, device, the kernel's sender, receiver and clients, processor time of both sides
+ *     tun_world.c   namespace, device, the kernel's sender, receiver and clients, processor time
  *     tun_blind.c   the limits: what a TUN device allows to somebody who does next to nothing
  *     tun_tern.c    tern's side
  *
@@ -34,10 +34,11 @@ struct side {
 
 /* --- tun_world.c */
 
-/* Go into a network namespace of our own and to one core (-1: the last that we may use). Exits when it cannot
- * be. */
+/* Go into a network namespace of our own and to one core (-1: the last that we may use). Exits when it
+ * cannot be. */
 void world_enter(int core);
-/* Open a queue of the device `name`, with headers of 10 bytes and all offloads; several: others may follow. */
+/* Open a queue of the device `name`, with headers of 10 bytes and all offloads; several: others may
+ * follow. */
 int world_tun(const char *name, bool several);
 /* The device gets 192.0.2.2/24 and is up. */
 void world_up(const char *name);

@@ -264,8 +264,8 @@ static void end(void *self)
     free(b);
 }
 
-const struct side blind_sink = {"blind sink", make_plain, sink_turn, done, end};
-const struct side blind_sink_copy = {"blind sink, copies", make_flagged, sink_turn, done, end};
-const struct side blind_source = {"blind source", make_plain, source_turn, done, end};
-const struct side responder = {"stateless responder", make_plain, responder_turn, done, end};
-const struct side responder_close = {"stateless responder", make_flagged, responder_turn, done, end};
+const struct side blind_sink = {"limit", make_plain, sink_turn, done, end};
+const struct side blind_sink_copy = {"limit-copy", make_flagged, sink_turn, done, end};
+const struct side blind_source = {"limit", make_plain, source_turn, done, end};
+const struct side responder = {"limit", make_plain, responder_turn, done, end};
+const struct side responder_close = {"limit", make_flagged, responder_turn, done, end};

@@ -78,6 +78,8 @@ static void accept_all(struct program *p, tern_handle listener, uint64_t data)
     tern_handle h;
     while (tern_accept(p->t, listener, &h) == 0) {
         tern_set_data(p->t, h, data);
+        if (p->sends)
+            tern_setopt(p->t, h, TERN_OPT_SEND_BUFFER, 1 << 20);
         if (data == DATA_BULK && p->sends)
             p->peer = h;
         else if (data == DATA_WEB)
@@ -193,8 +195,8 @@ static void end(void *self)
 }
 
 const struct side our_sink = {"tern", make_recv, tern_turn, tern_done, end};
-const struct side our_sink_peek = {"tern, peeks", make_peek, tern_turn, tern_done, end};
+const struct side our_sink_peek = {"tern-peek", make_peek, tern_turn, tern_done, end};
 const struct side our_source = {"tern", make_send, tern_turn, tern_done, end};
-const struct side our_source_lend = {"tern, lends", make_lend, tern_turn, tern_done, end};
+const struct side our_source_lend = {"tern-lent", make_lend, tern_turn, tern_done, end};
 const struct side our_web = {"tern", make_recv, tern_turn, tern_done, end};
 const struct side our_web_close = {"tern", make_close, tern_turn, tern_done, end};
