@@ -308,7 +308,7 @@ static void put_sendlist(struct sum *s, const struct tern *t, const struct tcb *
     for (ref_t r = c->list.seq.head; r != 0;) {
         const struct sendrec *p = at_const(t->a, r);
         sum_word(s, (uint64_t)seq_span(c->snd.iss, p->start) << 32 | p->len);
-        sum_word(s, (uint64_t)p->flags << 8 | p->times);
+        sum_word(s, (uint64_t)p->size << 16 | (uint64_t)p->flags << 8 | p->times);
         put_time(s, t, p->sent_us);
         r = p->seq.next;
     }

@@ -74,7 +74,7 @@ static void inherit_sending(struct tern *t, const struct opening *o, struct tcb 
     if (o->sent == 0)
         return; /* ... or is still to be sent */
     c->snd.nxt = seq_add(o->iss, 1);
-    struct sendrec *syn = sendlist_add(t, &c->list, o->iss, 1, 0);
+    struct sendrec *syn = sendlist_add(t, &c->list, o->iss, 1, c->snd.mss, 0);
     if (syn != NULL) {
         syn->sent_us = o->sent_us;
         syn->times = o->sent;

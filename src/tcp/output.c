@@ -189,8 +189,8 @@ static bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref
 {
     if (p->again || p->len == 0 || (p->flags & F_RST))
         return true;
-    struct sendrec *r = sendlist_add(t, &c->list, p->start, p->len, chunk);
-    return r != NULL || sendlist_extend_tail(t, &c->list, p->len);
+    struct sendrec *r = sendlist_add(t, &c->list, p->start, p->len, c->snd.mss, chunk);
+    return r != NULL || sendlist_extend_tail(t, &c->list, p->len, c->snd.mss);
 }
 
 /* The acknowledgment that every segment with ACK is. */
@@ -208,7 +208,7 @@ static void acked(struct tcb *c, const struct plan *p, uint32_t payload)
 
 static void sent_again(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
 {
-    sendlist_resent(t, &c->list, p->rec);
+    sendlist_resent(t, &c->list, p->rec, c->snd.mss);
     if (p->why == TERN_C_SEND_SYNACK)
         return;
     c->sum.retransmits++;

@@ -75,7 +75,8 @@ void sendlist_init(struct sendlist *l, seq_t iss)
     l->lost_below = l->fack = iss;
 }
 
-struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk)
+struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
+                             ref_t chunk)
 {
     ref_t me = pool_get(t->a, &t->w->sendrecs, MEM_CONTROL);
     if (me == 0)
@@ -86,6 +87,7 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
     r->chunk = chunk;
     r->sent_us = t->w->now;
     r->times = 1;
+    r->size = (uint16_t)size;
     list_append(t->a, &l->seq, me, BY_SEQ);
     time_append(t, l, r);
     l->count++;
@@ -121,11 +123,12 @@ void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint
 }
 
 /* The same for numbers that are sent now: only when the last record can stand for them. */
-bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n)
+bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n, uint32_t size)
 {
     struct sendrec *r = rec(t, l->seq.tail);
     if (r == NULL || !in_network(r))
         return false;
+    r->size = (uint16_t)max_u32(r->size, size);
     sendlist_extend(t, l, r, n);
     return true;
 }
@@ -348,13 +351,13 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
         l->lost_below = rec_end(rec(t, l->seq.tail));
 }
 
-/* Segments of more than `size` bytes cannot have passed; a super-segment was cut into such. A FIN is no byte
- * of theirs, which may cost one that just fits a repetition. False: there were none. */
+/* Segments of more than `size` bytes cannot have passed; a super-segment counts as what it was cut into. A FIN
+ * is no byte of theirs, which may cost one that just fits a repetition. False: there were none. */
 bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size)
 {
     bool any = false;
     for (struct sendrec *r = rec(t, l->seq.head); r != NULL; r = rec(t, r->seq.next)) {
-        if (r->len <= size || (r->flags & SR_SACKED))
+        if (min_u32(r->len, r->size) <= size || (r->flags & SR_SACKED))
             continue;
         mark_lost(t, l, r);
         any = true;
@@ -373,7 +376,7 @@ struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l)
 }
 
 /* It was sent once more: HighRxt is that no record below is LOST and not RETX (RFC6675-5-m, RFC6675-4-j). */
-void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
+void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t size)
 {
     if (in_network(r))
         time_remove(t, l, r);
@@ -381,6 +384,7 @@ void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r)
         set_flags(l, r, r->flags | SR_RETX);
     r->flags &= (uint8_t)~SR_BEFORE;
     r->sent_us = t->w->now;
+    r->size = (uint16_t)size;
     if (r->times < 255)
         r->times++;
     time_append(t, l, r);

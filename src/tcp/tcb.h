@@ -177,6 +177,7 @@ struct sendrec {
     uint64_t sent_us;      /* last sending */
     uint8_t flags;         /* SR_... below */
     uint8_t times;         /* sent */
+    uint16_t size;         /* of the largest segment that it was cut into */
 };
 
 enum {

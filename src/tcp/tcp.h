@@ -253,7 +253,8 @@ struct acked {
     bool eifel;           /* the echoed timestamp is older than the first retransmission (RFC 3522) */
 };
 void sendlist_init(struct sendlist *l, seq_t iss);
-struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, ref_t chunk);
+struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
+                             ref_t chunk);
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
                        struct acked *out);
@@ -267,8 +268,8 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
 struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
 void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
-bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n);
-void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r);
+bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n, uint32_t size);
+void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t size);
 void sendlist_clear(struct tern *t, struct sendlist *l);
 uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 

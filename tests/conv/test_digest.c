@@ -333,6 +333,7 @@ static void whatever_happens_counts(void **state)
     c = tcb_at(l->t, r);
     COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->times);
     COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->flags);
+    COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->size);
     COUNTS(l, ((struct sendrec *)at(l->t->a, c->list.seq.head))->sent_us);
     tern_slice s;
     uint32_t got;

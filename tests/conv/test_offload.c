@@ -92,6 +92,25 @@ static void ack_inside(void **state)
     lab_end(l);
 }
 
+/* A link that goes and comes back carries what it carried: nothing of it was too large, since each piece was
+ * one segment. A smaller MTU is another matter. */
+static void link_comes_back(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1");
+    assert_int_equal(tern_link_up(l->t, l->link, false), 0);
+    assert_int_equal(tern_link_up(l->t, l->link, true), 0);
+    lab_collect(l);
+    TALK(l, "> none\n"
+            "? bytes_retransmitted 0");
+    tern_link_info info = {.mtu = 900, .gso_max = 65000, .tx_csum = true};
+    assert_int_equal(tern_link_set(l->t, l->link, &info), 0);
+    lab_collect(l);
+    assert_non_null(lab_next(l));
+    lab_end(l);
+}
+
 /* A FIN rides on the last piece. */
 static void fin_on_the_last(void **state)
 {
@@ -270,6 +289,7 @@ int main(void)
         LAB_TEST(piece_lost),
         LAB_TEST(piece_lost_without_sack),
         LAB_TEST(ack_inside),
+        LAB_TEST(link_comes_back),
         LAB_TEST(fin_on_the_last),
         LAB_TEST(received),
         LAB_TEST(joined_in_a_batch),
