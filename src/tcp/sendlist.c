@@ -351,8 +351,8 @@ void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sack
         l->lost_below = rec_end(rec(t, l->seq.tail));
 }
 
-/* Segments of more than `size` bytes cannot have passed; a super-segment counts as what it was cut into. A FIN
- * is no byte of theirs, which may cost one that just fits a repetition. False: there were none. */
+/* Segments of more than `size` bytes cannot have passed; a super-segment counts as what it was cut into. A
+ * FIN is no byte of theirs, which may cost one that just fits a repetition. False: there were none. */
 bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size)
 {
     bool any = false;
