@@ -266,6 +266,12 @@ def mutant_commands():
     yield Command('mutants', 'named', argv, 4 * MUTANT_SECONDS)
 
 
+def bench_commands():
+    """A moment of each workload, so that the benchmark never rots; peers only where they are installed."""
+    argv = [sys.executable, 'scripts/bench.py', '--smoke', '--build', 'build']
+    yield Command('bench', 'smoke', argv, 300)
+
+
 def install_commands():
     yield Command('install', 'pkg-config', ['sh', 'tests/install.sh'], 120)
 
@@ -434,7 +440,7 @@ def main():
     )
     suites = {}
     scripts = [*demo_commands(), *world_commands(), *check_commands(), *explore_commands()]
-    scripts += mutant_commands()
+    scripts += [*mutant_commands(), *bench_commands()]
     commands = [*style_commands(), *compiled, *scripts, *install_commands()]
     single = list(script_command(options.filter))
     for command in single or [*commands, *everywhere_commands(), *interop_commands()]:
