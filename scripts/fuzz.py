@@ -53,6 +53,7 @@ class Target:
         self.corpus = os.path.join(self.place, 'corpus', self.name)
         self.found = os.path.join(self.place, 'found', self.name)
         self.log = os.path.join(self.place, self.name + '.log')
+        self.took = 0  # seconds: less than it was given when an input failed
         self.executions = self.speed = self.edges = self.features = self.inputs = 0
         self.failed = []
 
@@ -80,7 +81,9 @@ class Target:
         before = set(self.failures())
         with open(self.log, 'w', encoding='utf-8', errors='replace') as log:
             environment = AFL_ENVIRONMENT if self.afl else ENVIRONMENT
+            start = time.monotonic()
             code = run(self.command(), log, self.seconds + 300, environment)
+            self.took = round(time.monotonic() - start)
         self.read_afl() if self.afl else self.read_log()
         fresh = sorted(set(self.failures()) - before)
         self.failed = [self.keep_failure(path) for path in fresh]
@@ -98,8 +101,7 @@ class Target:
             self.executions, self.edges, self.features, self.inputs = map(int, match.groups())
         done = re.search(r'stat::number_of_executed_units: (\d+)', text)
         self.executions = int(done.group(1)) if done else self.executions
-        took = re.search(r'Done \d+ runs in (\d+) second', text)
-        self.speed = self.executions // max(1, int(took.group(1)) if took else self.seconds)
+        self.speed = self.executions // max(1, self.took)
 
     def read_afl(self):
         stats = os.path.join(self.corpus, 'default', 'fuzzer_stats')
@@ -188,13 +190,13 @@ def tell(targets):
     print(f'{"target":12} {"seconds":>7} {"executions":>12} {"a second":>9} {"edges":>7} {"features":>9} '
           f'{"inputs":>7}  found')  # fmt: skip
     for t in targets:
-        print(f'{t.name:12} {t.seconds:7} {t.executions:12,} {t.speed:9,} {t.edges:7,} {t.features:9,} '
+        print(f'{t.name:12} {t.took:7} {t.executions:12,} {t.speed:9,} {t.edges:7,} {t.features:9,} '
               f'{t.inputs:7,}  {len(t.failed) or "-"}')  # fmt: skip
     for t in targets:
         for path in t.failed:
             print(f'found: fuzz-{t.name} fails with {path}')
     for t in targets:
-        print(f'proof: fuzzing: {t.name}: {t.executions} executions in {t.seconds} s ({t.speed} a second), '
+        print(f'proof: fuzzing: {t.name}: {t.executions} executions in {t.took} s ({t.speed} a second), '
               f'{t.edges} edges, {t.features} features, {len(t.failed)} failures')  # fmt: skip
 
 

@@ -189,6 +189,7 @@ void tcb_release(struct tern *t, struct tcb *c)
     c->face.orphan = true;
     face_unlist(t, &c->h);
     chunkq_clear(t->a, &c->rcv.q);
+    c->rcv.urgent = false;
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_TIME_WAIT)
         put_on_dying(t, c);
     if (c->h.state == TERN_FIN_WAIT_2) {

@@ -17,10 +17,13 @@ void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
     conn_ready(t, &c->h);
 }
 
-/* RFC 9293 MUST-32, MUST-62: the pointer names the first byte behind the urgent data. */
+/* RFC 9293 MUST-32, MUST-62: the pointer names the first byte behind the urgent data. An orphan has nobody to
+ * tell. */
 void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct rcv *r = &c->rcv;
+    if (c->face.orphan)
+        return;
     seq_t up = seq_add(s->seq, s->up);
     seq_t read = seq(r->q.pos);
     if (!seq_gt(up, read) || (r->urgent && !seq_gt(up, r->up)))
