@@ -7,12 +7,16 @@
 
 struct bench_options {
     bool json;      /* one object a line instead of a table */
-    bool growth;    /* sizes: every power of ten up to n */
+    bool growth;    /* at every power of ten up to n */
     uint32_t n;     /* records; 0 = the measurement's default */
+    uint32_t packets; /* scale: how many are spoken each time; 0 = the default */
     const char *only; /* sizes: this record only; NULL = all */
 };
 
 /* What each kind of record costs, and the longest call while they are made. Returns CMD_.... */
 int bench_sizes(const struct bench_options *o);
+
+/* Opening, holding, speaking to and closing n connections between two stacks. Returns CMD_.... */
+int bench_scale(const struct bench_options *o);
 
 #endif

@@ -17,6 +17,7 @@
  */
 #include "host/capture.h"
 #include "host/host_internal.h"
+#include "host/memory.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -24,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -365,13 +365,6 @@ tern *tern_host_stack(tern_host *h) { return h->stack; }
 
 /* --- making and ending -------------------------------------------------------------------------- */
 
-/* Address space whose pages cost nothing until they are touched. NULL: none. */
-static void *map(size_t len)
-{
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 /* A seed that nobody can guess, unless the program has chosen one. */
 static int choose_seed(uint8_t seed[32])
 {
@@ -397,9 +390,9 @@ int host_map(tern_host *h, const tern_host_config *cfg, uint64_t at_least)
     h->memory_len = cfg->memory ? cfg->memory : MEMORY_DEFAULT;
     if (h->memory_len < at_least)
         h->memory_len = at_least;
-    h->memory = map(h->memory_len);
+    h->memory = memory_reserve(h->memory_len);
     h->ring_len = cfg->trace_records * sizeof(tern_trace_record);
-    h->ring = h->ring_len > 0 ? map(h->ring_len) : NULL;
+    h->ring = h->ring_len > 0 ? memory_reserve(h->ring_len) : NULL;
     return h->memory && (h->ring_len == 0 || h->ring) ? 0 : -ENOMEM;
 }
 
@@ -492,10 +485,8 @@ void tern_host_destroy(tern_host *h)
         tern_link_close(h->links[id].link);
     if (h->stack)
         tern_destroy(h->stack);
-    if (h->memory)
-        munmap(h->memory, h->memory_len);
-    if (h->ring)
-        munmap(h->ring, h->ring_len);
+    memory_release(h->memory, h->memory_len);
+    memory_release(h->ring, h->ring_len);
     if (h->timer >= 0)
         close(h->timer);
     if (h->epoll >= 0)

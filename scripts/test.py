@@ -232,6 +232,10 @@ def check_commands():
             yield Command('check' + mark, f'{name}-{number}', argv, 120)
 
 
+def scale_commands():
+    yield Command('bench', 'scale', [sys.executable, 'tests/bench/scale_command.py'], 120)
+
+
 def script_command(name):
     """One script by its name, check/FOLDER/SCRIPT: nothing else is called so."""
     path = os.path.join('tests', 'conversations', name.removeprefix('check/') + '.pkt')
@@ -440,7 +444,7 @@ def main():
     )
     suites = {}
     scripts = [*demo_commands(), *world_commands(), *check_commands(), *explore_commands()]
-    scripts += [*mutant_commands(), *bench_commands()]
+    scripts += [*mutant_commands(), *bench_commands(), *scale_commands()]
     commands = [*style_commands(), *compiled, *scripts, *install_commands()]
     single = list(script_command(options.filter))
     for command in single or [*commands, *everywhere_commands(), *interop_commands()]:

@@ -72,6 +72,12 @@ check "explore: too large a number" wrong 'cuts wants a number up to 1' explore 
 check "explore: whose moves" wrong 'the one setting' explore --replay 0101
 check "explore: moves that are none" wrong 'is no list of moves' explore listening --replay 01
 check "explore: a move that is not possible" explores_nothing listening --replay 0000
+check "tern bench --help" helps bench
+check "bench: what to measure" wrong 'there are: sizes, scale' bench speed
+check "bench: too few" wrong 'a number from 1000' bench scale --n 10
+check "bench: too few packets" wrong 'a number from 1000' bench scale --packets 1
+check "bench: nothing more to say" wrong 'leave idle out' bench scale idle
+check "bench: sizes of what" wrong 'halfopen, idle or timewait' bench sizes listeners
 check "ss: no such state" wrong "no state is called 'waiting'" ss waiting
 check "ss: a bad interval" wrong 'no interval' ss --watch=soon
 check "ss: a bad pid" wrong 'no process number' ss -p x
