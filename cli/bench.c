@@ -13,21 +13,22 @@
 
 static int usage(FILE *out)
 {
-    fputs("usage: tern bench sizes [--json] [--growth] [--n N] [halfopen|idle|timewait]\n"
-          "       tern bench scale [--json] [--growth] [--n N] [--packets P]\n\n"
-          "sizes: makes N connections of each kind (half-open, established and idle, in TIME_WAIT), IPv4 and\n"
-          "IPv6, in one stack in memory, and tells what one costs: (memory with N - memory with 0) / N, every\n"
-          "table and side structure counted; the same at the worst moment between N/2 and N; and the longest\n"
-          "single call on the way, in processor time.\n\n"
-          "scale: opens N connections between two stacks in memory, speaks to random ones of them, holds them\n"
-          "for two hours of a virtual clock and closes them; tells the processor time for each, and the "
-          "memory.\n\n"
-          "  --n N        how many (default 1000000, at most 20000000)\n"
-          "  --growth     at 1000, 10000, ... up to N as well\n"
-          "  --packets P  scale: how many packets are spoken at each size (default 500000)\n"
-          "  --json       one JSON object a line\n\n"
-          "Exit status: 0 measured, 1 a measurement failed, 2 bad usage or no memory.\n",
-          out);
+    fputs(
+        "usage: tern bench sizes [--json] [--growth] [--n N] [halfopen|idle|timewait]\n"
+        "       tern bench scale [--json] [--growth] [--n N] [--packets P]\n\n"
+        "sizes: makes N connections of each kind (half-open, established and idle, in TIME_WAIT), IPv4 and\n"
+        "IPv6, in one stack in memory, and tells what one costs: (memory with N - memory with 0) / N, every\n"
+        "table and side structure counted; the same at the worst moment between N/2 and N; and the longest\n"
+        "single call on the way, in processor time.\n\n"
+        "scale: opens N connections between two stacks in memory, speaks to random ones of them, holds them\n"
+        "for two hours of a virtual clock and closes them; tells the processor time for each, and the "
+        "memory.\n\n"
+        "  --n N        how many (default 1000000, at most 20000000)\n"
+        "  --growth     at 1000, 10000, ... up to N as well\n"
+        "  --packets P  scale: how many packets are spoken at each size (default 500000)\n"
+        "  --json       one JSON object a line\n\n"
+        "Exit status: 0 measured, 1 a measurement failed, 2 bad usage or no memory.\n",
+        out);
     return out == stdout ? CMD_OK : CMD_CANNOT;
 }
 

@@ -19,7 +19,7 @@ void *memory_reserve(size_t len)
     if (p == MAP_FAILED)
         return NULL;
     if (len > SMALL)
-        (void)madvise((uint8_t *)p + SMALL, len - SMALL, MADV_HUGEPAGE); /* a wish: refused, it works as well */
+        (void)madvise((uint8_t *)p + SMALL, len - SMALL, MADV_HUGEPAGE); /* only a wish */
     return p;
 }
 
