@@ -1,7 +1,7 @@
 /* tun_tern.c - tern's side of the benchmarks over TUN: small programs with the public API.
  *
  * A program works between tern_host_receive and tern_host_flush, so that what it says and the acknowledgment
- * of what it heard are one segment.
+ * of what it heard are one segment; and it works on each batch as it comes, while that is in the cache.
  */
 #include "tun.h"
 
@@ -105,10 +105,12 @@ static void tern_turn(void *self)
     tern_event events[64];
     tern_lent back[16];
     tern_host_wait(p->host, 10);
-    tern_host_receive(p->host);
-    for (int n; (n = tern_events(p->t, events, 64)) > 0;)
-        for (int i = 0; i < n; i++)
-            on_event(p, &events[i]);
+    do {
+        tern_host_receive(p->host);
+        for (int n; (n = tern_events(p->t, events, 64)) > 0;)
+            for (int i = 0; i < n; i++)
+                on_event(p, &events[i]);
+    } while (tern_host_more(p->host));
     while (p->lends && tern_returned(p->t, back, 16) > 0)
         continue;
     if (p->peer.v != 0)

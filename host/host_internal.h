@@ -3,11 +3,13 @@
 #define HOST_INTERNAL_H
 
 #include <limits.h>
+#include <sys/epoll.h>
 #include <tern/host.h>
 
 enum {
     CONTROL_LINE = 160, /* longest question */
     HOST_LINKS = 16, /* ids 1..15 */
+    HOST_EVENTS = 32, /* descriptors that are looked at in a turn */
     HOST_BATCH = 64, /* packets handed to or taken from the stack at once */
     /* What an event of the epoll set is about: a link's id, or one of these. */
     HOST_TAG_TIMER = 32,
@@ -55,6 +57,11 @@ struct tern_host {
     size_t ring_len;                    /* bytes */
     int epoll, timer;                   /* descriptors */
     uint64_t armed;                     /* us: when the timer fires; UINT64_MAX = it does not */
+    bool polled;                        /* somebody has the descriptor: it must tell of deadlines, too */
+    int seen;                           /* events that tern_host_wait has found; -1 = it was not asked */
+    struct epoll_event events[HOST_EVENTS];
+    uint32_t more;                      /* a bit for each link that may have another batch */
+    uint32_t rounds;                    /* batches received since the last flush */
     struct host_link links[HOST_LINKS]; /* by id */
     int gone;                           /* -errno of the first link that went; 0 = all are there */
     struct control *control;            /* NULL: none */

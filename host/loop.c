@@ -10,7 +10,10 @@
  * was received.
  *
  * The timer is armed lazily: only when something is due earlier than what it is set to. Deadlines that move
- * away with every packet (retransmission) then cost no system call; at worst a turn finds nothing to do.
+ * away with every packet (retransmission) then cost no system call; at worst a turn finds nothing to do. It
+ * is there for those who have asked for the descriptor; tern_host_wait waits in epoll itself, for as long as
+ * there is until then, and the timer is for what is far away, since it counts while the machine sleeps, too.
+ * What epoll says then is kept for the turn that follows.
  *
  * A link that takes fewer packets than offered is a full queue: the rest is dropped and counted, and TCP
  * sends it again. Keeping them is not possible: slices are valid until the next call on the stack only.
@@ -20,7 +23,6 @@
 #include "host/memory.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +34,8 @@
 
 enum {
     ROUNDS = 8,             /* batches received from one link in a turn */
+    NEAR_US = 1000000,      /* a deadline up to which tern_host_wait needs no timer */
     LARGE_BATCH = 64 << 10, /* bytes; a batch of fewer packets and fewer bytes was all that there was */
-    EVENTS = 32,
 };
 
 _Static_assert(HOST_BATCH <= 64, "send_batch has a bit for each packet");
@@ -162,37 +164,42 @@ static bool take_batch(tern_host *h, int id, uint64_t now, int n)
         capture_received(h->capture, now, h->rx, n);
     if (hl->region != 0)
         hl->link->ops->seen(hl->link, h->rx, n);
-    return n == HOST_BATCH || bytes >= LARGE_BATCH;
+    return !hl->link->drained && (n == HOST_BATCH || bytes >= LARGE_BATCH);
 }
 
-/* Receive what is there, within bounds. Returns the number of packets. */
-static int receive(tern_host *h, int id)
+/* Receive a batch. Returns the number of packets; `more` of the host has the link's bit if it may have
+ * another one. */
+static int receive(tern_host *h, int id, uint64_t now)
 {
     struct host_link *hl = &h->links[id];
-    int total = 0;
-    bool more = true;
-    for (int round = 0; round < ROUNDS && more; round++) {
-        uint64_t now = tern_host_now();
-        give_back(h, hl);
-        int n = hl->link->ops->rx(hl->link, now, h->rx, HOST_BATCH);
-        if (n < 0)
-            lost(h, hl, n);
-        more = n > 0 && take_batch(h, id, now, n) && tern_replies_room(h->stack) >= HOST_BATCH;
-        total += n > 0 ? n : 0;
-    }
-    return total;
+    give_back(h, hl);
+    int n = hl->link->ops->rx(hl->link, now, h->rx, HOST_BATCH);
+    if (n < 0)
+        lost(h, hl, n);
+    if (n > 0 && take_batch(h, id, now, n))
+        h->more |= 1u << id;
+    return n > 0 ? n : 0;
 }
 
+/* A batch of each link that has something, or that is due without a descriptor saying so. */
 static int receive_all(tern_host *h, uint32_t ready)
 {
     uint64_t now = tern_host_now();
     int total = 0;
+    h->more = 0;
+    h->rounds++;
     for (int id = 1; id < HOST_LINKS; id++) {
         tern_link *l = h->links[id].link;
         if (l && h->links[id].gone == 0 && (ready >> id & 1 || l->ops->next(l) <= now))
-            total += receive(h, id);
+            total += receive(h, id, now);
     }
     return total;
+}
+
+/* Without room for answers the next batch waits until these have left; and nobody waits for ever. */
+bool tern_host_more(const tern_host *h)
+{
+    return h->more != 0 && h->rounds < ROUNDS && tern_replies_room(h->stack) >= HOST_BATCH;
 }
 
 /* Hand packets that share a link to it. Returns how many it took. */
@@ -224,18 +231,16 @@ static uint64_t send_batch(tern_host *h, uint64_t now, int n)
 /* Send until the stack has nothing more. Returns the number of packets. */
 static int send_all(tern_host *h)
 {
-    int total = 0;
-    for (;;) {
+    int total = 0, n;
+    do {
         uint64_t now = tern_host_now();
-        int n = tern_tx(h->stack, now, h->tx, HOST_BATCH);
+        n = tern_tx(h->stack, now, h->tx, HOST_BATCH);
         uint64_t refused = send_batch(h, now, n);
         drain_trace(h);
         if (h->capture)
             capture_sent(h->capture, now, h->tx, n, refused);
-        if (n <= 0)
-            break;
         total += n;
-    }
+    } while (n == HOST_BATCH);
     if (h->capture)
         capture_flush(h->capture);
     return total;
@@ -278,6 +283,8 @@ int tern_host_detach(tern_host *h, int id)
     tern_link_remove(h->stack, id);
     tern_link_close(hl->link);
     *hl = (struct host_link){0};
+    h->more &= ~(1u << id);
+    h->seen = -1; /* what was seen may be about it */
     return 0;
 }
 
@@ -304,14 +311,17 @@ int tern_host_link_id(const tern_host *h, const char *text)
 
 /* --- turns -------------------------------------------------------------------------------------- */
 
-/* Look what is ready: a bit per link; timer and control socket are served at once. Returns how many were. */
+/* Look what is ready: a bit per link; timer and control socket are served at once. Returns how many were.
+ * While a link has more, nobody need be asked. */
 static int look(tern_host *h, uint32_t *ready)
 {
-    struct epoll_event events[EVENTS];
-    int n = epoll_wait(h->epoll, events, EVENTS, 0);
-    *ready = 0;
+    *ready = h->more;
+    if (*ready != 0)
+        return 0;
+    int n = h->seen >= 0 ? h->seen : epoll_wait(h->epoll, h->events, HOST_EVENTS, 0);
+    h->seen = -1;
     for (int i = 0; i < n; i++) {
-        uint32_t tag = events[i].data.u32;
+        uint32_t tag = h->events[i].data.u32;
         if (tag < HOST_LINKS)
             *ready |= 1u << tag;
         else if (tag == HOST_TAG_TIMER)
@@ -335,10 +345,13 @@ int tern_host_receive(tern_host *h)
 
 int tern_host_turn(tern_host *h)
 {
-    int did = tern_host_receive(h);
-    did = (did > 0 ? did : 0) + send_all(h);
-    arm(h);
-    return h->gone < 0 ? h->gone : did;
+    int did = 0;
+    do {
+        int n = tern_host_receive(h);
+        did += n > 0 ? n : 0;
+    } while (tern_host_more(h));
+    int sent = tern_host_flush(h);
+    return sent < 0 ? sent : did + sent;
 }
 
 int tern_host_flush(tern_host *h)
@@ -346,19 +359,52 @@ int tern_host_flush(tern_host *h)
     if (h->phase != HOST_LIVE)
         return 0;
     int did = send_all(h);
-    arm(h);
+    h->more = h->rounds = 0; /* epoll knows of what is left, and of all else */
+    if (h->polled)
+        arm(h);
     return h->gone < 0 ? h->gone : did;
 }
 
-int tern_host_fd(const tern_host *h) { return h->epoll; }
+int tern_host_fd(tern_host *h)
+{
+    h->polled = true;
+    if (h->phase == HOST_LIVE)
+        arm(h);
+    return h->epoll;
+}
+
+/* How long to wait, in us, at most `timeout` (negative: for ever); the timer is armed for what is not near. */
+static int64_t how_long(tern_host *h, int64_t timeout)
+{
+    uint64_t deadline = next_deadline(h), now = tern_host_now();
+    if (deadline > now + NEAR_US || h->polled) {
+        arm(h);
+        return timeout;
+    }
+    int64_t until = deadline > now ? (int64_t)(deadline - now) : 0;
+    return timeout < 0 || until < timeout ? until : timeout;
+}
+
+/* Wait in epoll; < 0: -errno. Kernels before 5.11 know milliseconds only, rounded up: nothing is early. */
+static int wait_us(tern_host *h, int64_t us)
+{
+    struct timespec ts = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
+    int n = epoll_pwait2(h->epoll, h->events, HOST_EVENTS, us < 0 ? NULL : &ts, NULL);
+    if (n < 0 && errno == ENOSYS)
+        n = epoll_wait(h->epoll, h->events, HOST_EVENTS, us < 0 ? -1 : (int)((us + 999) / 1000));
+    return n < 0 ? -errno : n;
+}
 
 int tern_host_wait(tern_host *h, int timeout_ms)
 {
-    struct pollfd p = {.fd = h->epoll, .events = POLLIN};
+    if (tern_host_more(h))
+        return 1;
+    int64_t timeout = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000, us = timeout;
     if (h->phase == HOST_LIVE)
-        arm(h); /* calls on sockets since the last turn may have moved the deadline */
-    int n = poll(&p, 1, timeout_ms);
-    return n < 0 ? -errno : n;
+        us = how_long(h, timeout);
+    int n = wait_us(h, us);
+    h->seen = n > 0 ? n : -1;
+    return n == 0 && us != timeout ? 1 : n; /* 1: a deadline has come */
 }
 
 tern *tern_host_stack(tern_host *h) { return h->stack; }
@@ -440,7 +486,7 @@ tern_host *host_new(int *rc)
     if (!h)
         return NULL;
     h->armed = UINT64_MAX;
-    h->epoll = h->timer = -1;
+    h->epoll = h->timer = h->seen = -1;
     h->asked.fd = -1;
     *rc = open_descriptors(h);
     return h;

@@ -10,8 +10,9 @@
  *
  * Packets are read into one block of memory, packet behind packet, so that small ones lie dense, as low in
  * the block as there is room: while the stack refers to none of them, the same few pages are used again and
- * again. What it keeps stays where it is. Units of 4 KiB count the kept packets in them, and a unit without
- * any is free. The uppermost part is never lent, so that there is always room to read; and when three
+ * again. What it keeps stays where it is. A unit of 4 KiB is free when it has a part of no kept packet: a bit
+ * for each says so. A large packet has its inner units for itself; only where packets meet are they counted.
+ * The uppermost part is never lent, so that there is always room to read; and when three
  * quarters of the block are kept, the link asks for a quarter back. A write never waits: what the kernel does
  * not take (the device is down, no memory) is dropped, as on any full queue, and TCP sends it again.
  */
@@ -53,8 +54,9 @@ struct tun {
     int fd;
     uint32_t vnet;        /* bytes of the header before each packet; 0 = none */
     uint8_t *memory;      /* received packets */
-    uint16_t kept[UNITS]; /* packets in that unit that the stack refers to */
-    uint32_t kept_units;  /* units that have any */
+    uint64_t used[UNITS / 64]; /* a bit for each unit with a part of a packet that the stack refers to */
+    uint16_t edges[UNITS];     /* of these, how many begin or end in it */
+    uint32_t used_units;
     char name[IFNAMSIZ];
 };
 
@@ -79,21 +81,34 @@ static bool passing(int err)
     return err == EAGAIN || err == EINTR || err == EIO || err == ENOBUFS || err == ENOMEM;
 }
 
+/* The first unit from `i` on whose bit is `bit`, UNITS if there is none. */
+static uint32_t next_unit(const struct tun *t, uint32_t i, bool bit)
+{
+    uint64_t flip = bit ? 0 : UINT64_MAX;
+    while (i < UNITS) {
+        uint64_t left = (t->used[i / 64] ^ flip) >> i % 64;
+        if (left != 0)
+            return i + (uint32_t)__builtin_ctzll(left);
+        i = (i / 64 + 1) * 64;
+    }
+    return UNITS;
+}
+
 /* A run of free units from `from` on, long enough for a packet. There is always one: the last is never
  * lent. */
 static uint32_t find_run(const struct tun *t, uint32_t from, uint32_t *end)
 {
-    uint32_t n = 0, i = (from + UNIT - 1) / UNIT;
-    for (; i < UNITS && n < RUN / UNIT; i++) {
-        if (t->kept[i] == 0)
-            n++;
-        else if (n * UNIT >= SLOT)
+    uint32_t i = (from + UNIT - 1) / UNIT, stop;
+    for (;; i = stop) {
+        i = next_unit(t, i, false);
+        stop = next_unit(t, i, true);
+        if (stop - i > RUN / UNIT)
+            stop = i + RUN / UNIT;
+        if ((stop - i) * UNIT >= SLOT || stop == UNITS)
             break;
-        else
-            n = 0;
     }
-    *end = i * UNIT;
-    return (i - n) * UNIT;
+    *end = stop * UNIT;
+    return i * UNIT;
 }
 
 static void fill_lendable(struct tun *t, tern_rx_packet *pkt)
@@ -127,6 +142,7 @@ static int tun_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
     uint32_t end, at = find_run(t, 0, &end), bytes = 0;
     int n = 0;
     (void)now;
+    l->drained = false;
     while (n < max && bytes + SLOT <= RUN) {
         if (at + SLOT > end)
             at = find_run(t, at, &end);
@@ -134,8 +150,10 @@ static int tun_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
             break;
         uint8_t *start = t->memory + at + (-t->vnet & 15); /* the IP header lies at a multiple of 16 */
         ssize_t got = read_one(t, start, &pkts[n]);
-        if (got < 0)
+        if (got < 0) {
+            l->drained = true;
             return n > 0 || passing((int)-got) ? n : (int)got;
+        }
         at = ((uint32_t)(start - t->memory) + (uint32_t)got + 15) & ~15u;
         bytes += (uint32_t)got;
         n += got > 0;
@@ -143,15 +161,43 @@ static int tun_rx(tern_link *l, uint64_t now, tern_rx_packet *pkts, int max)
     return n;
 }
 
+static void mark(struct tun *t, uint32_t unit, bool used)
+{
+    uint64_t bit = 1ull << unit % 64, *word = &t->used[unit / 64];
+    if (((*word & bit) != 0) == used)
+        return;
+    *word ^= bit;
+    t->used_units += used ? 1u : UINT32_MAX;
+}
+
+static void count_edge(struct tun *t, uint32_t unit, int by)
+{
+    t->edges[unit] = (uint16_t)(t->edges[unit] + by);
+    mark(t, unit, t->edges[unit] > 0);
+}
+
+/* Units [from, to), which one packet fills. */
+static void mark_inner(struct tun *t, uint32_t from, uint32_t to, bool used)
+{
+    t->used_units += used ? to - from : from - to;
+    while (from < to) {
+        uint32_t n = 64 - from % 64 < to - from ? 64 - from % 64 : to - from;
+        uint64_t bits = (n == 64 ? UINT64_MAX : (1ull << n) - 1) << from % 64;
+        t->used[from / 64] = used ? t->used[from / 64] | bits : t->used[from / 64] & ~bits;
+        from += n;
+    }
+}
+
 /* Count a packet in the units that it touches. */
 static void count(struct tun *t, uint64_t buffer, int by)
 {
     uint32_t at = (uint32_t)(buffer >> 32), len = (uint32_t)buffer;
-    for (uint32_t i = at / UNIT; i <= (at + len - 1) / UNIT; i++) {
-        t->kept_units -= t->kept[i] > 0;
-        t->kept[i] = (uint16_t)(t->kept[i] + by);
-        t->kept_units += t->kept[i] > 0;
-    }
+    uint32_t first = at / UNIT, last = (at + len - 1) / UNIT;
+    count_edge(t, first, by);
+    if (first == last)
+        return;
+    count_edge(t, last, by);
+    mark_inner(t, first + 1, last, by > 0);
 }
 
 static void tun_seen(tern_link *l, const tern_rx_packet *pkts, int n)
@@ -169,7 +215,7 @@ static void tun_free_again(tern_link *l, const uint64_t *buffers, int n)
 
 static uint64_t tun_wants(tern_link *l)
 {
-    return tun_of(l)->kept_units > UNITS / 4 * 3 ? MEMORY / 4 : 0;
+    return tun_of(l)->used_units > UNITS / 4 * 3 ? MEMORY / 4 : 0;
 }
 
 /* --- send --------------------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ struct tern_link {
     const char *device;  /* name of the device below, for people; lives as long as the link; NULL: none */
     const void *memory;  /* where received packets with TERN_RX_LENDABLE lie; NULL: there are none */
     uint64_t memory_len;
+    bool drained;        /* set by rx where it knows: there was nothing more */
 };
 
 /* Open (or make) the TUN device `name` in the process' network namespace. IFF_VNET_HDR with TSO and checksum
@@ -135,18 +136,25 @@ const char *tern_host_link_name(const tern_host *h, int id);
 
 /* Readable whenever tern_host_turn has something to do (epoll of links, a timer, the control socket). Never
  * changes. */
-int tern_host_fd(const tern_host *h);
+int tern_host_fd(tern_host *h);
 
 /* Do all that is due: receive (bounded), timers, control socket, send. Never blocks. Returns > 0 when
  * something was done, 0 when not, negative when a link is gone. */
 int tern_host_turn(tern_host *h);
 
-/* The two halves of a turn. tern_host_receive does all but sending: then the program does its work
- * (tern_events, tern_recv, tern_send), and tern_host_flush sends what came of it, at the latest before it
- * waits. So an answer and the acknowledgment of its question are one segment, where tern_host_turn sends two
- * (a server of short connections sends a quarter fewer segments). tern_host_fd stays quiet about output that
- * waits for tern_host_flush. */
+/* The two halves of a turn. tern_host_receive takes a batch and does all but sending: then the program does
+ * its work (tern_events, tern_recv, tern_send), and tern_host_flush sends what came of it, at the latest
+ * before it waits. So an answer and the acknowledgment of its question are one segment, where tern_host_turn
+ * sends two (a server of short connections sends a quarter fewer segments). tern_host_fd stays quiet about
+ * output that waits for tern_host_flush. */
 int tern_host_receive(tern_host *h);
+
+/* Whether links may have more at once than tern_host_receive took (not after 8 batches). Who receives and works until they have
+ * not, and flushes then, reads what is still in the cache and acknowledges once:
+ *
+ *     do { tern_host_receive; tern_events, tern_recv, ... } while (tern_host_more); tern_host_flush
+ */
+bool tern_host_more(const tern_host *h);
 
 /* Only send what the stack has to send. */
 int tern_host_flush(tern_host *h);
