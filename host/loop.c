@@ -373,7 +373,8 @@ int tern_host_fd(tern_host *h)
     return h->epoll;
 }
 
-/* How long to wait, in us, at most `timeout` (negative: for ever); the timer is armed for what is not near. */
+/* How long to wait, in us, at most `timeout` (negative: for ever); the timer is armed for what is not
+ * near. */
 static int64_t how_long(tern_host *h, int64_t timeout)
 {
     uint64_t deadline = next_deadline(h), now = tern_host_now();

@@ -149,8 +149,8 @@ int tern_host_turn(tern_host *h);
  * output that waits for tern_host_flush. */
 int tern_host_receive(tern_host *h);
 
-/* Whether links may have more at once than tern_host_receive took (not after 8 batches). Who receives and works until they have
- * not, and flushes then, reads what is still in the cache and acknowledges once:
+/* Whether links may have more at once than tern_host_receive took (not after 8 batches). Who receives and
+ * works until they have not, and flushes then, reads what is still in the cache and acknowledges once:
  *
  *     do { tern_host_receive; tern_events, tern_recv, ... } while (tern_host_more); tern_host_flush
  */

@@ -210,6 +210,17 @@ static bool may_send_data(const struct tcb *c)
     }
 }
 
+/* The program has more than its buffer takes, and what waits does not fill a packet: it need not leave now. So
+ * much is in flight, a whole packet and half of all that is queued, that an ACK makes room at once
+ * (RFC5681-4.2-b), and the next bytes fill it up. Else each buffer would end with small packets, which cost as
+ * much as large ones (MAY-16). */
+static bool waits_for_more(const struct tcb *c, uint32_t len, uint32_t burst, uint32_t full)
+{
+    uint32_t out = c->list.bytes;
+    return c->snd.blocked && len < burst && out >= burst && out >= 2 * full && out >= c->snd.q.len / 2 &&
+           !c->snd.fin_queued && !c->snd.urgent;
+}
+
 /* How many new bytes may leave now; 0 = none: what both windows allow (RFC5681-2-a, RFC5681-3.1-a). Full
  * segments if there are any, of however many sends (SHLD-27, SHLD-28). */
 static uint32_t new_bytes(struct tern *t, struct tcb *c)
@@ -217,10 +228,13 @@ static uint32_t new_bytes(struct tern *t, struct tcb *c)
     uint32_t unsent = snd_unsent(&c->snd), full = full_size(c);
     uint32_t window = min_u32(unsent, usable_window(&c->snd));
     uint32_t len = min_u32(window, cwnd_room(c));
+    uint32_t burst = burst_size(t, c, full);
     if (len < window)
         c->snd.limited = true;
+    if (len == unsent && waits_for_more(c, len, burst, full))
+        return 0;
     if (len >= full)
-        return min_u32(len / full * full, burst_size(t, c, full));
+        return min_u32(len / full * full, burst);
     if (len == 0 || (len < window && c->list.count > 0))
         return 0; /* held by cwnd: whole segments only, while something is in flight */
     return small_may_go(t, c, len) ? len : 0;

@@ -188,6 +188,41 @@ static void half_of_the_largest_window(void **state)
     lab_end(l);
 }
 
+/* MAY-16: a program that has more than the buffer takes has the rest of a segment ready as soon as an ACK
+ * makes room; until then what does not fill one stays, for as long as an ACK is sure to come at once. */
+static void full_buffer_ends_with_a_whole_segment(void **state)
+{
+    struct lab_config cfg = {.stack.send_buffer = 6500};
+    struct lab *l = lab_new(state, &cfg);
+    lab_connect(l, "mss 1000");
+    TALK(l, "send 9000 -> 6500\n"
+            "> A 1:1001(1000) ack 1\n"
+            "> A 1001:2001(1000) ack 1\n"
+            "> A 2001:3001(1000) ack 1\n"
+            "> A 3001:4001(1000) ack 1\n"
+            "> A 4001:5001(1000) ack 1\n"
+            "> A 5001:6001(1000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 2001\n"
+            "> PA 6001:6501(500) ack 1\n"
+            "send 2500 -> 2000\n"
+            "> A 6501:7501(1000) ack 1\n"
+            "> A 7501:8501(1000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 8501\n"
+            "send 7000 -> 6500\n"
+            "> A 8501:9501(1000) ack 1\n"
+            "> A 9501:10501(1000) ack 1\n"
+            "> A 10501:11501(1000) ack 1\n"
+            "> A 11501:12501(1000) ack 1\n"
+            "> A 12501:13501(1000) ack 1\n"
+            "> A 13501:14501(1000) ack 1\n"
+            "> none\n"
+            "shutdown\n"
+            "> PFA 14501:15001(500) ack 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +238,7 @@ int main(void)
         LAB_TEST(largest_segments),
         LAB_TEST(small_opening),
         LAB_TEST(half_of_the_largest_window),
+        LAB_TEST(full_buffer_ends_with_a_whole_segment),
     };
     return LAB_MAIN(tests);
 }
