@@ -210,10 +210,10 @@ static bool may_send_data(const struct tcb *c)
     }
 }
 
-/* The program has more than its buffer takes, and what waits does not fill a packet: it need not leave now. So
- * much is in flight, a whole packet and half of all that is queued, that an ACK makes room at once
- * (RFC5681-4.2-b), and the next bytes fill it up. Else each buffer would end with small packets, which cost as
- * much as large ones (MAY-16). */
+/* The program has more than its buffer takes, and what waits does not fill a packet: it need not leave now.
+ * So much is in flight, a whole packet and half of all that is queued, that an ACK makes room at once
+ * (RFC5681-4.2-b), and the next bytes fill it up. Else each buffer would end with small packets, which cost
+ * as much as large ones (MAY-16). */
 static bool waits_for_more(const struct tcb *c, uint32_t len, uint32_t burst, uint32_t full)
 {
     uint32_t out = c->list.bytes;
