@@ -1,12 +1,12 @@
 /* bench_lives.c - GOALS W2, W2c, W2t and W2m: whole lives of connections in memory, two stacks in one thread.
  *
- *     bench-lives [ROW...] [--json] [--lives N] [--seconds S]
+ *     bench-lives [ROW...] [--seconds S | --lives N]        one line of result a row (README.md)
  *
  * A life: connect, 64 bytes there, 64 back, the client closes, the server closes, the client waits in
  * TIME_WAIT. Everything goes through the public calls, every checksum is made and verified, and what a stack
- * wrote is handed to the other as it is: the bench copies headers and payload into one packet, as a wire would,
- * and does nothing else. The virtual clock moves on with each life, so that as many connections stay in
- * TIME_WAIT as the row says; their ends and the choice of ports are inside of the measured time.
+ * wrote is handed to the other as it is: the bench copies headers and payload into one packet, as a wire
+ * would, and does nothing else. The virtual clock moves on with each life, so that as many connections stay
+ * in TIME_WAIT as the row says; their ends and the choice of ports are inside of the measured time.
  *
  *     W2    1 at a time, about 1,000 in TIME_WAIT
  *     W2c   1,000 at a time, about 1,000 more in TIME_WAIT
@@ -17,10 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <tern/event.h>
 #include <tern/socket.h>
 #include <tern/stats.h>
+
+#include "bench/peers/peer.h"
 
 #define BATCH   64
 #define PORT    1000
@@ -60,13 +61,6 @@ struct bench {
 };
 
 static const uint8_t request[64] = "a request of sixty-four bytes";
-
-static double cpu_seconds(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void must(bool right, const char *what)
 {
@@ -228,8 +222,6 @@ static void measure(const struct row *row, uint64_t most, double seconds)
     drain_events(w);
     for (uint32_t n = 0; n < row->waiting + row->waiting / 16; n += row->at_once)
         lives(w);
-    tern_stats before, after;
-    tern_get_stats(w->a.t, &before);
     uint64_t n = 0;
     double start = cpu_seconds(), used;
     do {
@@ -237,40 +229,16 @@ static void measure(const struct row *row, uint64_t most, double seconds)
             lives(w);
         used = cpu_seconds() - start;
     } while (most > 0 ? n < most : used < seconds);
-    tern_get_stats(w->a.t, &after);
-    double packets = (double)(after.tx_packets - before.tx_packets + after.rx_packets - before.rx_packets);
-    printf("{\"workload\":\"%s\",\"stack\":\"tern\",\"unit\":\"lives/cpu-s\",\"value\":%.0f,\"ns\":%.1f,"
-           "\"packets\":%.2f,\"time_wait\":%u,\"idle\":%u}\n",
-           row->name, (double)n / used, used / (double)n * 1e9, packets / (double)n, in_time_wait(w),
-           row->idle);
-    fflush(stdout);
-}
-
-static bool asked(int argc, char **argv, const char *name)
-{
-    bool any = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
-            return true;
-        any |= argv[i][0] == 'W';
-    }
-    return !any;
-}
-
-static double number(int argc, char **argv, const char *name, double otherwise)
-{
-    for (int i = 1; i + 1 < argc; i++)
-        if (strcmp(argv[i], name) == 0)
-            return atof(argv[i + 1]);
-    return otherwise;
+    must(in_time_wait(w) + row->at_once >= row->waiting * 9 / 10, "fewer in TIME_WAIT than the row says");
+    result(row->name, "", "tern", "lives/cpu-s", (double)n / used);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t most = (uint64_t)number(argc, argv, "--lives", 0);
-    double secs = number(argc, argv, "--seconds", 1.0);
+    uint64_t most = (uint64_t)argument(argc, argv, "--lives", 0);
+    double seconds = argument(argc, argv, "--seconds", 1.0);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (asked(argc, argv, rows[i].name))
-            measure(&rows[i], most, secs);
+        if (row_asked(argc, argv, rows[i].name))
+            measure(&rows[i], most, seconds);
     return 0;
 }

@@ -114,6 +114,16 @@ uint64_t rng_u64(struct rng *r)
     return siphash24(r->key, text, sizeof text);
 }
 
+struct mixkey mixkey_of(struct sipkey key)
+{
+    struct rng r = {.key = key};
+    struct mixkey k;
+    for (int i = 0; i < 6; i++)
+        k.w[i] = rng_u64(&r);
+    k.w[5] |= 1;
+    return k;
+}
+
 /* Lemire 2019: the high half of a product; the few low halves that would favour some results are drawn
  * again. */
 uint32_t rng_below(struct rng *r, uint32_t n)

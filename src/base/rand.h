@@ -9,9 +9,30 @@ struct sipkey {
 };
 
 /* SipHash-c-d (Aumasson, Bernstein 2012) of n bytes. 2-4 for what outsiders must not guess (ISN, ports), 1-3
- * for tables. */
+ * for what they never see. */
 uint64_t siphash24(struct sipkey key, const void *data, size_t n);
 uint64_t siphash13(struct sipkey key, const void *data, size_t n);
+
+/* The key of a table's hash: of words that nobody outside sees the hash of, a few multiplications instead of
+ * SipHash's rounds. Pairs of words are added to secret ones and multiplied (NH; Black, Halevi, Krawczyk,
+ * Krovetz, Rogaway 1999), and the sum is multiplied with a secret odd number, of which the upper half counts
+ * (Dietzfelbinger and others 1997). Whatever words somebody prepares, two of them have the same hash with a
+ * probability of no more than 2^-30 over the keys: he does as well with random ones. */
+struct mixkey {
+    uint64_t w[6];         /* two words of 32 bits each; the last is the odd number */
+};
+struct mixkey mixkey_of(struct sipkey key);
+
+/* The next two words of what is hashed; `at` counts pairs, 0..4. */
+static inline uint64_t mix_pair(const struct mixkey *k, uint32_t at, uint32_t a, uint32_t b)
+{
+    return (uint64_t)(a + (uint32_t)k->w[at]) * (b + (uint32_t)(k->w[at] >> 32));
+}
+
+static inline uint32_t mix_end(const struct mixkey *k, uint64_t sum)
+{
+    return (uint32_t)(sum * k->w[5] >> 32);
+}
 
 /* Numbers from a key and a counter: siphash24(key, counter++). */
 struct rng {

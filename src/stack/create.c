@@ -79,7 +79,7 @@ static void fill_keys(struct world *w, const uint8_t seed[32])
 {
     w->key_isn = sipkey_derive(seed, KEY_ISN);
     w->key_port = sipkey_derive(seed, KEY_PORT);
-    w->key_table = sipkey_derive(seed, KEY_TABLE);
+    w->key_table = mixkey_of(sipkey_derive(seed, KEY_TABLE));
     w->key_stamp = sipkey_derive(seed, KEY_STAMP);
     w->key_sketch = sipkey_derive(seed, KEY_SKETCH);
     w->cookie_keys[0].key = w->cookie_keys[1].key = sipkey_derive(seed, KEY_COOKIE);

@@ -7,34 +7,60 @@
 #include "tcp/tcp.h"
 
 /* Of IPv4 addresses the four bytes that differ: what is hashed for every packet is short then. */
-static uint32_t pair_hash4(const struct tern *t, const tern_ip *local, const tern_ip *remote,
-                           const uint16_t ports[2])
+static inline uint32_t hash4(const struct tern *t, const uint8_t *local, const uint8_t *remote,
+                             uint16_t local_port, uint16_t remote_port)
 {
-    uint8_t key[12];
-    memcpy(key, local->b + 12, 4);
-    memcpy(key + 4, remote->b + 12, 4);
-    memcpy(key + 8, ports, 4);
-    return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
+    const struct mixkey *k = &t->w->key_table;
+    uint32_t ports = (uint32_t)local_port << 16 | remote_port;
+    return mix_end(k, mix_pair(k, 0, get32(local), get32(remote)) + mix_pair(k, 1, ports, 0));
 }
 
 /* The zone is part of the pair where an address has a meaning on one link only (RFC 4007 6). */
-static uint32_t pair_hash(const struct tern *t, const tern_ip *local, uint16_t local_port,
-                          const tern_ip *remote, uint16_t remote_port, uint8_t link)
+static uint32_t hash6(const struct tern *t, const tern_ip *local, uint16_t local_port, const tern_ip *remote,
+                      uint16_t remote_port, uint8_t link)
 {
-    const uint16_t ports[2] = {local_port, remote_port};
-    if (tern_ip_is4(remote))
-        return pair_hash4(t, local, remote, ports);
-    uint8_t key[37];
-    memcpy(key, local->b, 16);
-    memcpy(key + 16, remote->b, 16);
-    memcpy(key + 32, ports, 4);
-    key[36] = ip_zone(local, remote, link);
-    return (uint32_t)siphash13(t->w->key_table, key, sizeof key);
+    const struct mixkey *k = &t->w->key_table;
+    uint32_t ports = (uint32_t)local_port << 16 | remote_port;
+    uint64_t sum = mix_pair(k, 4, ports, ip_zone(local, remote, link));
+    for (uint32_t i = 0; i < 4; i++)
+        sum += mix_pair(k, i, get32(local->b + 4 * i), get32(remote->b + 4 * i));
+    return mix_end(k, sum);
+}
+
+static inline uint32_t pair_hash(const struct tern *t, const tern_ip *local, uint16_t local_port,
+                                 const tern_ip *remote, uint16_t remote_port, uint8_t link)
+{
+    if (LIKELY(tern_ip_is4(remote)))
+        return hash4(t, local->b + 12, remote->b + 12, local_port, remote_port);
+    return hash6(t, local, local_port, remote, remote_port, link);
 }
 
 uint32_t demux_hash(const struct tern *t, const struct who *w)
 {
     return pair_hash(t, &w->local, w->local_port, &w->remote, w->remote_port, w->link);
+}
+
+/* Of the records that say who they are by a pair of addresses (ip_pair_write); NULL: it is IPv6. */
+static const uint8_t *pair4_of(const struct tern *t, ref_t r)
+{
+    switch ((uint32_t)arena_kind(t->a, r)) {
+    case PAGE_POOL0 + POOL_IDLE4: return ((const struct idle *)at_const(t->a, r))->pair;
+    case PAGE_POOL0 + POOL_HALFOPEN4: return ((const struct halfopen *)at_const(t->a, r))->pair;
+    case PAGE_POOL0 + POOL_TIMEWAIT4: return ((const struct timewait4 *)at_const(t->a, r))->pair;
+    default: return NULL;
+    }
+}
+
+static uint32_t small_hash4(const struct tern *t, ref_t r, enum rec_kind kind, const uint8_t *pair)
+{
+    const void *p = at_const(t->a, r);
+    uint16_t local = kind == REC_IDLE       ? ((const struct idle *)p)->local_port
+                     : kind == REC_HALFOPEN ? ((const struct halfopen *)p)->local_port
+                                            : ((const struct timewait *)p)->local_port;
+    uint16_t remote = kind == REC_IDLE       ? ((const struct idle *)p)->remote_port
+                      : kind == REC_HALFOPEN ? ((const struct halfopen *)p)->remote_port
+                                             : ((const struct timewait *)p)->remote_port;
+    return hash4(t, pair, pair + 4, local, remote);
 }
 
 static uint32_t make_hash(const struct tern *t, ref_t r)
@@ -45,6 +71,9 @@ static uint32_t make_hash(const struct tern *t, ref_t r)
         const struct conn_head *h = at_const(t->a, r);
         return pair_hash(t, &h->local, h->local_port, &h->remote, h->remote_port, h->link);
     }
+    const uint8_t *pair = pair4_of(t, r);
+    if (pair != NULL)
+        return small_hash4(t, r, kind, pair);
     if (kind == REC_TIMEWAIT)
         waiting_pair(t, r, &w);
     else
@@ -181,9 +210,9 @@ void demux_replace(struct tern *t, ref_t from, ref_t to)
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */
-static uint32_t port_hash(struct tern *t, uint16_t port)
+static uint32_t port_hash(const struct tern *t, uint16_t port)
 {
-    return (uint32_t)siphash13(t->w->key_table, &port, sizeof port);
+    return mix_end(&t->w->key_table, mix_pair(&t->w->key_table, 0, port, 0));
 }
 
 struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint16_t port, uint8_t zone)

@@ -108,7 +108,8 @@ struct sketch {
 
 struct world {
     struct settings set;
-    struct sipkey key_isn, key_port, key_table, key_stamp, key_sketch;
+    struct sipkey key_isn, key_port, key_stamp, key_sketch;
+    struct mixkey key_table;
     struct rng rng;
     uint64_t now;
     uint64_t jump_us;         /* now, when the clock had last jumped (stack/tick.c); 0 = never */

@@ -349,7 +349,7 @@ static void whatever_happens_counts(void **state)
     COUNTS(l, w->set.msl_us);
     COUNTS(l, w->set.sack);
     COUNTS(l, w->key_isn.k0);
-    COUNTS(l, w->key_table.k1);
+    COUNTS(l, w->key_table.w[1]);
     COUNTS(l, w->rng.counter);
     COUNTS(l, w->port_next);
     COUNTS(l, w->ip.id);
