@@ -1,6 +1,6 @@
-/* Two pairs of addresses and ports with the same hash: found by trying, since half of 2^32 pairs of pairs
- * among 2^17 suffice. Whatever record the one has, the segments of the other are its own (RFC 9293
- * 3.10.7). */
+/* Two pairs of addresses and ports with the same hash: found by trying, with keys so weak that ports do not
+ * count in it and neighbouring addresses often agree. Whatever record the one has, the segments of the other
+ * are its own (RFC 9293 3.10.7). */
 #include "lab/lab.h"
 #include "stack/stack.h"
 #include "tcp/tcp.h"
@@ -97,6 +97,9 @@ static struct lab *lab_with_two(void **state, enum differs what)
     struct lab *l = lab_new(state, NULL);
     l->tuned = true; /* a twin would have other addresses */
     l->flow[1] = l->flow[0];
+    struct mixkey *key = &l->t->w->key_table; /* nothing is in the table yet */
+    key->w[1] = key->w[4] = 0;
+    key->w[5] = 1;
     uint32_t round = 0;
     while (!find_two(l, what, round))
         assert_true(++round < 20);
