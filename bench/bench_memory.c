@@ -11,14 +11,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <tern/event.h>
-#include <tern/socket.h>
-#include <tern/stats.h>
+#include <tern/host.h>
 
 #include "wire/wire.h"
 
 #define MEMORY (256ull << 20)
 #define BATCH 64
+#define TX_BATCH 16
+#define GSO 65160 /* 45 segments with timestamps */
+
+/* What the two stacks are told of the wire between them. */
+enum kind {
+    PLAIN, /* packets and checksums are made by the stack */
+    CARD,  /* the wire cuts super-segments into packets and makes their checksums, as a network card does */
+    WHOLE, /* super-segments pass whole, without checksums */
+};
 
 struct end {
     tern *t;
@@ -29,10 +36,10 @@ struct end {
 struct wire {
     struct end a, b;
     uint64_t now;
-    tern_tx_packet tx[BATCH];
+    tern_tx_packet tx[TX_BATCH];
     tern_rx_packet rx[BATCH];
     uint8_t (*bytes)[66000];
-    bool csum_free;
+    enum kind kind;
 };
 
 static double cpu_seconds(void)
@@ -42,7 +49,7 @@ static double cpu_seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void end_init(struct end *e, uint8_t host, uint32_t window, uint32_t gso, bool csum_free)
+static void end_init(struct end *e, uint8_t host, uint32_t window, enum kind kind)
 {
     tern_config cfg = {.recv_buffer = window, .send_buffer = 2 * window > 262144 ? 2 * window : 262144};
     cfg.seed[0] = host;
@@ -50,35 +57,52 @@ static void end_init(struct end *e, uint8_t host, uint32_t window, uint32_t gso,
         mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED || tern_create(&e->t, &cfg, mem, MEMORY) < 0)
         abort();
-    tern_link_info info = {.mtu = 1500, .gso_max = gso, .tx_csum = csum_free};
+    tern_set_sum(e->t, tern_host_sum(-1));
+    tern_link_info info = {.mtu = 1500, .gso_max = kind != PLAIN ? GSO : 0, .tx_csum = kind != PLAIN};
     e->link = tern_link_add(e->t, &info);
     e->ip = tern_ip4(192, 0, 2, host);
     tern_addr_add(e->t, e->link, &e->ip, 24);
 }
 
+/* What the sender's stack gave, as the receiver's link has it. */
+static void lay(struct wire *w, int at, uint32_t len, const tern_tx_packet *p, const struct end *to)
+{
+    w->rx[at] = (tern_rx_packet){.data = w->bytes[at],
+                                 .len = len,
+                                 .gso_size = w->kind == WHOLE ? p->gso_size : 0,
+                                 .link = (uint8_t)to->link,
+                                 .flags = w->kind == WHOLE ? TERN_RX_CSUM_OK : 0};
+}
+
+static void deliver(struct wire *w, struct end *to, int n)
+{
+    tern_rx(to->t, w->now, w->rx, n);
+}
+
 /* One direction: everything that `from` has to send now arrives at `to`. */
 static int carry(struct wire *w, struct end *from, struct end *to)
 {
-    int total = 0;
-    for (int n; (n = tern_tx(from->t, w->now, w->tx, BATCH)) > 0;) {
+    int total = 0, there = 0;
+    for (int n; (n = tern_tx(from->t, w->now, w->tx, TX_BATCH)) > 0;) {
         total += n;
         for (int i = 0; i < n; i++) {
             const tern_tx_packet *p = &w->tx[i];
-            uint8_t *out = w->bytes[i];
-            uint32_t len = p->hdr_len;
-            memcpy(out, p->hdr, len);
-            for (uint32_t s = 0; s < p->n_slices; len += p->slices[s].len, s++)
-                memcpy(out + len, p->slices[s].data, p->slices[s].len);
-            w->rx[i] = (tern_rx_packet){.data = out,
-                                        .len = len,
-                                        .gso_size = p->gso_size,
-                                        .link = (uint8_t)to->link,
-                                        .flags = w->csum_free ? TERN_RX_CSUM_OK : 0};
+            tern_cut cut;
+            tern_cut_begin(&cut, p, NULL);
+            cut.cuts &= w->kind == CARD;
+            for (uint32_t len; (len = tern_cut_next(&cut, w->bytes[there])) > 0;) {
+                lay(w, there++, len, p, to);
+                if (there == BATCH) {
+                    deliver(w, to, there);
+                    there = 0;
+                }
+            }
         }
-        tern_rx(to->t, w->now, w->rx, n);
-        if (n < BATCH)
+        if (n < TX_BATCH)
             break;
     }
+    if (there > 0)
+        deliver(w, to, there);
     return total;
 }
 
@@ -91,14 +115,14 @@ static void settle(struct wire *w)
     } while (n > 0);
 }
 
-static struct wire *wire_new(uint32_t window, uint32_t gso, bool csum_free)
+static struct wire *wire_new(uint32_t window, enum kind kind)
 {
     struct wire *w = calloc(1, sizeof *w);
     w->bytes = malloc(BATCH * sizeof *w->bytes);
     w->now = 1000000;
-    w->csum_free = csum_free;
-    end_init(&w->a, 1, window, gso, csum_free);
-    end_init(&w->b, 2, window, gso, csum_free);
+    w->kind = kind;
+    end_init(&w->a, 1, window, kind);
+    end_init(&w->b, 2, window, kind);
     return w;
 }
 
@@ -113,10 +137,10 @@ static tern_handle listen_on(struct wire *w, uint16_t port)
 
 static uint8_t in[1 << 16], out[1 << 16];
 
-static void bulk(const char *row, uint32_t segments, uint32_t gso, bool csum_free, double seconds)
+static void bulk(const char *row, uint32_t segments, enum kind kind, double seconds)
 {
     uint32_t window = segments * 1460;
-    struct wire *w = wire_new(window, gso, csum_free);
+    struct wire *w = wire_new(window, kind);
     tern_handle l = listen_on(w, 9), c, s;
     tern_endpoint to = {.ip = w->b.ip, .port = 9};
     tern_connect(w->a.t, NULL, &to, &c);
@@ -169,7 +193,7 @@ static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
 /* One at a time; after each batch of lives the clock passes 2 MSL. */
 static void lives(double seconds)
 {
-    struct wire *w = wire_new(65536, 0, false);
+    struct wire *w = wire_new(65536, PLAIN);
     tern_handle l = listen_on(w, 80);
     tern_endpoint to = {.ip = w->b.ip, .port = 80};
     uint64_t n = 0;
@@ -205,9 +229,9 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(i * 7);
     for (int i = 0; i < 3 && asked(argc, argv, "W1"); i++)
-        bulk("W1", segments[i], 0, false, seconds);
+        bulk("W1", segments[i], CARD, seconds);
     if (asked(argc, argv, "W1z"))
-        bulk("W1z", 700, 64240, true, seconds);
+        bulk("W1z", 700, WHOLE, seconds);
     if (asked(argc, argv, "W2"))
         lives(seconds);
     return 0;

@@ -219,7 +219,10 @@ static int restore(tern_host *h, const tern_host_config *cfg, uint64_t image_len
     if (rc == 0)
         rc = tern_restore(&h->stack, h->asked.memory, image_len, h->memory, h->memory_len, h->ring,
                           cfg->trace_records);
-    return rc == 0 ? 0 : fail(pr, rc, "the state cannot be restored: %s", strerror(-rc));
+    if (rc < 0)
+        return fail(pr, rc, "the state cannot be restored: %s", strerror(-rc));
+    tern_set_sum(h->stack, tern_host_sum(-1));
+    return 0;
 }
 
 static int receive_all(tern_host *h, const tern_host_config *cfg, tern_luggage *got, const struct problem *pr)

@@ -457,9 +457,11 @@ static int make_stack(tern_host *h, const tern_host_config *cfg)
     }
     h->budget = stack.budget ? stack.budget : h->memory_len;
     rc = tern_create(&h->stack, &stack, h->memory, h->memory_len);
-    if (rc == 0)
-        tern_tick(h->stack, tern_host_now());
-    return rc;
+    if (rc < 0)
+        return rc;
+    tern_set_sum(h->stack, tern_host_sum(-1));
+    tern_tick(h->stack, tern_host_now());
+    return 0;
 }
 
 static int explain(int rc, const tern_host *h, const tern_config *cfg, char *err, size_t err_len)

@@ -87,11 +87,22 @@ static struct pkt *place_for(struct pair_end *end, uint32_t len)
     return p;
 }
 
-static void put_piece(void *ctx, const uint8_t *data, uint32_t len)
+/* What the wire would carry; what finds no place is lost. */
+static void put_pieces(struct pair_end *end, const tern_tx_packet *pkt)
 {
-    struct pkt *p = place_for(ctx, len);
-    if (p)
-        memcpy(p->data, data, len);
+    struct pkt_queue *q = &end->pair->waiting[!end->side];
+    bool cuts = pkt->gso_size > 0 && pkt->gso_size < pkt->len - pkt->hdr_len;
+    uint32_t most = cuts ? (uint32_t)pkt->hdr_len + pkt->gso_size : pkt->len;
+    tern_cut cut;
+    tern_cut_begin(&cut, pkt, NULL);
+    for (struct pkt *p; (p = q->count < end->pair->limit ? pkt_take(&end->pair->pool, most) : NULL) != NULL;) {
+        p->len = tern_cut_next(&cut, p->data);
+        if (p->len == 0) {
+            pkt_give(&end->pair->pool, p);
+            return;
+        }
+        pkt_push(q, p);
+    }
 }
 
 static void put_whole(struct pair_end *end, const tern_tx_packet *pkt)
@@ -125,7 +136,7 @@ static int pair_tx(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n
         if (splits && sums)
             put_whole(end, &pkts[i]);
         else
-            tern_segment(&pkts[i], put_piece, end);
+            put_pieces(end, &pkts[i]);
     }
     return n;
 }

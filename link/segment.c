@@ -7,72 +7,143 @@
  *
  * Each piece has its own IP length, IPv4 identification (one more each) and checksums. Super-segments never
  * carry URG: its pointer counts from the sequence number, and a card would repeat it wrongly.
+ *
+ * The header is a form of which a piece fills in few words; what the others add to the checksums is summed
+ * once. The payload is touched once: summed while it is copied (sum.c).
  */
 #include "packet.h"
 
 #include <string.h>
 
-enum { FLAG_FIN = 1, FLAG_PSH = 8, FLAG_CWR = 128 };
+enum { FLAG_FIN = 1, FLAG_PSH = 8, FLAG_CWR = 128, IP4_HDR = 20, IP6_HDR = 40, TCP_CHECKSUM = 16 };
 
-/* Reads the payload of a packet front to back. */
-struct reader {
-    const tern_tx_packet *pkt;
-    uint32_t slice, at;
-};
-
-static void read_payload(struct reader *r, uint8_t *to, uint32_t n)
+static uint32_t fold(uint64_t sum)
 {
-    while (n > 0 && r->slice < r->pkt->n_slices) {
-        const tern_slice *s = &r->pkt->slices[r->slice];
-        uint32_t part = s->len - r->at < n ? s->len - r->at : n;
-        if (part > 0)
-            memcpy(to, s->data + r->at, part);
-        to += part;
-        n -= part;
-        r->at += part;
-        if (r->at == s->len) {
-            r->slice++;
-            r->at = 0;
-        }
-    }
+    while (sum >> 16 != 0)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint32_t)sum;
 }
 
-/* The headers of piece number `i`, which begins `done` bytes into the payload. */
-static void piece_headers(uint8_t *p, uint32_t len, uint32_t tcp, uint32_t i, uint32_t done, bool last)
+/* Of the words of a header but those whose bits (1 << word) are set in `but`. */
+static uint32_t sum_words_but(const uint8_t *p, uint32_t len, uint32_t but)
 {
-    if (p[0] >> 4 == 4) {
-        store16(p + 2, len);
-        store16(p + 4, load16(p + 4) + i);
-        ip4_header_checksum(p);
-    } else {
-        store16(p + 4, len - 40);
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < len / 2; i++)
+        sum += but >> i & 1 ? 0 : load16(p + 2 * i);
+    return sum;
+}
+
+/* Addresses and protocol: what of the pseudo-header does not change with the length. */
+static uint32_t sum_addresses(const uint8_t *ip)
+{
+    bool v4 = ip[0] >> 4 == 4;
+    return (v4 ? ip[9] : ip[6]) + sum_words_but(ip + (v4 ? 12 : 8), v4 ? 8 : 32, 0);
+}
+
+/* Write n bytes of payload; returns their sum. */
+static uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
+{
+    uint64_t sum = 0;
+    for (uint32_t put = 0; put < n && c->slice < c->pkt->n_slices;) {
+        const tern_slice *s = &c->pkt->slices[c->slice];
+        uint32_t part = s->len - c->at < n - put ? s->len - c->at : n - put;
+        sum += c->sum(to + put, s->data + c->at, part) << (put & 1 ? 8 : 0);
+        put += part;
+        c->at += part;
+        if (c->at == s->len) {
+            c->slice++;
+            c->at = 0;
+        }
     }
-    store32(p + tcp + 4, load32(p + tcp + 4) + done);
-    if (i > 0)
-        p[tcp + 13] &= (uint8_t)~FLAG_CWR;
+    return sum;
+}
+
+/* The whole packet as it is. */
+static uint32_t put_whole(tern_cut *c, uint8_t *to)
+{
+    const tern_tx_packet *pkt = c->pkt;
+    memcpy(to, pkt->hdr, pkt->hdr_len);
+    uint64_t payload = put_payload(c, to + pkt->hdr_len, pkt->len - pkt->hdr_len);
+    uint32_t start = pkt->csum_start;
+    if (!(pkt->flags & TERN_TX_CSUM))
+        return pkt->len;
+    if (pkt->csum_offset != TCP_CHECKSUM || start + 20u > pkt->hdr_len || (pkt->hdr_len - start) % 2 != 0) {
+        transport_checksum(to, pkt->len, start, pkt->csum_offset);
+        return pkt->len;
+    }
+    uint32_t sum = sum_words_but(to + start, pkt->hdr_len - start, 1u << TCP_CHECKSUM / 2);
+    store16(to + start + TCP_CHECKSUM, ~fold(payload + sum + sum_addresses(to) + pkt->len - start));
+    return pkt->len;
+}
+
+/* Length, identification and checksum of the IP header. */
+static void fill_ip(const tern_cut *c, uint8_t *p, uint32_t len)
+{
+    if (p[0] >> 4 != 4) {
+        store16(p + 4, len - IP6_HDR);
+        return;
+    }
+    uint32_t id = load16(p + 4) + c->pieces;
+    store16(p + 2, len);
+    store16(p + 4, id);
+    store16(p + 10, ~fold((uint64_t)c->ip_sum + len + (id & 0xffff)));
+}
+
+/* Number, flags and checksum of the TCP header; `payload`: the sum of the piece's. */
+static void fill_tcp(const tern_cut *c, uint8_t *tcp, uint32_t len, bool last, uint64_t payload)
+{
+    uint32_t number = load32(tcp + 4) + c->done;
+    store32(tcp + 4, number);
+    if (c->pieces > 0)
+        tcp[13] &= (uint8_t)~FLAG_CWR;
     if (!last)
-        p[tcp + 13] &= (uint8_t) ~(FLAG_FIN | FLAG_PSH);
+        tcp[13] &= (uint8_t) ~(FLAG_FIN | FLAG_PSH);
+    uint64_t sum = payload + c->hdr_sum + (number >> 16) + (number & 0xffff) + load16(tcp + 12) + len;
+    store16(tcp + TCP_CHECKSUM, ~fold(sum));
+}
+
+static uint32_t put_piece(tern_cut *c, uint8_t *to)
+{
+    const tern_tx_packet *pkt = c->pkt;
+    uint32_t left = pkt->len - pkt->hdr_len - c->done, n = pkt->gso_size < left ? pkt->gso_size : left;
+    uint32_t len = pkt->hdr_len + n;
+    memcpy(to, pkt->hdr, pkt->hdr_len);
+    uint64_t payload = put_payload(c, to + pkt->hdr_len, n);
+    fill_ip(c, to, len);
+    fill_tcp(c, to + pkt->csum_start, len - pkt->csum_start, n == left, payload);
+    c->done += n;
+    c->pieces++;
+    return len;
+}
+
+void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum)
+{
+    uint32_t start = pkt->csum_start;
+    *c = (tern_cut){.pkt = pkt, .sum = sum ? sum : tern_host_sum(-1)};
+    c->cuts = pkt->gso_size > 0 && pkt->gso_size < pkt->len - pkt->hdr_len;
+    if (!c->cuts)
+        return;
+    /* number, flags and checksum are each piece's own; so are length, identification and checksum of IP */
+    c->hdr_sum = sum_words_but(pkt->hdr + start, pkt->hdr_len - start, 1u << 2 | 1u << 3 | 1u << 6 | 1u << 8);
+    c->hdr_sum += sum_addresses(pkt->hdr);
+    c->ip_sum = sum_words_but(pkt->hdr, (pkt->hdr[0] & 15) * 4u, 1u << 1 | 1u << 2 | 1u << 5);
+}
+
+uint32_t tern_cut_next(tern_cut *c, uint8_t *to)
+{
+    if (c->cuts)
+        return c->done < c->pkt->len - c->pkt->hdr_len ? put_piece(c, to) : 0;
+    return c->pieces++ == 0 ? put_whole(c, to) : 0;
 }
 
 void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8_t *pkt, uint32_t len),
                   void *ctx)
 {
     uint8_t buf[TERN_TX_HDR + LINK_MAX_PACKET];
-    uint32_t payload = pkt->len - pkt->hdr_len, done = 0;
-    bool cut = pkt->gso_size > 0 && pkt->gso_size < payload;
-    struct reader reader = {.pkt = pkt};
+    tern_cut cut;
     if (pkt->len > sizeof buf)
         return;
-    for (uint32_t i = 0; i == 0 || done < payload; i++) {
-        uint32_t n = cut && pkt->gso_size < payload - done ? pkt->gso_size : payload - done;
-        uint32_t len = pkt->hdr_len + n;
-        memcpy(buf, pkt->hdr, pkt->hdr_len);
-        read_payload(&reader, buf + pkt->hdr_len, n);
-        if (cut)
-            piece_headers(buf, len, pkt->csum_start, i, done, done + n == payload);
-        if (cut || (pkt->flags & TERN_TX_CSUM))
-            transport_checksum(buf, len, pkt->csum_start, pkt->csum_offset);
+    tern_cut_begin(&cut, pkt, NULL);
+    for (uint32_t len; (len = tern_cut_next(&cut, buf)) > 0;)
         emit(ctx, buf, len);
-        done += n;
-    }
 }

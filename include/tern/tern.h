@@ -153,6 +153,11 @@ size_t tern_min_size(const tern_config *cfg);
  * mapping costs nothing. Errors: -TERN_EINVAL (a field out of range), -TERN_ENOMEM (block too small). */
 int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size);
 
+/* Let the stack make and verify checksums of payload with this function (link.h), for instance one with the
+ * vectors of this processor; NULL, and before the first call: with the core's own. It belongs to the process
+ * and not to the stack: an image has none. */
+void tern_set_sum(tern *t, uint64_t (*sum)(void *to, const void *from, size_t n));
+
 /* End a stack. Nothing is sent; every handle is stale afterwards. The block is the caller's again. */
 void tern_destroy(tern *t);
 

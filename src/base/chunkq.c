@@ -119,23 +119,45 @@ static inline uint32_t fill(struct arena *a, struct chunk *c, const uint8_t *fro
     return part;
 }
 
+/* The page that takes what comes next; NULL: refused. */
+static inline struct chunk *page_with_room(struct arena *a, struct chunkq *q, enum mem_prio prio)
+{
+    struct chunk *c = q->list.tail != 0 ? chunk_at(a, q->list.tail) : NULL;
+    return c != NULL && room_behind(a, c) > 0 ? c : new_page(a, q, 0, q->pos + q->len, prio);
+}
+
 uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint32_t n, enum mem_prio prio)
 {
     const uint8_t *from = data;
-    uint32_t left = n;
+    struct chunk *c;
+    uint32_t done = 0;
     ASSERT(n <= UINT32_MAX - q->len);
-    while (left > 0) {
-        struct chunk *c = q->list.tail != 0 ? chunk_at(a, q->list.tail) : NULL;
-        if (c == NULL || room_behind(a, c) == 0)
-            c = new_page(a, q, 0, q->pos + q->len, prio);
-        if (c == NULL)
-            break;
-        uint32_t part = fill(a, c, from, left);
+    while (done < n && (c = page_with_room(a, q, prio)) != NULL) {
+        uint32_t part = fill(a, c, from + done, n - done);
         q->len += part;
-        from += part;
-        left -= part;
+        done += part;
     }
-    return n - left;
+    return done;
+}
+
+uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *data, uint32_t n,
+                              enum mem_prio prio, tern_sum_fn *fn, uint64_t *sum)
+{
+    const uint8_t *from = data;
+    struct chunk *c;
+    uint32_t done = 0;
+    *sum = 0;
+    ASSERT(n <= UINT32_MAX - q->len);
+    while (done < n && (c = page_with_room(a, q, prio)) != NULL) {
+        uint32_t part = min_u32(n - done, room_behind(a, c));
+        uint64_t words = fn(page_bytes(c) + c->off + c->used, from + done, part);
+        *sum += words << (done & 1 ? 8 : 0); /* RFC 1071 2 B */
+        c->used += part;
+        q->len += part;
+        done += part;
+    }
+    a->copied += done;
+    return done;
 }
 
 uint32_t chunkq_gap(struct arena *a, const struct chunkq *q)

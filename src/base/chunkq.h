@@ -32,6 +32,10 @@ void chunkq_init(struct chunkq *q, uint32_t pos);
 /* Copy bytes to the end. Returns how many fitted (fewer than n: memory refused). */
 uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint32_t n, enum mem_prio prio);
 
+/* The same by a function that also sums; *sum = that of all bytes that fitted. */
+uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *data, uint32_t n,
+                              enum mem_prio prio, tern_sum_fn *fn, uint64_t *sum);
+
 /* Refer to n bytes of a hold, from its byte `off` on, at the end. False: memory refused. */
 bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,
                   enum mem_prio prio);

@@ -39,7 +39,7 @@ static void emit_header(struct arena *a, uint8_t *p, uint8_t version, const stru
     for (uint32_t from = 0, got; from < e->body.len; from += got) {
         int n = chunkq_slices(a, NULL, &e->body, from, e->body.len - from, NULL, out->slices, TERN_TX_SLICES,
                               &got);
-        sum = csum_slices(sum, out->slices, (uint32_t)n);
+        sum = csum_slices(sum, out->slices, (uint32_t)n, csum_plain);
     }
     put16(p + 2, csum_fold(sum));
 }

@@ -21,7 +21,7 @@ static bool may_be_ours(const struct tern *t, const struct arrival *a)
 static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival *a)
 {
     a->segment = true;
-    a->tcp_cause = (uint16_t)tcp_parse(&a->ip, !(p->flags & TERN_RX_CSUM_OK), &a->s);
+    a->tcp_cause = (uint16_t)tcp_parse_with(&a->ip, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, &a->s);
     if (a->tcp_cause != TERN_CAUSE_NONE)
         return;
     a->s.link = p->link;
@@ -32,7 +32,7 @@ static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 {
     bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
-    out->ours = out->segment = false;
+    out->ours = out->segment = out->follows = false;
     out->cause = (uint16_t)(up ? ip_parse(p->data, p->len, &out->ip) : TERN_C_LINK_DOWN);
     if (out->cause != TERN_CAUSE_NONE)
         return;
@@ -53,12 +53,27 @@ static void fetch_records(struct tern *t, const uint32_t *pairs, int n)
         demux_fetch_rest(t, found[i]);
 }
 
+/* Whether a packet is one more of the run that began with `lead`. */
+static bool follows(const struct tcp_lead *lead, uint8_t link, const tern_rx_packet *p, struct arrival *out)
+{
+    out->follows = lead->p != NULL && p->link == link && tcp_follows(lead, p->data, p->len, &out->f);
+    out->f.gso_size = p->gso_size;
+    return out->follows;
+}
+
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out)
 {
     uint32_t pairs[RX_AHEAD];
+    struct tcp_lead lead = {0};
+    uint8_t link = 0;
     int differ = 0;
     for (int i = 0; i < n; i++) {
+        if (follows(&lead, link, &pkts[i], &out[i]))
+            continue;
         arrival_read(t, &pkts[i], &out[i]);
+        link = pkts[i].link;
+        if (!leads_on(&out[i]) || !tcp_lead(&out[i].ip, pkts[i].data, &out[i].s, &lead))
+            lead.p = NULL;
         if (!leads_on(&out[i]) || (differ > 0 && pairs[differ - 1] == out[i].s.pair))
             continue; /* one connection's packets often follow each other */
         demux_fetch_slot(t, out[i].s.pair);

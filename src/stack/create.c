@@ -119,11 +119,14 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
     t->a->lent = ref_of(t->a, &t->w->lent);
     wheel_init(&t->w->wheel, 0);
     trace_init(&t->trace, cfg->trace, cfg->trace_records);
+    tern_set_sum(t, NULL);
     if (!htab_init(t->a, &t->w->conns) || !htab_init(t->a, &t->w->listeners))
         return -TERN_ENOMEM;
     *out = t;
     return 0;
 }
+
+void tern_set_sum(tern *t, tern_sum_fn *sum) { t->sum = sum != NULL ? sum : csum_plain; }
 
 void tern_destroy(tern *t)
 {

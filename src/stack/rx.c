@@ -149,13 +149,29 @@ static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep 
     return true;
 }
 
-static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
+/* One more of a run whose connection is `run`; NULL: of none that goes on. */
+static bool rx_follower(struct tern *t, const tern_rx_packet *p, struct arrival *a, struct tcb *run,
+                        struct keep *keep)
+{
+    if (!a->follows)
+        return false;
+    if (run != NULL && follow_take(t, run, &a->f, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, keep))
+        return true;
+    arrival_read(t, p, a);
+    return false;
+}
+
+static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a, struct tcb **run)
 {
     bool unclaimed = false;
     struct keep keep;
     bool lendable = may_keep(t, p, &keep);
+    enum tern_cause cause = TERN_CAUSE_NONE;
     p->trace = (uint32_t)t->trace.head;
-    enum tern_cause cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
+    if (!rx_follower(t, p, a, *run, lendable ? &keep : NULL)) {
+        follow_end(t, run);
+        cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
+    }
     p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;
     p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
@@ -169,6 +185,23 @@ static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
     }
 }
 
+/* What was read ahead has its turn, in order. */
+static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals, int n)
+{
+    struct tcb *run = NULL;
+    int taken = 0;
+    for (int i = 0; i < n; i++) {
+        judge(t, &pkts[i], &arrivals[i], &run);
+        if (pkts[i].verdict != TERN_TAKEN)
+            continue;
+        taken++;
+        if (run == NULL && i + 1 < n && arrivals[i + 1].follows && arrivals[i].segment)
+            run = follow_begin(t, &arrivals[i].s);
+    }
+    follow_end(t, &run);
+    return taken;
+}
+
 int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
 {
     struct arrival arrivals[RX_AHEAD];
@@ -177,10 +210,7 @@ int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
     for (int first = 0; first < n; first += RX_AHEAD) {
         int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
         arrivals_read(t, pkts + first, some, arrivals);
-        for (int i = 0; i < some; i++) {
-            judge(t, &pkts[first + i], &arrivals[i]);
-            taken += pkts[first + i].verdict == TERN_TAKEN;
-        }
+        taken += judge_all(t, pkts + first, arrivals, some);
     }
     life_end_of_batch(t);
     return taken;

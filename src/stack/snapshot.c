@@ -248,6 +248,7 @@ static struct tern *handle_for(void *memory, uint64_t world, void *trace, uint32
     t->a = arena_behind(memory);
     t->w = (struct world *)(void *)((uint8_t *)t->a + world);
     trace_init(&t->trace, trace, trace_records);
+    tern_set_sum(t, NULL);
     return t;
 }
 

@@ -52,7 +52,7 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
         put16(tcp + 16, (uint16_t)~csum_fold(sum));
     } else {
         sum = csum_add(sum, tcp, tcp_len);
-        sum = csum_slices(sum, out->slices, out->n_slices);
+        sum = csum_slices(sum, out->slices, out->n_slices, t->sum);
         put16(tcp + 16, csum_fold(sum));
     }
     t->w->stats.segs_out++;

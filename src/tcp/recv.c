@@ -45,11 +45,10 @@ static void owe_duplicate(struct tern *t, struct tcb *c)
 
 /* Delayed or not (RFC 9293 SHLD-18, SHLD-19; RFC5681-4.2-abc): at once where it fills a gap (RFC5681-3.2-b,
  * RFC5681-4.2-g), else in less than half a second (MUST-40, RFC5681-4.2-d). */
-static void owe_ack(struct tern *t, struct tcb *c, const struct segment *s, uint32_t got, bool filled)
+static void owe_ack(struct tern *t, struct tcb *c, uint32_t seg, uint32_t got, bool filled)
 {
     struct acker *k = &c->ack;
     uint64_t now = t->w->now;
-    uint32_t seg = s->gso_size != 0 ? s->gso_size : s->len;
     k->seg = max_u32(k->seg, min_u32(seg, 65535));
     k->bytes += got;
     if (filled)
@@ -127,10 +126,46 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
     }
     uint32_t got = seq_span(start, r->nxt);
     if (got > 0) {
-        owe_ack(t, c, s, got, gap);
+        owe_ack(t, c, s->gso_size != 0 ? s->gso_size : s->len, got, gap);
         deliver(t, c, got);
     }
     return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
+}
+
+/* Summed while it is copied; what was wrong is taken back. */
+static bool take_verified(struct tern *t, struct rcv *r, const struct follower *f, tern_sum_fn *verify)
+{
+    uint64_t sum;
+    uint32_t got = chunkq_append_summed(t->a, &r->q, f->data, f->len, MEM_DATA, verify, &sum);
+    if (LIKELY(got == f->len && follower_right(f, sum)))
+        return true;
+    chunkq_drop_back(t->a, &r->q, got);
+    t->a->copied -= got;
+    return false;
+}
+
+/* All of a follower's text is taken (follow.c), or nothing has happened. */
+bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify, struct keep *keep)
+{
+    struct rcv *r = &c->rcv;
+    if (r->q.len == 0)
+        return false; /* the first byte has reserved memory */
+    if (verify != NULL && keep == NULL) {
+        if (!take_verified(t, r, f, verify))
+            return false;
+    } else {
+        if (verify != NULL && !follower_right(f, verify(NULL, f->data, f->len)))
+            return false;
+        uint32_t got = recv_store(t, &r->q, keep, f->data, f->len, MEM_DATA);
+        if (got < f->len) {
+            chunkq_drop_back(t->a, &r->q, got);
+            return false;
+        }
+    }
+    r->nxt = seq_add(r->nxt, f->len);
+    owe_ack(t, c, f->gso_size != 0 ? f->gso_size : f->len, f->len, false);
+    c->sum.received += f->len;
+    return true;
 }
 
 /* SHLD-3, RFC 2525 2.17: nobody will read this any more. */

@@ -146,6 +146,7 @@ struct tern {
     struct world *w;
     struct trace_ring trace;
     struct regions regions;   /* memory outside: the links' and the program's */
+    tern_sum_fn *sum;         /* who sums payload; never NULL (tern_set_sum) */
 };
 
 /* Received bytes that the program has taken off a connection and holds (tern_take). */

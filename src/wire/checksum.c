@@ -113,11 +113,18 @@ uint64_t csum_pseudo(const tern_ip *src, const tern_ip *dst, uint8_t proto, uint
     return (uint64_t)in_network_order(sum) + proto + (len >> 16) + (len & 0xffff);
 }
 
-uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n)
+uint64_t csum_plain(void *to, const void *from, size_t n)
+{
+    if (to != NULL)
+        memcpy(to, from, n);
+    return sum_words(from, n);
+}
+
+uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n, tern_sum_fn *fn)
 {
     bool odd = false;
     for (uint32_t i = 0; i < n; i++) {
-        sum = (odd ? csum_add_odd : csum_add)(sum, slices[i].data, slices[i].len);
+        sum += fn(NULL, slices[i].data, slices[i].len) << (odd ? 8 : 0);
         odd ^= slices[i].len & 1;
     }
     return sum;

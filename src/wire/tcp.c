@@ -3,10 +3,10 @@
 
 enum { TCP_HDR = 20 };
 
-static bool checksum_right(const struct ip_hdr *ip)
+static bool checksum_right(const struct ip_hdr *ip, tern_sum_fn *sum)
 {
-    uint64_t sum = csum_pseudo(&ip->src, &ip->dst, PROTO_TCP, ip->payload_len);
-    return csum_fold(csum_add(sum, ip->payload, ip->payload_len)) == 0;
+    uint64_t pseudo = csum_pseudo(&ip->src, &ip->dst, PROTO_TCP, ip->payload_len);
+    return csum_fold(pseudo + sum(NULL, ip->payload, ip->payload_len)) == 0;
 }
 
 static void read_header(const struct ip_hdr *ip, const uint8_t *p, uint32_t hdr_len, struct segment *out)
@@ -30,13 +30,18 @@ static void read_header(const struct ip_hdr *ip, const uint8_t *p, uint32_t hdr_
 
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out)
 {
+    return tcp_parse_with(ip, verify ? csum_plain : NULL, out);
+}
+
+enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, struct segment *out)
+{
     const uint8_t *p = ip->payload;
     if (ip->payload_len < TCP_HDR)
         return TERN_C_TCP_MALFORMED;
     uint32_t hdr_len = (uint32_t)(p[12] >> 4) * 4;
     if (hdr_len < TCP_HDR || hdr_len > ip->payload_len)
         return TERN_C_TCP_MALFORMED;
-    if (verify && !checksum_right(ip))
+    if (verify != NULL && !checksum_right(ip, verify))
         return TERN_C_TCP_CHECKSUM; /* MUST-3 */
     read_header(ip, p, hdr_len, out);
     if (!tcp_opts_parse(p + TCP_HDR, hdr_len - TCP_HDR, (out->flags & F_SYN) != 0, &out->opt))

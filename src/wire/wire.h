@@ -29,8 +29,10 @@ enum { ECN_NOT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
 uint64_t csum_add(uint64_t sum, const uint8_t *p, size_t n);
 uint64_t csum_add_odd(uint64_t sum, const uint8_t *p, size_t n);
 uint16_t csum_fold(uint64_t sum);
-/* Sum of bytes that lie in pieces; the first one begins at an even offset. */
-uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n);
+/* The same as a tern_sum_fn (link.h), which also copies. */
+uint64_t csum_plain(void *to, const void *from, size_t n);
+/* Sum of bytes that lie in pieces; the first one begins at an even offset. `fn`: who adds them up. */
+uint64_t csum_slices(uint64_t sum, const tern_slice *slices, uint32_t n, tern_sum_fn *fn);
 /* Sum of the pseudo-header (RFC 9293 3.1; RFC 8200 8.1 for IPv6). */
 uint64_t csum_pseudo(const tern_ip *src, const tern_ip *dst, uint8_t proto, uint32_t len);
 
@@ -122,6 +124,29 @@ static inline uint32_t seg_len(const struct segment *s)
  * TCP_OPTION_LENGTH (MUST-7): then all of `out` but the options behind it is valid, so that it can be
  * answered. `link`, `gso_size` and what is only received are 0: the caller knows them. */
 enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *out);
+/* The same; verified by this function, NULL = not. */
+enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, struct segment *out);
+
+/* A segment that others may follow, of which only the next bytes are new (follow.c). `p`: its packet, which must
+ * stay. False: it is not of that kind. */
+struct tcp_lead {
+    const uint8_t *p;
+    uint16_t ip_len, tcp_len;   /* of the headers */
+    uint32_t tcp_sum, ip_sum;   /* of what all have in common */
+};
+bool tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
+
+/* Such a one: nothing of its headers says anything else. */
+struct follower {
+    seq_t seq;
+    uint32_t len;           /* payload bytes, > 0 */
+    const uint8_t *data;
+    uint32_t sum;           /* of pseudo-header and TCP header */
+    uint16_t gso_size;      /* as in struct segment; the caller knows it */
+};
+bool tcp_follows(const struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
+/* Whether its checksum is right, when this is the sum of its payload. */
+bool follower_right(const struct follower *f, uint64_t payload_sum);
 
 /* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a
  * multiple of 4). No MSS without F_SYN (MUST-65). SACK blocks as many as fit. Checksum field left 0.
