@@ -95,7 +95,8 @@ static void put_pieces(struct pair_end *end, const tern_tx_packet *pkt)
     uint32_t most = cuts ? (uint32_t)pkt->hdr_len + pkt->gso_size : pkt->len;
     tern_cut cut;
     tern_cut_begin(&cut, pkt, NULL);
-    for (struct pkt *p; (p = q->count < end->pair->limit ? pkt_take(&end->pair->pool, most) : NULL) != NULL;) {
+    for (struct pkt *p;
+         (p = q->count < end->pair->limit ? pkt_take(&end->pair->pool, most) : NULL) != NULL;) {
         p->len = tern_cut_next(&cut, p->data);
         if (p->len == 0) {
             pkt_give(&end->pair->pool, p);

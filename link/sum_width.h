@@ -1,5 +1,5 @@
-/* sum_width.h - what sum.c says, for vectors of WIDTH bytes: sum.c includes this once for each width, and names
- * the type (VEC) and the function (SUM).
+/* sum_width.h - what sum.c says, for vectors of WIDTH bytes: sum.c includes this once for each width, and
+ * names the type (VEC) and the function (SUM).
  *
  * `to` NULL: nothing is copied. Each caller says so by a constant, so that nothing is decided in the loops.
  */

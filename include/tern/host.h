@@ -116,12 +116,12 @@ typedef struct tern_cut {
 /* Begin to cut `pkt`, which stays as it is until the last piece; a packet with nothing to cut is one piece.
  * `sum` NULL: tern_host_sum(-1). */
 void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum);
-/* Write the next piece, checksums filled in, into `to`, which has room for its header and gso_size bytes (or all
- * of the packet, when there is nothing to cut). Returns its length; 0 = there are no more. */
+/* Write the next piece, checksums filled in, into `to`, which has room for its header and gso_size bytes (or
+ * all of the packet, when there is nothing to cut). Returns its length; 0 = there are no more. */
 uint32_t tern_cut_next(tern_cut *c, uint8_t *to);
 
-/* The function with the widest vectors of this processor that are not wider than the given step: 0 = what every
- * machine has, 1 = 32 bytes (AVX2), 2 = 64 bytes (AVX-512); -1 = the widest there are. */
+/* The function with the widest vectors of this processor that are not wider than the given step: 0 = what
+ * every machine has, 1 = 32 bytes (AVX2), 2 = 64 bytes (AVX-512); -1 = the widest there are. */
 tern_sum_fn *tern_host_sum(int step);
 
 typedef struct tern_host tern_host;

@@ -79,11 +79,12 @@ enum {
     TERN_TX_IP6 = 2,  /* IPv6 (else IPv4) */
 };
 
-/* Sums n bytes (fewer than 2^31) for an Internet checksum (RFC 1071) and copies them to `to` on the way, unless
- * that is NULL. The answer is any number below 2^48 that is the sum of the 16-bit words in network order, the last
- * one completed with zero, plus or minus a multiple of 65535, and 0 for zeros only: such numbers may be added up,
- * and those of bytes at an odd offset multiplied by 256 before. A pure function: which one is best depends on the
- * processor, which the core does not ask (tern_set_sum; on Linux: host.h, tern_host_sum). */
+/* Sums n bytes (fewer than 2^31) for an Internet checksum (RFC 1071) and copies them to `to` on the way,
+ * unless that is NULL. The answer is any number below 2^48 that is the sum of the 16-bit words in network
+ * order, the last one completed with zero, plus or minus a multiple of 65535, and 0 for zeros only: such
+ * numbers may be added up, and those of bytes at an odd offset multiplied by 256 before. A pure function:
+ * which one is best depends on the processor, which the core does not ask (tern_set_sum; on Linux: host.h,
+ * tern_host_sum). */
 typedef uint64_t tern_sum_fn(void *to, const void *from, size_t n);
 
 /* Copy a packet into `buf` (at least pkt->len bytes), as one piece. Returns its length. Neither cuts nor

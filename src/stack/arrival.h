@@ -7,7 +7,8 @@
 struct arrival {
     uint16_t cause;     /* why it is refused, whosoever it is; else TERN_CAUSE_NONE, and `ip` is valid: */
     bool ours;          /* to one of our addresses */
-    bool follows;       /* `f` is valid and nothing else: as the latest before it that does not, but for the text */
+    bool follows;       /* `f` is valid and nothing else: as the latest before it that does not, but for the
+                           text */
     bool segment;       /* a whole TCP segment that may be ours: */
     uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */
     struct follower f;

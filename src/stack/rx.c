@@ -155,10 +155,13 @@ static bool rx_follower(struct tern *t, const tern_rx_packet *p, struct arrival 
 {
     if (!a->follows)
         return false;
-    if (run != NULL && follow_take(t, run, &a->f, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, keep))
+    bool taken = run != NULL && follow_take(t, run, &a->f, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, keep);
+    if (LIKELY(taken && t->trace.kinds == 0))
         return true;
     arrival_read(t, p, a);
-    return false;
+    if (taken)
+        follow_trace(t, run, &a->s);
+    return taken;
 }
 
 static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a, struct tcb **run)

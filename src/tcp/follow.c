@@ -1,9 +1,9 @@
 /* follow.c - the next bytes of a stream, with headers that say nothing else new (wire/follow.c).
  *
- * Bulk data comes as runs of segments that differ in nothing but their numbers. The first of a run goes through
- * the ordered list of 3.10.7.4 like any other. When that has taken it, and the connection then is in a state in
- * which the same list would do nothing with its successor but to take the text, then it is enough to take the
- * text:
+ * Bulk data comes as runs of segments that differ in nothing but their numbers. The first of a run goes
+ * through the ordered list of 3.10.7.4 like any other. When that has taken it, and the connection then is in
+ * a state in which the same list would do nothing with its successor but to take the text, then it is enough
+ * to take the text:
  *
  *   first    RCV.NXT is the successor's number, all of it lies in the window; its timestamp is TS.Recent's or
  *            newer, since the first one's was
@@ -11,9 +11,9 @@
  *            text, and no loss is being repaired that would be judged anew
  *   others   no RST, SYN, URG or FIN; no CE mark to note; nothing out of order to join
  *
- * What remains is written down here step by step, and leaves the same state behind as the list does. Whatever is
- * otherwise goes through the list: also a wrong checksum, which shows only when the bytes are there already and
- * are taken back.
+ * What remains is written down here step by step, and leaves the same state behind as the list does. Whatever
+ * is otherwise goes through the list: also a wrong checksum, which shows only when the bytes are there
+ * already and are taken back.
  */
 #include "tcp/tcp.h"
 
@@ -34,8 +34,8 @@ static bool text_is_plain(const struct tcb *c, const struct segment *s)
 
 struct tcb *follow_begin(struct tern *t, const struct segment *s)
 {
-    if (t->trace.kinds != 0 || s->opt.n_sack > 0 || (s->tos & 3) == ECN_CE)
-        return NULL; /* what each one does is to be told; or there is something to do */
+    if (s->opt.n_sack > 0 || (s->tos & 3) == ECN_CE)
+        return NULL;
     ref_t r = demux_find_segment(t, s);
     if (r == 0 || rec_kind(t, r) != REC_TCB)
         return NULL;
@@ -43,7 +43,8 @@ struct tcb *follow_begin(struct tern *t, const struct segment *s)
     return c->h.state == TERN_ESTABLISHED && ack_says_nothing(c, s) && text_is_plain(c, s) ? c : NULL;
 }
 
-bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify, struct keep *keep)
+bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+                 struct keep *keep)
 {
     uint32_t len = f->len;
     if (!seq_eq(f->seq, c->rcv.nxt) || len > rcv_wnd(&c->rcv) ||
@@ -53,6 +54,14 @@ bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_s
     c->sum.segs_in++;
     c->snd.wl1 = f->seq;
     return true;
+}
+
+void follow_trace(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    struct who who = {0};
+    who_of(t, c, &who);
+    trace_segment_of(t, &who, TERN_TRACE_SEG_IN, s, TERN_CAUSE_NONE, 0);
+    trace_conn(t, &c->h, TERN_TRACE_DELIVER, TERN_CAUSE_NONE, s->len, c->rcv.q.len, 0);
 }
 
 void follow_end(struct tern *t, struct tcb **run)

@@ -145,7 +145,8 @@ static bool take_verified(struct tern *t, struct rcv *r, const struct follower *
 }
 
 /* All of a follower's text is taken (follow.c), or nothing has happened. */
-bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify, struct keep *keep)
+bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+                 struct keep *keep)
 {
     struct rcv *r = &c->rcv;
     if (r->q.len == 0)

@@ -204,7 +204,9 @@ static inline void waiting_make_room(struct tern *t, uint32_t pages)
  * tcp_input. `verify`: by whom the checksum is verified, NULL = not; `keep` as in struct segment. End, before
  * anything else happens: *run is NULL then. */
 struct tcb *follow_begin(struct tern *t, const struct segment *s);
-bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify, struct keep *keep);
+bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+                 struct keep *keep);
+COLD void follow_trace(struct tern *t, struct tcb *c, const struct segment *s); /* what was taken, written down */
 void follow_end(struct tern *t, struct tcb **run);
 
 /* accept_seq.c: step one, and RFC 5961. */
@@ -222,7 +224,8 @@ void ack_take_window(struct tcb *c, const struct segment *s);
 
 /* recv.c: steps seven and eight, and when to acknowledge. */
 enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s);
-bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify, struct keep *keep);
+bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+                 struct keep *keep);
 bool recv_fin_reached(const struct tcb *c);
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why);
 void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s);

@@ -4,9 +4,9 @@
  *   follower   IP .......... | ports  seq+n  ack  flags  window  options | bytes that come behind
  *                  length, identification, number, checksums and PSH are its own; all else is the lead's
  *
- * The lead is parsed in full. Of its followers only what may differ is read: whatever the parsers have found out
- * about the rest of the lead's headers is true of theirs. What a checksum covers of the common part is summed
- * once.
+ * The lead is parsed in full. Of its followers only what may differ is read: whatever the parsers have found
+ * out about the rest of the lead's headers is true of theirs. What a checksum covers of the common part is
+ * summed once.
  */
 #include "ip_parts.h"
 

@@ -127,8 +127,8 @@ enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *
 /* The same; verified by this function, NULL = not. */
 enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, struct segment *out);
 
-/* A segment that others may follow, of which only the next bytes are new (follow.c). `p`: its packet, which must
- * stay. False: it is not of that kind. */
+/* A segment that others may follow, of which only the next bytes are new (follow.c). `p`: its packet, which
+ * must stay. False: it is not of that kind. */
 struct tcp_lead {
     const uint8_t *p;
     uint16_t ip_len, tcp_len;   /* of the headers */

@@ -1,5 +1,5 @@
-/* The sums of every width that this machine has, against RFC 1071 a byte at a time: all lengths, places and ends,
- * with and without a copy. */
+/* The sums of every width that this machine has, against RFC 1071 a byte at a time: all lengths, places and
+ * ends, with and without a copy. */
 #include "link_packets.h"
 
 enum { MOST = 1600, GUARD = 0xa5 };
