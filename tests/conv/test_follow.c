@@ -155,6 +155,13 @@ static const struct batch batches[] = {
      {"A 11:21(10) ack 1", "A 21:31(10) ack 1 win 900", "A 31:41(10) ack 1 win 900", "A 41:51(10) ack 1"}},
     {"mss 1460", {"A 11:21(10) ack 1", "A 21 ack 1", "A 21 ack 1", "A 21 ack 1", "A 21:31(10) ack 1"}},
     {"mss 1460", {"A 11:21(10) ack 100000", "A 21:31(10) ack 100000", "A 21:31(10) ack 1"}},
+    {TS, {"vA 11:21(10) ack 1", "vA 21:31(10) ack 1", "vA 31:41(10) ack 1461", "vA 41:51(10) ack 1461"}},
+    {TS,
+     {"A 41:51(10) ack 1", "A 11:21(10) ack 1", "A 21:31(10) ack 1", "A 31:41(10) ack 1",
+      "A 51:61(10) ack 1"}},
+    {TS,
+     {"A 11:21(10) ack 1461", "A 41:51(10) ack 1", "A 21:31(10) ack 1461", "A 31:41(10) ack 1461",
+      "A 51:61(10) ack 1461"}},
     /* flags: FIN at the end and before the end, RST, SYN, URG, CWR and ECE, none at all */
     {TS, {"A 11:21(10) ack 1", "A 21:31(10) ack 1", "FPA 31:41(10) ack 1"}},
     {TS, {"A 11:21(10) ack 1", "FA 21:31(10) ack 1", "A 31:41(10) ack 1", "A 41:51(10) ack 1"}},
