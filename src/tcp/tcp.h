@@ -201,12 +201,12 @@ static inline void waiting_make_room(struct tern *t, uint32_t pages)
 
 /* follow.c: a run of segments. Begin: whether what follows `s`, which was taken just now, may be taken by
  * follow_take; NULL = not, else the connection. Take: false = nothing has happened, it must go through
- * tcp_input. `verify`: by whom the checksum is verified, NULL = not; `keep` as in struct segment. End, before
- * anything else happens: *run is NULL then. */
+ * tcp_input. Trace: writes down one that was taken. `verify`: by whom the checksum is verified, NULL = not;
+ * `keep` as in struct segment. End, before anything else happens: *run is NULL then. */
 struct tcb *follow_begin(struct tern *t, const struct segment *s);
 bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
                  struct keep *keep);
-COLD void follow_trace(struct tern *t, struct tcb *c, const struct segment *s); /* what was taken, written down */
+COLD void follow_trace(struct tern *t, struct tcb *c, const struct segment *s);
 void follow_end(struct tern *t, struct tcb **run);
 
 /* accept_seq.c: step one, and RFC 5961. */
