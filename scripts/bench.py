@@ -12,6 +12,7 @@ could not be."""
 import argparse
 import json
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -112,7 +113,7 @@ def play(player, options, log):
         'records': str(RECORDS['smoke' if options.smoke else 'bench']),
         'syns': str(SYNS['smoke' if options.smoke else 'bench']),
     }
-    argv = [os.path.join(ROOT, options.build, player.program)]
+    argv = [path_of(player, options)]
     argv += [argument.format(**values) for argument in player.arguments]
     process = subprocess.Popen(
         argv,
@@ -122,7 +123,7 @@ def play(player, options, log):
         stderr=log,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {options.core}) if pinned(player) else None,
+        preexec_fn=lambda: os.sched_setaffinity(0, {options.core}) if not player.pins else None,
     )
     RUNNING.append(process)
     try:
@@ -133,10 +134,6 @@ def play(player, options, log):
     finally:
         end(process)
     return list(lines_of(text))
-
-
-def pinned(player):
-    return not player.tun and player.program != 'bench-two'
 
 
 def end(process):
@@ -181,19 +178,26 @@ def wanted(options):
     for of in ROWS:
         if options.rows and of.name not in options.rows and of.name != 'M':
             continue
-        there = [
-            p
-            for p in of.players
-            if os.path.exists(os.path.join(ROOT, options.build, p.program)) and (options.long or not p.long)
-        ]
+        there = [p for p in of.players if is_there(p, options)]
         if options.only:
             there = [p for p in there if of.name == 'M' or stack_of(p) in options.only]
         yield of, there
 
 
+def path_of(player, options):
+    return os.path.join(ROOT, '' if '/' in player.program else options.build, player.program)
+
+
+def is_there(player, options):
+    installed = not player.needs or shutil.which(player.needs, path=os.environ['PATH'] + ':/usr/sbin')
+    return installed and os.path.exists(path_of(player, options)) and (options.long or not player.long)
+
+
 def stack_of(player):
     """Whom a program measures first of all: peers are called after their stack."""
     kind, _, name = player.program.partition('-')
+    if '/' in player.program:
+        return os.path.basename(player.program).removesuffix('.py')
     return ('limit' if name == 'limits' else name) if kind == 'peer' else 'tern'
 
 
@@ -254,8 +258,8 @@ def smoke(options, log):
     for of, players in wanted(options):
         for player in players:
             number += 1
-            if player.tun and not os.path.exists(TUN):
-                print(f'ok {number} - {of.name} {player.program} # skip no TUN device')
+            if player.tun and (os.geteuid() != 0 or not os.path.exists(TUN)):
+                print(f'ok {number} - {of.name} {player.program} # skip not root, or no TUN device')
                 continue
             said = [line for line in play(player, options, log) if line['workload'] == of.name]
             good = said and all(line['value'] > 0 and line.get('unit') == of.unit for line in said)

@@ -28,11 +28,13 @@ class Row:
 
 @dataclass
 class Player:
-    program: str  # of the build directory
+    program: str  # of the build directory, or a path in the project
     arguments: list
     once: bool = False  # the same at every run: memory, or too long to be repeated
     long: bool = False  # with --long only
-    tun: bool = False  # needs a TUN device, and pins itself
+    tun: bool = False  # needs a TUN device or a network namespace
+    pins: bool = False  # itself to a core, or to several
+    needs: str = ''  # another program that must be installed
 
 
 def own(program, row, **more):
@@ -41,7 +43,9 @@ def own(program, row, **more):
 
 
 def over_tun(row):
-    return Player('bench-tun', [row, '--seconds', '{seconds}', '--core', '{core}'], tun=True)
+    arguments = [row, '--seconds', '{seconds}', '--core', '{core}']
+    needs = 'wrk' if row.startswith('W5') else ''
+    return Player('bench-tun', arguments, tun=True, pins=True, needs=needs)
 
 
 ROWS = [
@@ -72,7 +76,7 @@ ROWS = [
             own('bench-memory', 'W1'),
             own('peer-limits', 'W1'),
             own('peer-lwip', 'W1'),
-            own('peer-linux', 'W1'),
+            own('peer-linux', 'W1', tun=True),
             own('peer-gvisor', 'W1'),
         ],
     ),
@@ -87,7 +91,7 @@ ROWS = [
         players=[
             own('bench-memory', 'W1z'),
             own('peer-limits', 'W1z'),
-            own('peer-linux', 'W1z'),
+            own('peer-linux', 'W1z', tun=True),
             own('peer-gvisor', 'W1z'),
         ],
     ),
@@ -102,7 +106,7 @@ ROWS = [
         players=[
             own("bench-memory", "W2"),
             own('peer-lwip', 'W2'),
-            own('peer-linux', 'W2'),
+            own('peer-linux', 'W2', tun=True),
             own('peer-gvisor', 'W2'),
         ],
     ),
@@ -117,7 +121,7 @@ ROWS = [
         players=[
             own('bench-lives', 'W2c'),
             own('peer-lwip', 'W2c'),
-            own('peer-linux', 'W2c'),
+            own('peer-linux', 'W2c', tun=True),
             own('peer-gvisor', 'W2c'),
         ],
     ),
@@ -129,7 +133,7 @@ ROWS = [
         '',
         tuned={'': 5e3},
         columns={'linux': 24e3},
-        players=[own('bench-lives', 'W2t'), own('peer-linux', 'W2t')],
+        players=[own('bench-lives', 'W2t'), own('peer-linux', 'W2t', tun=True)],
     ),
     Row(
         'W2m',
@@ -137,7 +141,7 @@ ROWS = [
         'lives/cpu-s',
         {'': 1.0e6},
         '',
-        players=[own('bench-lives', 'W2m'), own('peer-linux', 'W2m', once=True, long=True)],
+        players=[own('bench-lives', 'W2m'), own('peer-linux', 'W2m', tun=True, once=True, long=True)],
     ),
     Row(
         'W3',
@@ -156,7 +160,7 @@ ROWS = [
         players=[
             Player('tern', ['bench', 'sizes', '--json', '--n', '{records}'], once=True),
             own('peer-lwip', 'W3', once=True),
-            own('peer-linux', 'W3', once=True),
+            own('peer-linux', 'W3', tun=True, once=True),
             own('peer-gvisor', 'W3', once=True),
         ],
     ),
@@ -168,7 +172,7 @@ ROWS = [
         '',
         tuned={'': 22},
         columns={'gvisor': 2.8, 'limit': 84},
-        players=[over_tun('W4'), own('peer-gvisor', 'W4')],
+        players=[over_tun('W4'), own('peer-gvisor', 'W4', tun=True)],
     ),
     Row(
         'W4r',
@@ -178,7 +182,7 @@ ROWS = [
         '',
         tuned={'': 4.7},
         columns={'gvisor': 0.9, 'limit': 90},
-        players=[over_tun('W4r'), own('peer-gvisor', 'W4r')],
+        players=[over_tun('W4r'), own('peer-gvisor', 'W4r', tun=True)],
     ),
     Row(
         'W5',
@@ -187,7 +191,8 @@ ROWS = [
         {'': None},
         '',
         of_limit=0.95,
-        players=[over_tun('W5'), own('peer-http', 'W5')],
+        columns={'nginx': 89e3},
+        players=[over_tun('W5'), own('bench/peers/nginx.py', 'W5', needs='nginx', tun=True)],
     ),
     Row(
         'W5c',
@@ -196,7 +201,8 @@ ROWS = [
         {'': None},
         '',
         of_limit=0.93,
-        players=[over_tun('W5c'), own('peer-http', 'W5c')],
+        columns={'nginx': 13e3},
+        players=[over_tun('W5c'), own('bench/peers/nginx.py', 'W5c', needs='nginx', tun=True)],
     ),
     Row(
         'W6',
@@ -216,7 +222,7 @@ ROWS = [
         columns={'gvisor': 56e3, 'linux': 267e3},
         players=[
             Player('bench-flood', ['{syns}', '1000']),
-            own('peer-linux', 'W7'),
+            own('peer-linux', 'W7', tun=True),
             own('peer-gvisor', 'W7'),
         ],
     ),
@@ -227,7 +233,7 @@ ROWS = [
         {'W1': 1.8, 'W2c': 1.8},
         '{}',
         scales=False,
-        players=[own('bench-two', 'W8')],
+        players=[own('bench-two', 'W8', pins=True)],
     ),
 ]
 W6_AT_MOST = 2.0  # of W6: N = 10 million against N = 1,000
