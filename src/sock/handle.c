@@ -34,6 +34,8 @@ struct conn_head *sock_find(struct tern *t, tern_handle h, int *error)
     if (rec_kind(t, r) == REC_LISTENER)
         return head_at(t, r);
     struct tcb *c = idle_wake(t, idle_at(t, r));
+    if (c != NULL)
+        timer_rearm(t, c); /* a call may do nothing more */
     *error = -TERN_ENOMEM;
     return c != NULL ? &c->h : NULL;
 }
@@ -49,8 +51,10 @@ struct tcb *sock_conn(struct tern *t, tern_handle h, int *error)
 
 void sock_done(struct tern *t, struct tcb *c)
 {
-    if (c != NULL)
+    if (c != NULL) {
         timer_rearm(t, c);
+        idle_back(t, c);
+    }
     life_end_of_batch(t);
 }
 

@@ -10,8 +10,10 @@ static void take(struct tern *t, tern_event *out)
     out->bits = f->bits;
     f->bits = 0;
     face_unlist(t, h);
-    if (h->kind == REC_TCB)
+    if (h->kind == REC_TCB) {
         timer_rearm(t, (struct tcb *)h); /* it may rest now */
+        idle_back(t, (struct tcb *)h);
+    }
 }
 
 int tern_events(tern *t, tern_event *out, int max)

@@ -17,9 +17,11 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
         return 0; /* it has just ended */
     for (; n < limit && conn_output(t, h, &pkts[n]); trace = t->trace.head)
         pkts[n++].trace = (uint32_t)trace;
-    if (n < limit)
+    if (n < limit) {
         conn_unready(t, h);
-    else if (h->ready && h->turn.next != 0) {
+        if (h->kind == REC_TCB)
+            idle_back(t, (struct tcb *)h);
+    } else if (h->ready && h->turn.next != 0) {
         conn_unready(t, h);
         conn_ready(t, h);
     }

@@ -8,6 +8,12 @@
  *
  *   tcb ── quiet for max(rest_ms, RTO), or memory short ──▶ idle ── segment, call, timer ──▶ tcb
  *
+ * Who was at rest for long will mostly rest for long again: a connection that is woken after more than
+ * rest_ms of quiet only *interrupts* its rest. It goes back as soon as all is said and done, at the end of
+ * the very call, while its records still lie in the processor's caches; unless something is left that only
+ * time makes worthless (a reduction that might be undone). With very many connections that is the ordinary
+ * way, and the timer the exception. Who is woken again soon stays awake.
+ *
  * idle_pack.c writes the one as the other.
  */
 #include "tcp/tcp.h"
@@ -99,15 +105,25 @@ uint64_t idle_due(const struct tern *t, const struct tcb *c)
 
 /* --- to rest and back ------------------------------------------------------------------------------- */
 
+/* Nothing is left of what an idle record does not keep because it is worth nothing once the connection was
+ * quiet for its timeout: the window is restarted then (RFC 5681 4.1), and what was known of the last
+ * round trip or the last loss says nothing of the next one. */
+static bool nothing_fresh(const struct tcb *c)
+{
+    bool known = c->snd.last_us == 0 || c->snd.last_us == c->last_tx_us;
+    return known && c->cc.acked == 0 && !c->rec.recover_valid && !c->rec.cwr_valid && c->rec.lead == 0 &&
+           c->rec.dupacks == 0 && !c->undo.valid && !c->rack.round_valid && !c->tlp.out && c->ack.bytes == 0;
+}
+
 /* The control block goes. False: it does not fit, and stays. */
-static bool rest(struct tern *t, struct tcb *c)
+static bool rest(struct tern *t, struct tcb *c, bool restart)
 {
     struct idle *i = idle_at(t, c->idle);
     if (!idle_fits(t, c)) {
         c->restless = true; /* until its next segment */
         return false;
     }
-    if (c->snd.last_us != 0)
+    if (restart && c->snd.last_us != 0)
         cc_restart(&c->cc, c->snd.mss);
     shortage_leave(t, c); /* what was kept for it, it has not used */
     idle_pack(c, i);
@@ -127,7 +143,12 @@ static bool rest(struct tern *t, struct tcb *c)
 bool idle_rest(struct tern *t, struct tcb *c)
 {
     uint64_t due = idle_due(t, c);
-    return due != 0 && due <= t->w->now && rest(t, c);
+    return due != 0 && due <= t->w->now && rest(t, c, true);
+}
+
+bool idle_go_back(struct tern *t, struct tcb *c)
+{
+    return quiet(c) && nothing_fresh(c) && !change_under_way(t) && ration_over(c) == 0 && rest(t, c, false);
 }
 
 /* Not who has just said or heard something, and not who was told that it may send. */
@@ -142,7 +163,7 @@ static bool press_one(struct tern *t, ref_t r)
 {
     if (change_under_way(t))
         change_reaches(t, r); /* the change does not come to a record at rest again */
-    return may_be_pressed(t, tcb_at(t, r)) && rest(t, tcb_at(t, r));
+    return may_be_pressed(t, tcb_at(t, r)) && rest(t, tcb_at(t, r), true);
 }
 
 /* Memory is short: whoever is quiet rests at once, a few control blocks at a time, round and round. The next
@@ -184,6 +205,13 @@ static void end_now(struct tern *t, struct idle *i, struct tcb *c)
         tcb_abort(t, c);
 }
 
+/* How long it has been quiet. */
+static bool long_asleep(const struct tern *t, const struct tcb *c)
+{
+    uint64_t last = max_u64(max_u64(c->last_rx_us, c->last_tx_us), c->h.since_us);
+    return settings(t)->rest_us != UINT64_MAX && t->w->now - last >= settings(t)->rest_us;
+}
+
 /* A control block for a connection that may go on at any moment: it has the reserve. */
 struct tcb *idle_wake(struct tern *t, struct idle *i)
 {
@@ -200,6 +228,7 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
     demux_replace(t, c->idle, r);
     i->tcb = r;
     c->woken_us = t->w->now;
+    c->interrupted = long_asleep(t, c);
     change_way(t, c); /* routes and links may have changed meanwhile */
     mtu_renew(t, c);
     if (i->gone)
@@ -207,7 +236,6 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
     else if (change_under_way(t))
         change_reaches(t, r);
     end_now(t, i, c);
-    timer_rearm(t, c);
     t->w->stats.wakes++;
     return c;
 }

@@ -249,6 +249,7 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
     if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
         timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
     timer_rearm(t, c);
+    idle_back(t, c);
     return cause;
 }
 

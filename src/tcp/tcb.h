@@ -349,6 +349,7 @@ struct tcb {
     uint16_t rst_cause;    /* a RST is due, and why; 0 = none */
     bool dying;            /* to be freed at the end of the batch */
     bool restless;         /* does not fit into an idle record as it is now */
+    bool interrupted;      /* woken after a long rest, to which it goes back soon (idle.c) */
     uint64_t last_rx_us, last_tx_us;
     uint64_t woken_us;     /* when it last ceased to be at rest; 0 = never was */
     uint8_t ttl_in, tos_in;

@@ -86,8 +86,15 @@ bool idle_new(struct tern *t, struct tcb *c); /* the record that the handle name
 void idle_free(struct tern *t, struct tcb *c);
 uint64_t idle_due(const struct tern *t, const struct tcb *c); /* when it may rest; 0 = not as it is now */
 bool idle_rest(struct tern *t, struct tcb *c); /* if it is due: true, and the control block is gone */
+/* the same for one whose rest is only interrupted: as soon as nothing is to be done */
+bool idle_go_back(struct tern *t, struct tcb *c);
+static inline bool idle_back(struct tern *t, struct tcb *c)
+{
+    return UNLIKELY(c->interrupted) && idle_go_back(t, c);
+}
 bool idle_press(struct tern *t);               /* memory is short: true, some has come back */
-struct tcb *idle_wake(struct tern *t, struct idle *i); /* NULL: no memory */
+/* NULL: no memory. Its timers are to be armed when what it was woken for is done (timer_rearm). */
+struct tcb *idle_wake(struct tern *t, struct idle *i);
 struct tcb *idle_fired(struct tern *t, struct idle *i); /* its timer: awake for keepalive, or NULL */
 void idle_end_later(struct tern *t, struct idle *i, enum idle_end how); /* awake it would have been ended */
 

@@ -146,7 +146,8 @@ static const struct exempt tcb_exempt[] = {
     NOT(struct tcb, sum), /* only told */
     NOT(struct tcb, history),
     NOT(struct tcb, rcv.fin_us),
-    NOT(struct tcb, woken_us), /* when it may rest: memory, not what it does */
+    NOT(struct tcb, woken_us), /* when it may rest: memory, not what it does; */
+    NOT(struct tcb, interrupted), /* the same */
     NOT(struct tcb, shortage.place),
     NOT(struct tcb, idle),
     NOT(struct tcb, listener),

@@ -1,6 +1,24 @@
 /* What a connection keeps through a rest, and what keeps it from resting (src/tcp/idle.c). */
 #include "lab/lab.h"
 
+#include "tcp/tcp.h"
+
+static bool asleep(struct lab *l) { return lab_live(l).asleep == 1; }
+
+static struct tcb *tcb_of(struct lab *l)
+{
+    ref_t r = 0;
+    assert_true(pool_next(l->t->a, &l->t->w->tcbs, &r));
+    return tcb_at(l->t, r);
+}
+
+static uint32_t cwnd_of(struct lab *l)
+{
+    tern_info i;
+    assert_true(lab_info(l, 0, &i));
+    return i.cwnd;
+}
+
 /* RFC5961-7-a: a rest neither renews the ration of challenge ACKs nor uses it up. */
 static void ration_through_rest(void **state)
 {
@@ -56,12 +74,95 @@ static void no_rest_before_the_ack(void **state)
     lab_end(l);
 }
 
+/* Who was at rest for long goes back to it as soon as all is said; who is woken again soon stays awake, until
+ * the timer lays it to rest. */
+static void interrupted(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460");
+    lab_events(l, 0);
+    lab_run(l, 5 * SEC);
+    assert_true(asleep(l));
+    TALK(l, "< PA 1:2(1) ack 1\n"
+            "> A 1 ack 2");
+    assert_false(asleep(l)); /* unread, and the program has not been told */
+    lab_events(l, TERN_READABLE);
+    assert_false(asleep(l));
+    TALK(l, "recv 1");
+    assert_true(asleep(l));
+    TALK(l, "+20ms < PA 2:3(1) ack 1\n"
+            "> A 1 ack 3\n"
+            "recv 1");
+    lab_events(l, TERN_READABLE);
+    assert_false(asleep(l));
+    TALK(l, "+900ms > none");
+    assert_false(asleep(l));
+    TALK(l, "+200ms > none");
+    assert_true(asleep(l));
+    lab_end(l);
+}
+
+/* Bytes of our own: awake while they are in flight, back with their ACK. The congestion window is the same as
+ * if it had stayed awake: it restarts with what is sent after a timeout, not before (RFC 5681 4.1). */
+static void interrupted_by_a_call(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460");
+    lab_events(l, 0);
+    lab_run(l, 5 * SEC);
+    TALK(l, "send 14600\n"
+            "forget\n"
+            "+20ms > none");
+    assert_false(asleep(l));
+    TALK(l, "< A 1 ack 14601\n"
+            "> none");
+    assert_true(asleep(l));
+    assert_int_equal(cwnd_of(l), 18 * 1460); /* slow start: 8 segments for one ACK (RFC 9406 4.2) */
+    TALK(l, "+20ms send 1460\n"
+            "> PA 14601:16061(1460) ack 1");
+    assert_int_equal(cwnd_of(l), 18 * 1460);
+    lab_end(l);
+}
+
+/* What only time makes worthless keeps it awake until the time has come. */
+static void something_fresh(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    for (int i = 0; i < 5; i++) {
+        struct lab *l = lab_new(state, &cfg);
+        lab_accept(l, "mss 1460");
+        lab_events(l, 0);
+        lab_run(l, 5 * SEC);
+        TALK(l, "< PA 1:2(1) ack 1\n"
+                "> A 1 ack 2");
+        lab_events(l, TERN_READABLE);
+        struct tcb *c = tcb_of(l);
+        switch (i) {
+        case 0: break;
+        case 1: c->rec.recover = c->rec.cwr_point = c->snd.una; c->rec.recover_valid = true; break;
+        case 2: c->undo = (struct undo){.valid = true, .marker = c->snd.una}; break;
+        case 3: c->cc.acked = 1; break;
+        case 4: c->rack.round = c->snd.una; c->rack.round_valid = true; break;
+        }
+        TALK(l, "recv 1");
+        assert_int_equal(asleep(l), i == 0);
+        TALK(l, "+1100ms > none");
+        assert_true(asleep(l));
+        lab_end(l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(ration_through_rest),
         LAB_TEST(nodelay_through_rest),
         LAB_TEST(no_rest_before_the_ack),
+        LAB_TEST(interrupted),
+        LAB_TEST(interrupted_by_a_call),
+        LAB_TEST(something_fresh),
     };
     return LAB_MAIN(tests);
 }
