@@ -181,7 +181,7 @@ static void collect(struct pair *p, int end)
     while ((n = tern_tx(e->t, p->now, pkts, 4)) > 0)
         for (int i = 0; i < n; i++)
             leaves(p, end, &pkts[i]);
-    if (!p->cfg.unchecked)
+    if (!p->cfg.unchecked && lab_check_now())
         tcp_check_all(e->t);
 }
 
