@@ -35,7 +35,7 @@ VALGRIND_SUITES = {'unit', 'conv'}
 # link_tun plays against the kernel's clock, which valgrind is too slow for; an image of a stack (snapshot)
 # holds the padding of its records too, which valgrind calls uninitialised: it runs under the sanitizers
 VALGRIND_NOT = {'link_tun', 'snapshot'}
-# invariants and numbers that wrap are what the other builds ask; here it is about memory that nobody has written
+# invariants and numbers that wrap are asked by the other builds; here it is about memory not written
 VALGRIND_ENV = {'TERN_CHECK_EACH': '64', 'TERN_VARIANTS': 'plain,IPv6'}
 FIRST = ['unit', 'conv']  # suites in the order of cheapness; the others follow by name
 WORLDS = {'build': 2500, 'build-asan': 250}  # of `tern sim`, in each of two commands

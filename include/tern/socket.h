@@ -113,8 +113,9 @@ int tern_consume(tern *t, tern_handle h, size_t n);
 int tern_shutdown(tern *t, tern_handle h);
 
 /* Close and release the handle. A connection ends in order: what is queued is sent, then FIN; with bytes
- * unread it is reset instead (RFC 9293 SHLD-3), with linger 0 too. A listener's half-open and unaccepted
- * children are reset. Error: -TERN_EBADF. */
+ * unread it is reset instead (RFC 9293 SHLD-3), with linger 0 too; but not in CLOSING and LAST_ACK, where
+ * both sides have closed: the FIN is repeated there until it is acknowledged (tern_abort would delete the
+ * connection at once). A listener's half-open and unaccepted children are reset. Error: -TERN_EBADF. */
 int tern_close(tern *t, tern_handle h);
 
 /* Reset (RFC 9293 3.10.5) and release the handle. Error: -TERN_EBADF. */

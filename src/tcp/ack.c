@@ -12,11 +12,16 @@ void ack_take_window(struct tcb *c, const struct segment *s)
     n->wl2 = s->ack;
 }
 
-/* RFC 9293 3.10.7.4 fifth: only a newer segment moves the send window. */
+/* RFC 9293 3.10.7.4 fifth: no old segment moves the send window. The text tells old ones by SND.WL1 first,
+ * since there segments are looked at in the order of their numbers. Here the ACK of one that came out of
+ * order counts at once, so a repetition that fills a gap begins below SND.WL1 and may yet be the newest. Who
+ * acknowledges more has spoken later: else the window of an older segment would be moved on by SND.UNA, to
+ * where the peer never offered it (Linux does the same). SEG.ACK is SND.UNA or more here, so never below
+ * SND.WL2. */
 static void update_window(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
-    if (!(seq_lt(n->wl1, s->seq) || (seq_eq(n->wl1, s->seq) && seq_le(n->wl2, s->ack))))
+    if (seq_lt(s->seq, n->wl1) && !seq_gt(s->ack, n->wl2))
         return;
     uint32_t old = n->wnd;
     ack_take_window(c, s);

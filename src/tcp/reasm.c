@@ -51,6 +51,12 @@ static struct range *range_before(struct tern *t, struct rcv *r, seq_t start)
     return g;
 }
 
+bool reasm_has(struct tern *t, struct rcv *r, seq_t n)
+{
+    const struct range *g = range_before(t, r, n);
+    return g != NULL && seq_gt(range_end(g), n);
+}
+
 static enum tern_cause append(struct tern *t, struct rcv *r, struct range *g, const uint8_t *data,
                               uint32_t len, struct keep *k)
 {

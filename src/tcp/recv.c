@@ -177,7 +177,19 @@ static enum tern_cause after_close(struct tern *t, struct tcb *c)
     return TERN_C_DATA_AFTER_CLOSE;
 }
 
-/* The new part of the segment's text: from RCV.NXT or above to the right edge. */
+/* A FIN is noted wherever it stands; the eighth step sees whether it is next. Not where there is a byte
+ * already: the peer contradicts itself, and what came first stays, here as everywhere. Noted, it would be
+ * passed over when the gap below is filled, and nothing that follows would be taken, for ever. */
+static void note_fin(struct tern *t, struct rcv *r, seq_t fin)
+{
+    if (!seq_ge(fin, r->nxt) || !seq_lt(fin, r->adv) || reasm_has(t, r, fin))
+        return;
+    r->fin_ooo = true;
+    r->fin = fin;
+}
+
+/* The new part of the segment's text: from RCV.NXT or above to the right edge, and to a FIN: nothing comes
+ * behind one (RFC 9293 3.10.7.4 seventh). */
 enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct rcv *r = &c->rcv;
@@ -185,16 +197,14 @@ enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s
     seq_t start = seq_max(text, r->nxt);
     seq_t end = seq_min(seq_add(text, s->len), r->adv);
     seq_t fin = seq_add(text, s->len);
-    if (r->fin_ooo) /* nothing comes behind a FIN */
+    if (!r->fin_ooo && (s->flags & F_FIN))
+        note_fin(t, r, fin);
+    else if (r->fin_ooo)
         end = seq_min(end, r->fin);
-    else if ((s->flags & F_FIN) && seq_ge(fin, r->nxt) && seq_lt(fin, r->adv)) {
-        r->fin_ooo = true; /* wherever it stands; the eighth step sees whether it is next */
-        r->fin = fin;
-    }
     if (!seq_lt(start, end)) {
         if ((s->flags & F_FIN) && seq_gt(fin, r->nxt))
             owe_duplicate(t, c);
-        return TERN_CAUSE_NONE;
+        return r->fin_ooo && s->len > 0 && seq_ge(start, r->fin) ? TERN_C_TEXT_IGNORED : TERN_CAUSE_NONE;
     }
     if (c->face.orphan)
         return after_close(t, c);

@@ -245,6 +245,8 @@ uint32_t recv_store(struct tern *t, struct chunkq *q, struct keep *k, const uint
 enum tern_cause reasm_add(struct tern *t, struct rcv *r, seq_t start, const uint8_t *data, uint32_t len,
                           struct keep *k);
 /* what follows RCV.NXT now is moved to the queue; bytes */
+/* Whether the byte of this number waits in a range. */
+bool reasm_has(struct tern *t, struct rcv *r, seq_t n);
 uint32_t reasm_pull(struct tern *t, struct rcv *r);
 void reasm_clear(struct tern *t, struct rcv *r);
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);

@@ -69,7 +69,10 @@ static void restart(struct tern *t, ref_t r)
 }
 
 /* One challenge ACK in a turn of a second, counted from the end of 2 MSL: the small record has no room for
- * more, and no record's ration may be that of another (RFC 5961 7, CVE-2016-5696). */
+ * more, and no record's ration may be that of another (RFC 5961 7, CVE-2016-5696). Its four bits number
+ * fifteen turns: one that is asked for 15 turns after the last, with none between, is taken for a second one
+ * of the same turn and stays unanswered, as if it were lost; the next is answered. (The repetitions of a SYN
+ * double their distance, so they cannot fall in with that.) */
 static bool small_allowed(struct tern *t, ref_t r)
 {
     struct timewait *w = at(t->a, r);

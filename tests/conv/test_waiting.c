@@ -239,6 +239,23 @@ static void challenges_are_rationed(void **state)
     lab_end(l);
 }
 
+/* Where the four bits for the turn repeat: 15 s later no answer, and at the next try there is one. */
+static void a_turn_of_the_same_number(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    wait_with(l, 20000, 1);
+    TALK(l, "+200ms < SA 0 ack 1\n"
+            "> A 2 ack 2\n"
+            "+14s < SA 0 ack 1\n"
+            "> A 2 ack 2\n"
+            "+15s < SA 0 ack 1\n"
+            "> none\n"
+            "+1s < SA 0 ack 1\n"
+            "> A 2 ack 2");
+    assert_int_equal(lab_stats(l).challenge_limited, 1);
+    lab_end(l);
+}
+
 /* --- ports ----------------------------------------------------------------------------------- */
 
 enum { PORTS = 20 };
@@ -378,6 +395,7 @@ int main(void)
         LAB_TEST(held_are_counted_apart),
         LAB_TEST(info),
         LAB_TEST(challenges_are_rationed),
+        LAB_TEST(a_turn_of_the_same_number),
         LAB_TEST(ports_wait),
         LAB_TEST(oldest_port_is_reopened),
         LAB_TEST(not_every_port_is_reopened),
