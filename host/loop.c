@@ -288,6 +288,27 @@ int tern_host_detach(tern_host *h, int id)
     return 0;
 }
 
+/* Ports are tried from a random one on, so that nobody can guess them (RFC 6056 3.3.1). */
+int tern_host_connect(tern_host *h, int queue, const tern_endpoint *remote, tern_handle *out)
+{
+    enum { LOW = 32768, PORTS = 60999 - LOW + 1 };
+    tern_endpoint local = {.zone = remote->zone};
+    uint32_t dice;
+    int id, rc = tern_source(h->stack, remote, &local.ip, &id);
+    const tern_link *l = rc == 0 && id > 0 && id < HOST_LINKS ? h->links[id].link : NULL;
+    if (l == NULL || tern_link_queue_of(l, 1, 1) < 0)
+        return rc < 0 ? rc : tern_connect(h->stack, NULL, remote, out);
+    if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+        return -errno;
+    rc = -TERN_ENOSR;
+    for (uint32_t i = 0; i < PORTS && (rc == -TERN_ENOSR || rc == -TERN_EADDRINUSE); i++) {
+        local.port = (uint16_t)(LOW + (dice + i) % PORTS);
+        if (tern_link_queue_of(l, local.port, remote->port) == queue)
+            rc = tern_connect(h->stack, &local, remote, out);
+    }
+    return rc == -TERN_EADDRINUSE ? -TERN_ENOSR : rc;
+}
+
 const char *tern_host_link_name(const tern_host *h, int id)
 {
     const tern_link *l = id > 0 && id < HOST_LINKS ? h->links[id].link : NULL;

@@ -17,6 +17,7 @@
  * not take (the device is down, no memory) is dropped, as on any full queue, and TCP sends it again.
  */
 #include "packet.h"
+#include "steer.h"
 #include <tern/handover.h>
 
 #include <ctype.h>
@@ -57,6 +58,7 @@ struct tun {
     uint64_t used[UNITS / 64]; /* a bit for each unit with a part of a packet that the stack refers to */
     uint16_t edges[UNITS];     /* of these, how many begin or end in it */
     uint32_t used_units;
+    uint32_t queues; /* of the device, if the kernel chooses among them by ports; 0 = it does not */
     char name[IFNAMSIZ];
 };
 
@@ -345,11 +347,13 @@ static int open_clone_device(struct problem *pr)
 /* Attach to the device `name`, making it if it is not there. IFF_VNET_HDR is dropped where the kernel does
  * not know it; a device made beforehand with several queues wants to be told so. Returns the flags that were
  * granted, or -errno. */
-static int attach(int fd, const char *name, bool plain)
+static int attach(int fd, const char *name, bool plain, bool several)
 {
     static const short tries[] = {IFF_VNET_HDR, IFF_VNET_HDR | IFF_MULTI_QUEUE, 0, IFF_MULTI_QUEUE};
     int err = EINVAL;
     for (size_t i = plain ? 2 : 0; i < sizeof tries / sizeof tries[0] && err == EINVAL; i++) {
+        if (several && !(tries[i] & IFF_MULTI_QUEUE))
+            continue;
         struct ifreq ifr = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | tries[i])};
         memcpy(ifr.ifr_name, name, strlen(name) + 1);
         if (ioctl(fd, TUNSETIFF, &ifr) == 0)
@@ -463,12 +467,12 @@ static int set_up(struct tun *t, int flags, struct problem *pr)
 }
 
 /* Make fd the device's queue. */
-static int open_device(struct tun *t, bool plain, struct problem *pr)
+static int open_device(struct tun *t, bool plain, bool several, struct problem *pr)
 {
     t->fd = open_clone_device(pr);
     if (t->fd < 0)
         return t->fd;
-    int flags = attach(t->fd, t->name, plain);
+    int flags = attach(t->fd, t->name, plain, several);
     return flags < 0 ? explain_attach(pr, -flags, t->name) : set_up(t, flags, pr);
 }
 
@@ -503,19 +507,47 @@ static int done(struct tun *t, int rc, tern_link **out)
     return rc < 0 ? rc : 0;
 }
 
-int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len)
+/* One queue of the device. */
+static int open_queue(tern_link **out, const char *name, bool plain, bool several, struct problem *pr)
 {
-    struct problem pr = {err, err_len};
     if (!name || !good_name(name))
-        return fail(&pr, EINVAL,
+        return fail(pr, EINVAL,
                     "\"%s\" cannot be the name of a TUN device: 1 to 15 printable characters without "
                     "blanks, '/', ':' and '%%'",
                     name ? name : "");
     struct tun *t = new_tun();
     if (!t)
-        return fail(&pr, ENOMEM, "no memory");
+        return fail(pr, ENOMEM, "no memory");
     memcpy(t->name, name, strlen(name));
-    return done(t, open_device(t, plain, &pr), out);
+    return done(t, open_device(t, plain, several, pr), out);
+}
+
+int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len)
+{
+    struct problem pr = {err, err_len};
+    return open_queue(out, name, plain, false, &pr);
+}
+
+int tern_link_tun_queues(tern_link **out, int n, const char *name, bool plain, char *err, size_t err_len)
+{
+    struct problem pr = {err, err_len};
+    int rc = n >= 1 && n <= TERN_QUEUES ? 0 : fail(&pr, EINVAL, "a device has 1 to %d queues", TERN_QUEUES);
+    int made = 0;
+    while (rc == 0 && made < n)
+        if ((rc = open_queue(&out[made], name, plain, true, &pr)) == 0)
+            made++;
+    for (int i = 0; rc < 0 && i < made; i++)
+        tern_link_close(out[i]);
+    if (rc == 0 && n > 1 && steer_by_ports(tun_of(out[0])->fd) == 0)
+        for (int i = 0; i < n; i++)
+            tun_of(out[i])->queues = (uint32_t)n;
+    return rc;
+}
+
+int tern_link_queue_of(const tern_link *l, uint16_t local_port, uint16_t remote_port)
+{
+    uint32_t n = l->ops == &tun_ops ? tun_of(l)->queues : 0;
+    return n > 0 ? (int)steer_queue(local_port, remote_port, n) : -1;
 }
 
 int tern_link_tun_fd(tern_link **out, int fd, char *err, size_t err_len)

@@ -71,6 +71,20 @@ struct tern_link {
  * to do in `err`. */
 int tern_link_tun(tern_link **out, const char *name, bool plain, char *err, size_t err_len);
 
+/* At most so many queues of one device. */
+#define TERN_QUEUES 16
+
+/* Open `n` queues (1 and up) of one TUN device, a link each in `out`: for as many hosts, each in a thread of
+ * its own, that share nothing. Every packet of a connection comes by the same queue, so all may have the same
+ * addresses and listeners, and what one of them sends leaves by its own. Connections that it opens itself are
+ * made by tern_host_connect. Errors as tern_link_tun; then none is open. */
+int tern_link_tun_queues(tern_link **out, int n, const char *name, bool plain, char *err, size_t err_len);
+
+/* The queue (from 0, in the order of tern_link_tun_queues) by which segments between these ports come. -1:
+ * that is not known: one queue, another kind of link, or a kernel that does not let us choose (it wants root,
+ * or CAP_BPF); it then sends by the queue on which it was last spoken to, if that was in the last 3 s. */
+int tern_link_queue_of(const tern_link *l, uint16_t local_port, uint16_t remote_port);
+
 /* Two ends in memory. `info` for both; packets are kept (at most `queue` each way) until the other end
  * receives. */
 int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uint32_t queue);
@@ -148,6 +162,10 @@ int tern_host_attach(tern_host *h, tern_link *l);
  * -TERN_ENODEV (not a link of this host), -TERN_ENOMEM (no room for what it received and was not read yet;
  * the link stays). */
 int tern_host_detach(tern_host *h, int id);
+
+/* tern_connect from a host that has one of several queues, number `queue`: by a port whose answers come to it
+ * (any, where that is not known). Errors as tern_connect. */
+int tern_host_connect(tern_host *h, int queue, const tern_endpoint *remote, tern_handle *out);
 
 /* A link by its id in digits, or by the name of its device ("tern0"). -TERN_ENODEV: there is none. */
 int tern_host_link_id(const tern_host *h, const char *text);

@@ -271,23 +271,29 @@ static int plain_packets(void)
     return sent == 1 ? 0 : 3;
 }
 
-enum { DATAGRAM = 1400, DATAGRAMS = 30000 };
+enum { DATAGRAM = 40000, DATAGRAMS = 30000 };
+
+/* Many small ones, so that several share a page, and now and then a large one, which has pages for itself. */
+static uint32_t datagram_len(uint32_t number)
+{
+    return number % 50 == 7 ? DATAGRAM : 1400 - number % 3 * 400;
+}
 
 static int send_datagram(int fd, uint32_t number)
 {
-    uint32_t words[DATAGRAM / 4];
+    uint32_t words[DATAGRAM / 4], len = datagram_len(number);
     struct sockaddr_in sa = {
         .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xc0000202)};
     for (size_t i = 0; i < DATAGRAM / 4; i++)
         words[i] = number;
-    return sendto(fd, words, sizeof words, 0, (struct sockaddr *)&sa, sizeof sa) == sizeof words ? 0 : 1;
+    return sendto(fd, words, len, 0, (struct sockaddr *)&sa, sizeof sa) == (ssize_t)len ? 0 : 1;
 }
 
 /* Whether a packet is the datagram of this number, all of it. */
 static bool is_datagram(const tern_rx_packet *p, uint32_t number)
 {
     uint32_t word;
-    if (p->len != 28 + DATAGRAM)
+    if (p->len != 28 + datagram_len(number))
         return false;
     for (uint32_t i = 28; i < p->len; i += 4) {
         memcpy(&word, p->data + i, 4);
@@ -302,7 +308,7 @@ static bool is_datagram(const tern_rx_packet *p, uint32_t number)
 static int kept_packets_stay(void)
 {
     static tern_rx_packet kept[DATAGRAMS];
-    tern_link *l = open_configured(false, 1500);
+    tern_link *l = open_configured(false, 60000);
     tern_rx_packet got;
     uint32_t n = 0;
     if (!l)
@@ -321,13 +327,119 @@ static int kept_packets_stay(void)
     for (uint32_t i = 0; i < n; i++)
         if (!is_datagram(&kept[i], i))
             return 3;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i += 3) /* in between there is room again, and the others stay */
         l->ops->free_again(l, &kept[i].buffer, 1);
+    for (uint32_t i = 0; i < 200; i++)
+        if (send_datagram(fd, i) != 0 || !receive(l, 17, &got) || !is_datagram(&got, i))
+            return 6;
+    for (uint32_t i = 0; i < n; i++)
+        if (i % 3 != 0 && !is_datagram(&kept[i], i))
+            return 7;
+    for (uint32_t i = 0; i < n; i++)
+        if (i % 3 != 0)
+            l->ops->free_again(l, &kept[i].buffer, 1);
     if (l->ops->wants(l) != 0 || send_datagram(fd, n) != 0 || !receive(l, 17, &got))
         return 4;
     bool lowest = got.data < (const uint8_t *)l->memory + 64;
     tern_link_close(l);
     return lowest && (got.flags & TERN_RX_LENDABLE) ? 0 : 5;
+}
+
+enum { QUEUES = 3 };
+
+/* The queue by which the next packet of this protocol comes, -1: none within a second. */
+static int arrives(tern_link **l, uint8_t version, uint8_t proto, tern_rx_packet *out)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        for (int i = 0; i < QUEUES; i++)
+            if (l[i]->ops->rx(l[i], 0, out, 1) == 1 && out->data[0] >> 4 == version &&
+                out->data[version == 4 ? 9 : 6] == proto)
+                return i;
+        poll(NULL, 0, 1);
+    }
+    return -1;
+}
+
+/* Datagrams between many pairs of ports: each comes by the queue that was foretold, and all queues are used.
+ */
+static int foretold(tern_link **l, bool v6)
+{
+    struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000202)};
+    struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_addr = {{{0x20, 1, 0x0d, 0xb8, [15] = 2}}}};
+    int count[QUEUES] = {0};
+    tern_rx_packet got;
+    for (int i = 0; i < 300; i++) {
+        int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+        to4.sin_port = to6.sin6_port = htons((uint16_t)(80 + i % 5));
+        if (sendto(fd, "x", 1, 0, v6 ? (struct sockaddr *)&to6 : (struct sockaddr *)&to4,
+                   v6 ? sizeof to6 : sizeof to4) != 1)
+            return 10;
+        close(fd);
+        int queue = arrives(l, v6 ? 6 : 4, 17, &got);
+        const uint8_t *ports = got.data + (v6 ? 40 : 20);
+        if (queue < 0 || queue != tern_link_queue_of(l[0], (uint16_t)be16(ports + 2), (uint16_t)be16(ports)))
+            return 11;
+        count[queue]++;
+    }
+    for (int i = 0; i < QUEUES; i++)
+        if (count[i] < 50)
+            return 12;
+    return 0;
+}
+
+/* A datagram to a port where nobody is: the kernel's ICMP error comes by the queue of the ports in it. */
+static int error_foretold(tern_link **l)
+{
+    tern_rx_packet got;
+    for (uint16_t port = 1; port < 40; port++) {
+        tern_tx_packet pkt;
+        make_packet(&pkt, false, 0, NULL, 0);
+        pkt.flags = 0;
+        pkt.hdr[9] = 17;
+        pkt.hdr[2] = 0;
+        pkt.hdr[3] = 28;
+        memcpy(pkt.hdr + 12, (uint8_t[8]){192, 0, 2, 2, 192, 0, 2, 1}, 8);
+        memcpy(pkt.hdr + 20, (uint8_t[8]){0x99, 0x99, 0, (uint8_t)port, 0, 8, 0, 0}, 8);
+        pkt.hdr_len = 28;
+        pkt.len = 28;
+        set_tos(&pkt, 0);
+        if (l[0]->ops->tx(l[0], 0, &pkt, 1) != 1)
+            return 20;
+        int queue = arrives(l, 4, 1, &got);
+        if (queue < 0 && port > 5)
+            return 0; /* the kernel sends so many of them only */
+        if (queue < 0 || got.data[20] != 3 || queue != tern_link_queue_of(l[0], 0x9999, port))
+            return 21;
+    }
+    return 0;
+}
+
+static int queues(void)
+{
+    tern_link *l[QUEUES];
+    char err[200];
+    if (tern_link_tun_queues(l, QUEUES, "tern0", false, err, sizeof err) < 0)
+        return CANNOT;
+    if (configure("tern0", 1500) < 0 || tern_link_queue_of(l[0], 1, 2) < 0)
+        return CANNOT; /* no permission for BPF: the kernel chooses */
+    int rc = foretold(l, false);
+    if (rc == 0)
+        rc = error_foretold(l);
+    if (rc == 0 && system("ip addr add 2001:db8::1/64 dev tern0 nodad 2>/dev/null") == 0)
+        rc = foretold(l, true);
+    for (int i = 0; i < QUEUES; i++)
+        tern_link_close(l[i]);
+    return rc;
+}
+
+static int too_many_queues(void)
+{
+    tern_link *l[TERN_QUEUES];
+    char err[200];
+    if (tern_link_tun_queues(l, TERN_QUEUES + 1, "tern0", false, err, sizeof err) != -EINVAL ||
+        tern_link_tun_queues(l, 0, "tern0", false, err, sizeof err) != -EINVAL)
+        return 1;
+    return says(err, "1 to 16 queues");
 }
 
 /* A device that is down swallows what is sent; one that was removed is gone. */
@@ -389,6 +501,8 @@ IN_NAMESPACE(super_segments_in)
 IN_NAMESPACE(super_segments_out)
 IN_NAMESPACE(plain_packets)
 IN_NAMESPACE(kept_packets_stay)
+IN_NAMESPACE(queues)
+IN_NAMESPACE(too_many_queues)
 IN_NAMESPACE(down_and_gone)
 IN_NAMESPACE(made_beforehand)
 
@@ -399,6 +513,7 @@ int main(void)
         cmocka_unit_test(run_tap_in_the_way),    cmocka_unit_test(run_nobody),
         cmocka_unit_test(run_super_segments_in), cmocka_unit_test(run_super_segments_out),
         cmocka_unit_test(run_plain_packets),     cmocka_unit_test(run_kept_packets_stay),
+        cmocka_unit_test(run_queues),            cmocka_unit_test(run_too_many_queues),
         cmocka_unit_test(run_down_and_gone),
         cmocka_unit_test(run_made_beforehand),
     };
