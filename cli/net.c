@@ -195,8 +195,8 @@ static int impair(const net_options *o, tern_link **link)
 static int open_link(net *n, const net_options *o, const char *tun)
 {
     char err[256];
-    tern_link *link;
-    if (tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
+    tern_link *link = o->queue;
+    if (link == NULL && tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
         return -cmd_cannot(o->command, "%s", err);
     if (impair(o, &link) != 0)
         return -CMD_CANNOT;
@@ -258,7 +258,16 @@ int net_open(net *n, const net_options *options)
         net_close(n);
         return r;
     }
-    hint(&o, tun_name(&o), o.addrs, o.n_addrs);
+    if (!o.silent)
+        hint(&o, tun_name(&o), o.addrs, o.n_addrs);
+    return 0;
+}
+
+int net_queues(const net_options *o, int n, tern_link **out)
+{
+    char err[256];
+    if (tern_link_tun_queues(out, n, tun_name(o), o->plain, err, sizeof err) != 0)
+        return cmd_cannot(o->command, "%s", err);
     return 0;
 }
 

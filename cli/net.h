@@ -32,6 +32,8 @@ typedef struct net_options {
     bool ladder;       /* a ladder of each connection when it is over, on standard output */
     tern_capture_config pcap; /* .file NULL: none */
     uint32_t buffer;   /* send and receive buffer of a connection, bytes; 0 = the stack's default */
+    tern_link *queue;  /* one of several of the device (net_queues), instead of opening it; NULL: none */
+    bool silent;       /* no advice about the kernel's side: another one gives it */
 } net_options;
 
 /* Long options for getopt_long; the values stay clear of characters and of each command's own (up to NET_OPT
@@ -78,6 +80,9 @@ typedef struct net {
     int signals; /* SIGINT, SIGTERM, SIGHUP arrive here */
     void *trace; /* what --trace and --ladder need (net_trace.c); NULL: neither */
 } net;
+
+/* Open `n` queues of the device, for as many calls of net_open. 0, or CMD_CANNOT after saying what to do. */
+int net_queues(const net_options *o, int n, tern_link **out);
 
 /* Make the stack: open the device, give it the addresses, block the signals. 0, or CMD_CANNOT after saying
  * what to do. */

@@ -20,18 +20,21 @@ static const char usage[] =
     "      --handover[=PID] take over from the running server of this name, with its device, addresses,\n"
     "                       listeners and all connections, in the middle of whatever they do; the old one\n"
     "                       ends. PID: which one, when there are several\n"
+    "      --queues N       N queues of the device, each with a stack and a thread of its own, which share\n"
+    "                       nothing (1 to 16)\n"
     "%s"
     "  -h, --help           this text\n\n"
     "Example:  tern serve /srv/www --tun tern0 --addr 192.0.2.1/24\n"
     "          ip addr add 192.0.2.2/24 dev tern0; ip link set tern0 up; curl http://192.0.2.1/\n";
 
-enum { OPT_LISTEN = 256, OPT_NAME, OPT_HANDOVER };
+enum { OPT_LISTEN = 256, OPT_NAME, OPT_HANDOVER, OPT_QUEUES };
 
 static const struct option long_options[] = {{"port", required_argument, NULL, 'p'},
                                              {"listen", required_argument, NULL, OPT_LISTEN},
                                              {"verbose", no_argument, NULL, 'v'},
                                              {"name", required_argument, NULL, OPT_NAME},
                                              {"handover", optional_argument, NULL, OPT_HANDOVER},
+                                             {"queues", required_argument, NULL, OPT_QUEUES},
                                              {"help", no_argument, NULL, 'h'},
                                              NET_LONG_OPTIONS,
                                              {NULL, 0, NULL, 0}};
@@ -77,6 +80,28 @@ static int set_handover(server *s, const char *pid)
     return 0;
 }
 
+static int set_queues(server *s, const char *text)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (n < 1 || n > TERN_QUEUES || *end != '\0')
+        return cmd_cannot("serve", "'%s' is no number of queues; 1 to %d", text, TERN_QUEUES);
+    s->queues = (int)n;
+    return 0;
+}
+
+/* What several threads cannot do. */
+static int queues_fit(const server *s)
+{
+    if (s->queues == 0)
+        return 0;
+    if (s->takes_over)
+        return cmd_cannot("serve", "a handover is of one stack; leave out --queues or --handover");
+    if (s->options.trace != NULL || s->options.ladder || s->options.pcap.file != NULL)
+        return cmd_cannot("serve", "--trace, --ladder and --pcap tell of one stack; leave out --queues");
+    return 0;
+}
+
 /* 0 = go on; 1 = --help was answered; otherwise CMD_CANNOT. */
 static int read_options(server *s, int argc, char **argv)
 {
@@ -96,9 +121,13 @@ static int read_options(server *s, int argc, char **argv)
             s->options.name = optarg;
         else if (c == OPT_HANDOVER)
             r = set_handover(s, optarg);
+        else if (c == OPT_QUEUES)
+            r = set_queues(s, optarg);
         else
             r = net_option(&s->options, c, optarg);
     }
+    if (r == 0)
+        r = queues_fit(s);
     if (r != 0)
         return r;
     if (optind + 1 != argc)
@@ -207,7 +236,7 @@ static void end_all(server *s)
     net_drain(&s->net, 300);
 }
 
-static int run(server *s)
+int server_run(server *s)
 {
     int happened = 0;
     while (!(happened & (NET_SIGNAL | NET_LOST))) {
@@ -218,16 +247,16 @@ static int run(server *s)
         happened = net_turn(&s->net, -1, 0, s->n_conns > 0 ? 1000 : -1);
     }
     if (happened & NET_LOST)
-        return cmd_cannot("serve", "the TUN device is gone");
+        return s->aside ? CMD_CANNOT : cmd_cannot("serve", "the TUN device is gone");
     end_all(s);
     return CMD_OK;
 }
 
 /* From nothing. */
-static int start(server *s)
+int server_start(server *s)
 {
     int r = net_open(&s->net, &s->options);
-    if (r == 0 && (r = open_listeners(s, 0)) == 0)
+    if (r == 0 && (r = open_listeners(s, 0)) == 0 && !s->aside)
         say_ready(s, &s->options);
     return r;
 }
@@ -263,6 +292,24 @@ static int take_over(server *s)
     return r;
 }
 
+void server_end(server *s)
+{
+    while (s->conns != NULL)
+        conn_free(s, s->conns);
+    net_close(&s->net);
+}
+
+static int serve_alone(server *s)
+{
+    int r = s->takes_over ? take_over(s) : server_start(s);
+    if (r == 0) {
+        tern_host_allow_handover(s->net.host, true);
+        r = server_run(s);
+    }
+    server_end(s);
+    return r;
+}
+
 int cmd_serve(int argc, char **argv)
 {
     server *s = calloc(1, sizeof *s);
@@ -275,14 +322,7 @@ int cmd_serve(int argc, char **argv)
         r = open_root(s);
     if (r == 0) {
         raise_file_limit();
-        r = s->takes_over ? take_over(s) : start(s);
-        if (r == 0) {
-            tern_host_allow_handover(s->net.host, true);
-            r = run(s);
-        }
-        while (s->conns != NULL)
-            conn_free(s, s->conns);
-        net_close(&s->net);
+        r = s->queues > 0 ? crew_serve(s) : serve_alone(s);
     } else if (r == 1) {
         r = CMD_OK;
     }

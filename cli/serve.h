@@ -1,6 +1,7 @@
 /* serve.h - the rooms of `tern serve`.
  *
  *     serve.c        options, listeners, the loop
+ *     serve_crew.c   several servers, each with a thread, a stack and a queue of the device (--queues)
  *     serve_conn.c   one connection: read a request, send the answer, keep alive or close
  *     serve_http.c   bytes to a request (the distribution's http_parser)
  *     serve_file.c   a request to an answer: which file, which part of it, or why not
@@ -95,9 +96,22 @@ typedef struct server {
     uint32_t n_conns;
     bool takes_over;   /* --handover */
     int old_pid;       /* of --handover=PID; 0 = whoever has the name */
+    int queues;        /* --queues; 0 = one, of a device that has one */
+    bool aside;        /* another one of the crew says what there is to say */
     uint64_t swept_us; /* when idle connections were last looked for */
     char chunk[SERVE_CHUNK];
 } server;
+
+/* serve.c: make its stack and listeners. 0, or CMD_CANNOT after saying why. */
+int server_start(server *s);
+/* Serve until a signal comes; an exit status. */
+int server_run(server *s);
+/* What it holds; `s` itself stays. */
+void server_end(server *s);
+
+/* serve_crew.c: as many servers like this one as it has queues, one of them itself, until a signal comes. An
+ * exit status. */
+int crew_serve(server *first);
 
 /* serve_http.c */
 void request_init(request *r);

@@ -89,12 +89,14 @@ static void log_answer(const server *s, const conn *c)
         return;
     if (tern_get_info(s->net.stack, c->h, &info) == 0)
         net_endpoint_text(&info.remote, peer);
+    flockfile(stdout); /* one line is one thread's */
     printf("%s \"%s ", peer, r->refuse != 0 && r->url[0] == '\0' ? "?" : http_method_str(r->parser.method));
     for (const char *p = r->url; *p != '\0'; p++) /* nothing of the client's reaches the terminal unseen */
         printf(*p > ' ' && *p < 127 && *p != '"' && *p != '\\' ? "%c" : "\\x%02x", (unsigned char)*p);
     printf(" HTTP/%u.%u\" %d %llu\n", r->parser.http_major, r->parser.http_minor, c->ans->status,
            (unsigned long long)c->ans->body);
     fflush(stdout);
+    funlockfile(stdout);
 }
 
 static bool begin_answer(server *s, conn *c)

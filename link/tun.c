@@ -377,8 +377,8 @@ static int explain_attach(struct problem *pr, int err, const char *name)
                     "TUN device %s is in use by another process: end that one, or choose another name", name);
     case EINVAL:
         return fail(pr, err,
-                    "%s exists and is not a TUN device (a TAP device, or another interface): choose another "
-                    "name",
+                    "%s exists and is not a TUN device of this kind (a TAP device, another interface, or one "
+                    "queue where several are wanted): choose another name",
                     name);
     default: return fail(pr, err, "cannot make TUN device %s: %s", name, strerror(err));
     }

@@ -41,6 +41,12 @@ check "serve: a bad address" wrong "'192.0.2.300' is no address; give one such a
 check "serve: a multicast address" wrong 'cannot be an address' serve . --tun tern0 --addr 224.0.0.1/24
 check "serve: a bad port" wrong "port" serve . --port 99999
 check "serve: a port twice" wrong 'given twice' serve . "${tern_0[@]}" --port 80 --port 80
+check "serve: no queues" wrong 'is no number of queues; 1 to 16' serve . --queues 0
+check "serve: too many queues" wrong 'is no number of queues' serve . --queues 17
+check "serve: queues and a handover" wrong 'leave out --queues or --handover' serve . --queues 2 --handover
+check "serve: queues and a trace" wrong 'leave out --queues' serve . --queues 2 --trace -
+check "serve: queues of a device that has one" \
+    wrong 'where several are wanted' serve . "${tern_0[@]}" --queues 2
 check "serve: not tern's address" \
     wrong "not an address of tern's" serve . "${tern_0[@]}" --listen 192.0.2.9:80
 check "serve: a bad device name" wrong 'device' serve . --tun 'a/b'

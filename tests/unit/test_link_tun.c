@@ -82,7 +82,7 @@ static int tap_in_the_way(void)
     if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr) < 0)
         return CANNOT;
     int rc = tern_link_tun(&l, "tap0", false, err, sizeof err);
-    return rc == -EINVAL ? says(err, "tap0 exists and is not a TUN device") : 1;
+    return rc == -EINVAL ? says(err, "tap0 exists and is not a TUN device of this kind") : 1;
 }
 
 static int nobody(void)
