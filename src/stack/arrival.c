@@ -53,31 +53,36 @@ static void fetch_records(struct tern *t, const uint32_t *pairs, int n)
         demux_fetch_rest(t, found[i]);
 }
 
-/* Whether a packet is one more of the run that began with `lead`. */
-static bool follows(const struct tcp_lead *lead, uint8_t link, const tern_rx_packet *p, struct arrival *out)
+/* The pairs of segments that lead somewhere are asked for, each once: one connection's packets often follow each
+ * other. */
+static int fetch_slot(struct tern *t, uint32_t pair, uint32_t *pairs, int differ)
 {
-    out->follows = lead->p != NULL && p->link == link && tcp_follows(lead, p->data, p->len, &out->f);
-    out->f.gso_size = p->gso_size;
-    return out->follows;
+    if (differ > 0 && pairs[differ - 1] == pair)
+        return differ;
+    demux_fetch_slot(t, pair);
+    pairs[differ] = pair;
+    return differ + 1;
 }
 
-void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out)
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out, struct follower *run)
 {
     uint32_t pairs[RX_AHEAD];
-    struct tcp_lead lead = {0};
+    struct tcp_lead lead;
     uint8_t link = 0;
     int differ = 0;
+    lead.p = NULL;
     for (int i = 0; i < n; i++) {
-        if (follows(&lead, link, &pkts[i], &out[i]))
+        const tern_rx_packet *p = &pkts[i];
+        out[i].follows = p->link == link && tcp_follows(&lead, p->data, p->len, &run[i]);
+        if (out[i].follows)
             continue;
-        arrival_read(t, &pkts[i], &out[i]);
-        link = pkts[i].link;
-        if (!leads_on(&out[i]) || !tcp_lead(&out[i].ip, pkts[i].data, &out[i].s, &lead))
-            lead.p = NULL;
-        if (!leads_on(&out[i]) || (differ > 0 && pairs[differ - 1] == out[i].s.pair))
-            continue; /* one connection's packets often follow each other */
-        demux_fetch_slot(t, out[i].s.pair);
-        pairs[differ++] = out[i].s.pair;
+        arrival_read(t, p, &out[i]);
+        lead.p = NULL;
+        if (!leads_on(&out[i]))
+            continue;
+        link = p->link;
+        tcp_lead(&out[i].ip, p->data, &out[i].s, &lead);
+        differ = fetch_slot(t, out[i].s.pair, pairs, differ);
     }
     if (differ > 1)
         fetch_records(t, pairs, differ);

@@ -7,11 +7,9 @@
 struct arrival {
     uint16_t cause;     /* why it is refused, whosoever it is; else TERN_CAUSE_NONE, and `ip` is valid: */
     bool ours;          /* to one of our addresses */
-    bool follows;       /* `f` is valid and nothing else: as the latest before it that does not, but for the
-                           text */
+    bool follows;       /* as the latest before it that does not, but for its text: nothing else is valid */
     bool segment;       /* a whole TCP segment that may be ours: */
     uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */
-    struct follower f;
     struct ip_hdr ip;
     struct segment s;
 };
@@ -20,7 +18,8 @@ struct arrival {
  * change. */
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out);
 
-/* Reads n packets, at most RX_AHEAD, and has the processor fetch what they will need. */
-void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out);
+/* Reads n packets, at most RX_AHEAD, and has the processor fetch what they will need. `run`: of those that
+ * follow. */
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out, struct follower *run);
 
 #endif

@@ -149,32 +149,13 @@ static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep 
     return true;
 }
 
-/* One more of a run whose connection is `run`; NULL: of none that goes on. */
-static bool rx_follower(struct tern *t, const tern_rx_packet *p, struct arrival *a, struct tcb *run,
-                        struct keep *keep)
-{
-    if (!a->follows)
-        return false;
-    bool taken = run != NULL && follow_take(t, run, &a->f, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, keep);
-    if (LIKELY(taken && t->trace.kinds == 0))
-        return true;
-    arrival_read(t, p, a);
-    if (taken)
-        follow_trace(t, run, &a->s);
-    return taken;
-}
-
-static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a, struct tcb **run)
+static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
 {
     bool unclaimed = false;
     struct keep keep;
     bool lendable = may_keep(t, p, &keep);
-    enum tern_cause cause = TERN_CAUSE_NONE;
     p->trace = (uint32_t)t->trace.head;
-    if (!rx_follower(t, p, a, *run, lendable ? &keep : NULL)) {
-        follow_end(t, run);
-        cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
-    }
+    enum tern_cause cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
     p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;
     p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
@@ -188,32 +169,75 @@ static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a, struct t
     }
 }
 
-/* What was read ahead has its turn, in order. */
-static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals, int n)
+/* One more of a run. False: it is none, and nothing has happened. */
+static bool rx_follower(struct tern *t, struct tcb *c, tern_rx_packet *p, const struct follower *f)
 {
-    struct tcb *run = NULL;
-    int taken = 0;
-    for (int i = 0; i < n; i++) {
-        judge(t, &pkts[i], &arrivals[i], &run);
-        if (pkts[i].verdict != TERN_TAKEN)
-            continue;
-        taken++;
-        if (run == NULL && i + 1 < n && arrivals[i + 1].follows && arrivals[i].segment)
-            run = follow_begin(t, &arrivals[i].s);
+    struct keep keep;
+    bool lendable = may_keep(t, p, &keep);
+    p->trace = (uint32_t)t->trace.head;
+    bool taken = follow_take(t, c, f, p, lendable ? &keep : NULL);
+    p->kept = lendable && keep_end(t->a, &keep);
+    p->cause = TERN_CAUSE_NONE;
+    p->verdict = TERN_TAKEN;
+    return taken;
+}
+
+static COLD void trace_follower(struct tern *t, struct tcb *c, const tern_rx_packet *p, struct arrival *a)
+{
+    arrival_read(t, p, a);
+    follow_trace(t, c, &a->s);
+}
+
+/* Those that follow `lead`, which has just been taken, as many as go the short way. How many. */
+static int rx_run(struct tern *t, const struct segment *lead, tern_rx_packet *pkts, struct arrival *arrivals,
+                  const struct follower *run, int n)
+{
+    struct tcb *c = follow_begin(t, lead);
+    uint64_t bytes = 0;
+    int i = 0;
+    for (; c != NULL && i < n && arrivals[i].follows && rx_follower(t, c, &pkts[i], &run[i]); i++) {
+        bytes += pkts[i].len;
+        if (UNLIKELY(t->trace.kinds != 0))
+            trace_follower(t, c, &pkts[i], &arrivals[i]);
     }
-    follow_end(t, &run);
+    if (i > 0)
+        follow_end(t, c);
+    t->w->stats.rx_packets += (uint64_t)i;
+    t->w->stats.rx_bytes += bytes;
+    return i;
+}
+
+/* What was read ahead has its turn, in order. How many were taken. */
+static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals, const struct follower *run,
+                     int n)
+{
+    int taken = 0;
+    for (int i = 0; i < n;) {
+        struct arrival *a = &arrivals[i];
+        if (a->follows)
+            arrival_read(t, &pkts[i], a);
+        judge(t, &pkts[i], a);
+        bool took = pkts[i++].verdict == TERN_TAKEN;
+        taken += took;
+        if (!took || !a->segment || i == n || !arrivals[i].follows)
+            continue;
+        int more = rx_run(t, &a->s, &pkts[i], &arrivals[i], &run[i], n - i);
+        taken += more;
+        i += more;
+    }
     return taken;
 }
 
 int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
 {
     struct arrival arrivals[RX_AHEAD];
+    struct follower run[RX_AHEAD];
     int taken = 0;
     stack_clock(t, now);
     for (int first = 0; first < n; first += RX_AHEAD) {
         int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
-        arrivals_read(t, pkts + first, some, arrivals);
-        taken += judge_all(t, pkts + first, arrivals, some);
+        arrivals_read(t, pkts + first, some, arrivals, run);
+        taken += judge_all(t, pkts + first, arrivals, run, some);
     }
     life_end_of_batch(t);
     return taken;

@@ -43,12 +43,14 @@ struct tcb *follow_begin(struct tern *t, const struct segment *s)
     return c->h.state == TERN_ESTABLISHED && ack_says_nothing(c, s) && text_is_plain(c, s) ? c : NULL;
 }
 
-bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, const tern_rx_packet *p,
                  struct keep *keep)
 {
-    uint32_t len = f->len;
-    if (!seq_eq(f->seq, c->rcv.nxt) || len > rcv_wnd(&c->rcv) ||
-        arena_room(t->a, MEM_DATA) < 2 + (len >> t->a->page_shift) || !recv_follow(t, c, f, verify, keep))
+    tern_sum_fn *verify = p->flags & TERN_RX_CSUM_OK ? NULL : t->sum;
+    uint32_t seg = p->gso_size != 0 ? p->gso_size : f->len;
+    if (!seq_eq(f->seq, c->rcv.nxt) || f->len > rcv_wnd(&c->rcv) ||
+        arena_room(t->a, MEM_DATA) < 2 + (f->len >> t->a->page_shift) ||
+        !recv_follow(t, c, f, seg, verify, keep))
         return false;
     t->w->stats.segs_in++;
     c->sum.segs_in++;
@@ -64,9 +66,7 @@ void follow_trace(struct tern *t, struct tcb *c, const struct segment *s)
     trace_conn(t, &c->h, TERN_TRACE_DELIVER, TERN_CAUSE_NONE, s->len, c->rcv.q.len, 0);
 }
 
-void follow_end(struct tern *t, struct tcb **run)
+void follow_end(struct tern *t, struct tcb *c)
 {
-    if (*run != NULL)
-        timer_rearm(t, *run); /* a delayed ACK may have become due */
-    *run = NULL;
+    timer_rearm(t, c); /* a delayed ACK may have become due */
 }

@@ -132,7 +132,7 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
     return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
 }
 
-/* Summed while it is copied; what was wrong is taken back. */
+/* Over the end of a page: what was wrong is taken back. */
 static bool take_verified(struct tern *t, struct rcv *r, const struct follower *f, tern_sum_fn *verify)
 {
     uint64_t sum;
@@ -144,27 +144,38 @@ static bool take_verified(struct tern *t, struct rcv *r, const struct follower *
     return false;
 }
 
-/* All of a follower's text is taken (follow.c), or nothing has happened. */
-bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, tern_sum_fn *verify,
+static bool take_stored(struct tern *t, struct rcv *r, const struct follower *f, struct keep *keep)
+{
+    uint32_t got = recv_store(t, &r->q, keep, f->data, f->len, MEM_DATA);
+    if (got < f->len)
+        chunkq_drop_back(t->a, &r->q, got);
+    return got == f->len;
+}
+
+/* Text is summed while it is copied, and has come only if the sum is right. */
+static bool take_text(struct tern *t, struct rcv *r, const struct follower *f, tern_sum_fn *verify,
+                      struct keep *keep)
+{
+    if (keep != NULL || verify == NULL)
+        return (verify == NULL || follower_right(f, verify(NULL, f->data, f->len))) && take_stored(t, r, f, keep);
+    uint8_t *to = chunkq_place(t->a, &r->q, f->len);
+    if (UNLIKELY(to == NULL))
+        return take_verified(t, r, f, verify);
+    if (!follower_right(f, verify(to, f->data, f->len)))
+        return false;
+    chunkq_placed(t->a, &r->q, f->len);
+    return true;
+}
+
+/* All of a follower's text is taken (follow.c), or nothing has happened. `seg`: the size of its segments. */
+bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, uint32_t seg, tern_sum_fn *verify,
                  struct keep *keep)
 {
     struct rcv *r = &c->rcv;
-    if (r->q.len == 0)
-        return false; /* the first byte has reserved memory */
-    if (verify != NULL && keep == NULL) {
-        if (!take_verified(t, r, f, verify))
-            return false;
-    } else {
-        if (verify != NULL && !follower_right(f, verify(NULL, f->data, f->len)))
-            return false;
-        uint32_t got = recv_store(t, &r->q, keep, f->data, f->len, MEM_DATA);
-        if (got < f->len) {
-            chunkq_drop_back(t->a, &r->q, got);
-            return false;
-        }
-    }
+    if (r->q.len == 0 || !take_text(t, r, f, verify, keep)) /* the first byte has reserved memory */
+        return false;
     r->nxt = seq_add(r->nxt, f->len);
-    owe_ack(t, c, f->gso_size != 0 ? f->gso_size : f->len, f->len, false);
+    owe_ack(t, c, seg, f->len, false);
     c->sum.received += f->len;
     return true;
 }

@@ -10,21 +10,7 @@
  */
 #include "ip_parts.h"
 
-enum { TCP_HDR = 20, MASK_PSH = 0xfff7 };
-
-static inline uint64_t word64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return v;
-}
-
-static inline uint32_t word32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return v;
-}
+enum { PSH_AT = 13 };
 
 static uint32_t fold(uint64_t sum)
 {
@@ -34,55 +20,88 @@ static uint32_t fold(uint64_t sum)
     return (uint32_t)((sum & 0xffff) + (sum >> 16));
 }
 
-bool tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out)
+void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out)
 {
-    uint32_t plain = ip->version == 4 ? IP4_HDR : IP6_HDR, hdr = (uint32_t)(s->data - ip->payload);
-    if (s->len == 0 || (s->flags & ~F_PSH) != F_ACK || ip->hdr_len != plain)
-        return false;
-    *out = (struct tcp_lead){.p = p, .ip_len = ip->hdr_len, .tcp_len = (uint16_t)hdr};
-    /* number, flags and checksum are each packet's own; so is the length, twice */
-    const uint8_t *tcp = ip->payload;
-    uint64_t sum = csum_add(csum_pseudo(&ip->src, &ip->dst, PROTO_TCP, 0), tcp, hdr);
+    bool leads = s->len > 0 && (s->flags & ~F_PSH) == F_ACK &&
+                 ip->hdr_len == (ip->version == 4 ? IP4_HDR : IP6_HDR);
+    out->p = leads ? p : NULL;
+    out->ip_len = ip->hdr_len;
+    out->tcp_len = (uint16_t)(s->data - ip->payload);
+    out->words = 0;
+}
+
+/* Which bits of the headers are everybody's: all but those of length, identification and checksum of IP; number,
+ * PSH and checksum of TCP. */
+static void common_bits(struct tcp_lead *l)
+{
+    uint8_t bits[sizeof l->mask] = {0}, *tcp = bits + l->ip_len;
+    memset(bits, 0xff, (size_t)l->ip_len + l->tcp_len);
+    if (l->ip_len == IP4_HDR)
+        put32(bits + 2, 0), put16(bits + 10, 0);
+    else
+        put16(bits + 4, 0);
+    put32(tcp + 4, 0);
+    tcp[PSH_AT] = (uint8_t)~F_PSH;
+    put16(tcp + 16, 0);
+    memcpy(l->mask, bits, sizeof bits);
+}
+
+/* What the common bits add to the checksums. Addresses and protocol are words of the pseudo-header too. */
+static void common_sums(struct tcp_lead *l)
+{
+    const uint8_t *p = l->p, *tcp = p + l->ip_len;
+    bool v4 = l->ip_len == IP4_HDR;
+    uint64_t sum = csum_add(PROTO_TCP, p + (v4 ? 12 : 8), v4 ? 8 : 32) + csum_add(0, tcp, l->tcp_len);
     uint32_t own = (uint32_t)get16(tcp + 4) + get16(tcp + 6) + get16(tcp + 12) + get16(tcp + 16);
-    out->tcp_sum = fold(sum + 4 * 0xffffu - own);
+    l->tcp_sum = fold(sum + 4 * 0xffffu - own);
     own = (uint32_t)get16(p + 2) + get16(p + 4) + get16(p + 10);
-    out->ip_sum = ip->version == 4 ? fold(csum_add(0, p, IP4_HDR) + 3 * 0xffffu - own) : 0;
-    return true;
+    l->ip_sum = v4 ? fold(csum_add(0, p, IP4_HDR) + 3 * 0xffffu - own) : 0;
 }
 
-/* The IP header: its length of packet and payload, or 0. */
-static uint32_t ip_follows(const struct tcp_lead *l, const uint8_t *p)
+static COLD void make_ready(struct tcp_lead *l)
 {
-    const uint8_t *q = l->p;
-    if (l->ip_len == IP6_HDR) {
-        bool same = ((word32(p) ^ word32(q)) | (uint32_t)(get16(p + 6) ^ get16(q + 6))) == 0 &&
-                    memcmp(p + 8, q + 8, 32) == 0;
-        return same ? (uint32_t)IP6_HDR + get16(p + 4) : 0;
+    uint32_t hdr = (uint32_t)l->ip_len + l->tcp_len;
+    l->words = (uint16_t)((hdr + 7) / 8);
+    memcpy(l->want, l->p, hdr);
+    common_bits(l);
+    common_sums(l);
+}
+
+/* Most packets of a batch may be of different connections: that is seen by the ports. */
+static bool same_ports(const struct tcp_lead *l, const uint8_t *p)
+{
+    return memcmp(p + l->ip_len, l->p + l->ip_len, 4) == 0;
+}
+
+static bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
+{
+    uint64_t differ = 0, word;
+    for (uint32_t i = 0; i < l->words; i++) {
+        memcpy(&word, p + (size_t)i * 8, 8);
+        differ |= (word ^ l->want[i]) & l->mask[i];
     }
-    uint64_t differ = (word64(p + 12) ^ word64(q + 12)) | (word32(p + 6) ^ word32(q + 6)) |
-                      (uint32_t)(get16(p) ^ get16(q));
-    uint32_t len = get16(p + 2), sum = l->ip_sum + len + get16(p + 4) + get16(p + 10);
-    return differ == 0 && fold(sum) == 0xffff ? len : 0;
-}
-
-static bool tcp_same(const uint8_t *p, const uint8_t *q, uint32_t len)
-{
-    uint64_t differ = (word32(p) ^ word32(q)) | (word32(p + 8) ^ word32(q + 8)) |
-                      (uint32_t)((get16(p + 12) ^ get16(q + 12)) & MASK_PSH) |
-                      (uint32_t)(get16(p + 14) ^ get16(q + 14)) | (uint32_t)(get16(p + 18) ^ get16(q + 18));
-    for (uint32_t at = TCP_HDR; at < len; at += 4)
-        differ |= word32(p + at) ^ word32(q + at);
     return differ == 0;
 }
 
-bool tcp_follows(const struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
+/* Of the packet; 0 = the IP header's checksum is wrong. */
+static inline uint32_t length(const struct tcp_lead *l, const uint8_t *p)
+{
+    if (l->ip_len == IP6_HDR)
+        return (uint32_t)IP6_HDR + get16(p + 4);
+    uint32_t len = get16(p + 2);
+    return fold(l->ip_sum + len + get16(p + 4) + get16(p + 10)) == 0xffff ? len : 0;
+}
+
+bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
 {
     uint32_t hdr = (uint32_t)l->ip_len + l->tcp_len, total;
-    if (len <= hdr || (total = ip_follows(l, p)) <= hdr || total > len)
+    if (l->p == NULL || len < hdr + 7 || !same_ports(l, p))
+        return false;
+    if (l->words == 0)
+        make_ready(l);
+    if (!says_the_same(l, p) || (total = length(l, p)) <= hdr || total > len)
         return false;
     const uint8_t *tcp = p + l->ip_len;
-    if (!tcp_same(tcp, l->p + l->ip_len, l->tcp_len))
-        return false;
     uint32_t number = get32(tcp + 4);
     *out = (struct follower){.seq = seq(number), .len = total - hdr, .data = p + hdr};
     out->sum = l->tcp_sum + (number >> 16) + (number & 0xffff) + get16(tcp + 12) + get16(tcp + 16) + total -

@@ -127,14 +127,17 @@ enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *
 /* The same; verified by this function, NULL = not. */
 enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, struct segment *out);
 
-/* A segment that others may follow, of which only the next bytes are new (follow.c). `p`: its packet, which
- * must stay. False: it is not of that kind. */
+/* A segment that others may follow, of which only the next bytes are new (follow.c). */
+#define LEAD_WORDS 13 /* 40 bytes of IPv6, 60 of TCP */
 struct tcp_lead {
-    const uint8_t *p;
+    const uint8_t *p;           /* its packet, which must stay; NULL = there is none: */
     uint16_t ip_len, tcp_len;   /* of the headers */
+    uint16_t words;             /* of the two; 0 = what follows is not made yet */
     uint32_t tcp_sum, ip_sum;   /* of what all have in common */
+    uint64_t want[LEAD_WORDS], mask[LEAD_WORDS]; /* its headers, and which of their bits are everybody's */
 };
-bool tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
+/* From now on it is this one, if it is of that kind. */
+void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
 
 /* Such a one: nothing of its headers says anything else. */
 struct follower {
@@ -142,9 +145,8 @@ struct follower {
     uint32_t len;           /* payload bytes, > 0 */
     const uint8_t *data;
     uint32_t sum;           /* of pseudo-header and TCP header */
-    uint16_t gso_size;      /* as in struct segment; the caller knows it */
 };
-bool tcp_follows(const struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
+bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
 /* Whether its checksum is right, when this is the sum of its payload. */
 bool follower_right(const struct follower *f, uint64_t payload_sum);
 
