@@ -18,7 +18,7 @@
 #define MEMORY (256ull << 20)
 #define BATCH    32 /* packets that arrive together */
 #define TX_BATCH 16
-#define MTU_ROOM 2048
+#define MTU_ROOM 1536
 #define GSO 64240 /* 44 segments */
 
 /* What the two stacks are told of the wire between them. */
