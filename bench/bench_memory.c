@@ -53,7 +53,8 @@ static double cpu_seconds(void)
 
 static void end_init(struct end *e, uint8_t host, uint32_t window, enum kind kind)
 {
-    tern_config cfg = {.page_size = 16384, .recv_buffer = window, .send_buffer = window, .no_timestamps = kind != PLAIN};
+    tern_config cfg = {
+        .page_size = 16384, .recv_buffer = window, .send_buffer = window, .no_timestamps = kind != PLAIN};
     cfg.seed[0] = host;
     void *mem =
         mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -17,11 +17,12 @@
 
 enum { FLAG_FIN = 1, FLAG_PSH = 8, FLAG_CWR = 128, IP4_HDR = 20, IP6_HDR = 40, TCP_CHECKSUM = 16 };
 
-static uint32_t fold(uint64_t sum)
+static inline uint32_t fold(uint64_t sum)
 {
-    while (sum >> 16 != 0)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint32_t)sum;
+    sum = (sum & 0xffffffff) + (sum >> 32); /* < 2^33 */
+    sum = (sum & 0xffff) + (sum >> 16);     /* < 2^18 */
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint32_t)((sum & 0xffff) + (sum >> 16));
 }
 
 /* Of the words of a header but those whose bits (1 << word) are set in `but`. */
@@ -40,8 +41,8 @@ static uint32_t sum_addresses(const uint8_t *ip)
     return (v4 ? ip[9] : ip[6]) + sum_words_but(ip + (v4 ? 12 : 8), v4 ? 8 : 32, 0);
 }
 
-/* Write n bytes of payload; returns their sum. */
-static uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
+/* The same, over the ends of slices. */
+static uint64_t put_parts(tern_cut *c, uint8_t *to, uint32_t n)
 {
     uint64_t sum = 0;
     for (uint32_t put = 0; put < n && c->slice < c->pkt->n_slices;) {
@@ -56,6 +57,17 @@ static uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
         }
     }
     return sum;
+}
+
+/* Write n bytes of payload; returns their sum. */
+static inline uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
+{
+    const tern_slice *s = &c->pkt->slices[c->slice];
+    if (c->slice >= c->pkt->n_slices || s->len - c->at <= n)
+        return put_parts(c, to, n);
+    const uint8_t *from = s->data + c->at;
+    c->at += n;
+    return c->sum(to, from, n);
 }
 
 /* The whole packet as it is. */
@@ -77,40 +89,41 @@ static uint32_t put_whole(tern_cut *c, uint8_t *to)
 }
 
 /* Length, identification and checksum of the IP header. */
-static void fill_ip(const tern_cut *c, uint8_t *p, uint32_t len)
+static inline void fill_ip(const tern_cut *c, uint8_t *p, uint32_t len)
 {
-    if (p[0] >> 4 != 4) {
+    if (!c->ip4) {
         store16(p + 4, len - IP6_HDR);
         return;
     }
-    uint32_t id = load16(p + 4) + c->pieces;
+    uint32_t id = (c->ip_id + c->pieces) & 0xffff;
     store16(p + 2, len);
     store16(p + 4, id);
-    store16(p + 10, ~fold((uint64_t)c->ip_sum + len + (id & 0xffff)));
+    store16(p + 10, ~fold((uint64_t)c->ip_sum + len + id));
 }
 
 /* Number, flags and checksum of the TCP header; `payload`: the sum of the piece's. */
-static void fill_tcp(const tern_cut *c, uint8_t *tcp, uint32_t len, bool last, uint64_t payload)
+static inline void fill_tcp(const tern_cut *c, uint8_t *tcp, uint32_t len, bool last, uint64_t payload)
 {
-    uint32_t number = load32(tcp + 4) + c->done;
+    uint32_t number = c->number + c->done;
+    uint32_t off = (c->pieces > 0 ? FLAG_CWR : 0) | (last ? 0 : FLAG_FIN | FLAG_PSH), word = c->flags & ~off;
     store32(tcp + 4, number);
-    if (c->pieces > 0)
-        tcp[13] &= (uint8_t)~FLAG_CWR;
-    if (!last)
-        tcp[13] &= (uint8_t) ~(FLAG_FIN | FLAG_PSH);
-    uint64_t sum = payload + c->hdr_sum + (number >> 16) + (number & 0xffff) + load16(tcp + 12) + len;
-    store16(tcp + TCP_CHECKSUM, ~fold(sum));
+    store16(tcp + 12, word);
+    store16(tcp + TCP_CHECKSUM,
+            ~fold(payload + c->hdr_sum + (number >> 16) + (number & 0xffff) + word + len));
 }
 
 static uint32_t put_piece(tern_cut *c, uint8_t *to)
 {
     const tern_tx_packet *pkt = c->pkt;
     uint32_t left = pkt->len - pkt->hdr_len - c->done, n = pkt->gso_size < left ? pkt->gso_size : left;
-    uint32_t len = pkt->hdr_len + n;
-    memcpy(to, pkt->hdr, pkt->hdr_len);
-    uint64_t payload = put_payload(c, to + pkt->hdr_len, n);
+    uint32_t len = pkt->hdr_len + n, start = pkt->csum_start;
+    memcpy(to, pkt->hdr, TERN_TX_HDR / 2); /* all of most headers, and a number of bytes that the compiler
+                                              knows */
+    if (pkt->hdr_len > TERN_TX_HDR / 2)
+        memcpy(to + TERN_TX_HDR / 2, pkt->hdr + TERN_TX_HDR / 2, TERN_TX_HDR / 2);
     fill_ip(c, to, len);
-    fill_tcp(c, to + pkt->csum_start, len - pkt->csum_start, n == left, payload);
+    uint64_t payload = put_payload(c, to + pkt->hdr_len, n);
+    fill_tcp(c, to + start, len - start, n == left, payload);
     c->done += n;
     c->pieces++;
     return len;
@@ -126,6 +139,10 @@ void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum)
     /* number, flags and checksum are each piece's own; so are length, identification and checksum of IP */
     c->hdr_sum = sum_words_but(pkt->hdr + start, pkt->hdr_len - start, 1u << 2 | 1u << 3 | 1u << 6 | 1u << 8);
     c->hdr_sum += sum_addresses(pkt->hdr);
+    c->number = load32(pkt->hdr + start + 4);
+    c->flags = load16(pkt->hdr + start + 12);
+    c->ip4 = pkt->hdr[0] >> 4 == 4;
+    c->ip_id = load16(pkt->hdr + 4);
     c->ip_sum = sum_words_but(pkt->hdr, (pkt->hdr[0] & 15) * 4u, 1u << 1 | 1u << 2 | 1u << 5);
 }
 

@@ -124,14 +124,17 @@ typedef struct tern_cut {
     uint32_t slice, at;     /* where the next payload byte is */
     uint32_t done, pieces;  /* payload bytes and pieces until now */
     uint32_t hdr_sum, ip_sum; /* of what all pieces have in common */
-    bool cuts;
+    uint32_t number, flags;   /* of the first: sequence number, the word with the flags, */
+    uint32_t ip_id;           /* identification */
+    bool cuts, ip4;
 } tern_cut;
 
 /* Begin to cut `pkt`, which stays as it is until the last piece; a packet with nothing to cut is one piece.
  * `sum` NULL: tern_host_sum(-1). */
 void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum);
 /* Write the next piece, checksums filled in, into `to`, which has room for its header and gso_size bytes (or
- * all of the packet, when there is nothing to cut). Returns its length; 0 = there are no more. */
+ * all of the packet, when there is nothing to cut), and for TERN_TX_HDR at least. Returns its length; 0 =
+ * there are no more. */
 uint32_t tern_cut_next(tern_cut *c, uint8_t *to);
 
 /* The function with the widest vectors of this processor that are not wider than the given step: 0 = what

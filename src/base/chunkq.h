@@ -36,8 +36,8 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
 uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *data, uint32_t n,
                               enum mem_prio prio, tern_sum_fn *fn, uint64_t *sum);
 
-/* Where the next n bytes would lie, in one piece; NULL = not in one piece without a new page. The bytes that the
- * caller has put there (and those behind them that it leaves) are the queue's with chunkq_placed. */
+/* Where the next n bytes would lie, in one piece; NULL = not in one piece without a new page. The bytes that
+ * the caller has put there (and those behind them that it leaves) are the queue's with chunkq_placed. */
 uint8_t *chunkq_place(struct arena *a, const struct chunkq *q, uint32_t n);
 void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n);
 

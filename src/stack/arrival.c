@@ -53,8 +53,8 @@ static void fetch_records(struct tern *t, const uint32_t *pairs, int n)
         demux_fetch_rest(t, found[i]);
 }
 
-/* The pairs of segments that lead somewhere are asked for, each once: one connection's packets often follow each
- * other. */
+/* The pairs of segments that lead somewhere are asked for, each once: one connection's packets often follow
+ * each other. */
 static int fetch_slot(struct tern *t, uint32_t pair, uint32_t *pairs, int differ)
 {
     if (differ > 0 && pairs[differ - 1] == pair)
@@ -64,7 +64,8 @@ static int fetch_slot(struct tern *t, uint32_t pair, uint32_t *pairs, int differ
     return differ + 1;
 }
 
-void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out, struct follower *run)
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
+                   struct follower *run)
 {
     uint32_t pairs[RX_AHEAD];
     struct tcp_lead lead;

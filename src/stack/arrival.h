@@ -20,6 +20,7 @@ void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out);
 
 /* Reads n packets, at most RX_AHEAD, and has the processor fetch what they will need. `run`: of those that
  * follow. */
-void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out, struct follower *run);
+void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
+                   struct follower *run);
 
 #endif

@@ -208,8 +208,8 @@ static int rx_run(struct tern *t, const struct segment *lead, tern_rx_packet *pk
 }
 
 /* What was read ahead has its turn, in order. How many were taken. */
-static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals, const struct follower *run,
-                     int n)
+static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals,
+                     const struct follower *run, int n)
 {
     int taken = 0;
     for (int i = 0; i < n;) {

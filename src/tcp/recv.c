@@ -157,7 +157,8 @@ static bool take_text(struct tern *t, struct rcv *r, const struct follower *f, t
                       struct keep *keep)
 {
     if (keep != NULL || verify == NULL)
-        return (verify == NULL || follower_right(f, verify(NULL, f->data, f->len))) && take_stored(t, r, f, keep);
+        return (verify == NULL || follower_right(f, verify(NULL, f->data, f->len))) &&
+               take_stored(t, r, f, keep);
     uint8_t *to = chunkq_place(t->a, &r->q, f->len);
     if (UNLIKELY(to == NULL))
         return take_verified(t, r, f, verify);

@@ -30,8 +30,8 @@ void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s
     out->words = 0;
 }
 
-/* Which bits of the headers are everybody's: all but those of length, identification and checksum of IP; number,
- * PSH and checksum of TCP. */
+/* Which bits of the headers are everybody's: all but those of length, identification and checksum of IP;
+ * number, PSH and checksum of TCP. */
 static void common_bits(struct tcp_lead *l)
 {
     uint8_t bits[sizeof l->mask] = {0}, *tcp = bits + l->ip_len;
