@@ -24,10 +24,14 @@ import bench_report
 from bench_rows import ROWS, row
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PATIENCE = 60  # seconds that a run may take besides what it measures
+PATIENCE = 240  # seconds that a run may take besides what it measures
 PATIENCE_LONG = 900
-RECORDS = {'bench': 200000, 'smoke': 2000}  # of W3: near the worst moment of the tables' growth
-SYNS = {'bench': 2000000, 'smoke': 20000}
+SIZES = {  # of those that count work instead of time
+    'records': {'bench': 200000, 'smoke': 2000},  # W3: near the worst moment of the tables' growth
+    'syns': {'bench': 2000000, 'smoke': 20000},
+    'many': {'bench': 1000000, 'smoke': 1000},
+}
+SINGLE = 'one by one '  # of a case: the same without batches
 SMOKE_SECONDS = 0.02
 TUN = '/dev/net/tun'
 RUNNING = []
@@ -99,6 +103,8 @@ def lines_of(text):
             said = flood_line(said)
         if 'value' not in said and 'median' in said:
             said['value'] = said['median']
+        if str(said.get('case', '')).startswith(SINGLE):
+            said.update(case=said['case'].removeprefix(SINGLE), stack=said['stack'] + '-single')
         if 'workload' in said and 'value' in said:
             of = row(said['workload'])
             said['case'] = str(said.get('case', '')) if of and list(of.cases) != [''] else ''
@@ -107,12 +113,8 @@ def lines_of(text):
 
 def play(player, options, log):
     """The results of one run; what the program says besides goes to the log."""
-    values = {
-        'seconds': str(options.seconds),
-        'core': str(options.core),
-        'records': str(RECORDS['smoke' if options.smoke else 'bench']),
-        'syns': str(SYNS['smoke' if options.smoke else 'bench']),
-    }
+    values = {name: str(sizes['smoke' if options.smoke else 'bench']) for name, sizes in SIZES.items()}
+    values.update(seconds=str(options.seconds), core=str(options.core))
     argv = [path_of(player, options)]
     argv += [argument.format(**values) for argument in player.arguments]
     process = subprocess.Popen(
@@ -202,7 +204,7 @@ def stack_of(player):
 
 
 def measure(options, log):
-    """{(row, case, stack): [value of each round, None where there is none]}; and whether all was played."""
+    """{(row, case, stack): (unit, {round: value})}; and whether all was played."""
     found, plan = {}, list(wanted(options))
     progress = Progress(sum(1 if p.once else options.runs for _, players in plan for p in players))
     try:
@@ -214,8 +216,8 @@ def measure(options, log):
                     progress.tell(f'{of.name} {player.program}')
                     for said in play(player, options, log):
                         key = (said['workload'], said['case'], said['stack'])
-                        rounds = found.setdefault(key, {})
-                        rounds[turn] = max(rounds.get(turn, 0), said['value'])
+                        entry = found.setdefault(key, (said.get('unit', ''), {}))
+                        entry[1][turn] = said['value']
                     progress.done += 1
     except (KeyboardInterrupt, Ended):
         return found, False
@@ -228,14 +230,13 @@ def summary(found):
     """One object for each row, case and stack, in the order of the rows."""
     order = {of.name: n for n, of in enumerate(ROWS)}
     lines = []
-    for (name, case, stack), rounds in found.items():
-        of = row(name)
-        if of is None:
+    for (name, case, stack), (unit, rounds) in found.items():
+        if row(name) is None:
             continue
         values = list(rounds.values())
-        line = {'workload': name, 'case': case, 'stack': stack, 'unit': of.unit}
+        line = {'workload': name, 'case': case, 'stack': stack, 'unit': unit}
         line.update(median=statistics.median(values), min=min(values), max=max(values), runs=len(values))
-        ours = found.get((name, case, 'tern'), {})
+        ours = found.get((name, case, 'tern'), ('', {}))[1]
         ratios = [ours[turn] / value for turn, value in rounds.items() if turn in ours and value > 0]
         if len(rounds) == 1 and ours:  # measured once: against the median
             ratios = [statistics.median(ours.values()) / values[0]]
@@ -293,7 +294,7 @@ def main(argv):
     else:
         bench_report.print_text(machine, lines)
     if options.keep and whole:
-        bench_report.keep(machine, lines)
+        bench_report.keep(machine, lines, options.build)
     if not whole:
         print('bench: ended early; this is what was measured by then', file=sys.stderr)
     return 0

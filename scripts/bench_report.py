@@ -4,11 +4,17 @@ import os
 import re
 
 import bench_plot
+import bench_where
 from bench_rows import ENOUGH, MEMCPY_US, ROWS, W6_AT_MOST, column
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# the tables of where time goes: {work of bench_counts: (row, case, nanoseconds of a unit at that figure)}
+WHERE = {
+    'life': ('W2', '', lambda lives: 1e9 / lives),
+    'bulk': ('W1', '64', lambda gbit: 1460 * 8 / gbit),
+}
 PAGES = os.path.join(ROOT, 'docs', 'bench')
-BEGIN, END = '<!-- bench: begin, made by ./dev bench --keep -->', '<!-- bench: end -->'
+MARK = '<!-- %s: begin, made by ./dev bench --keep -->', '<!-- %s: end -->'
 
 
 def figure(value):
@@ -41,6 +47,9 @@ class Results:
             for case in dict.fromkeys(seen)
             if any(line['workload'] == of.name and line['case'] == case for line in self.lines)
         ]
+
+    def unit(self, of, case):
+        return of.unit or next(line['unit'] for line in self.stacks(of.name, case))
 
     def stacks(self, name, case):
         return [line for line in self.lines if (line['workload'], line['case']) == (name, case)]
@@ -77,23 +86,29 @@ def times(of, ours, theirs):
     return theirs / ours if of.less else ours / theirs
 
 
-def target_of(results, of, case):
-    """(figure, words) of what is to be reached, or None."""
+def targets_of(results, of, case):
+    """[(figure, what it is)] of what is to be reached: a figure, a share of the limit, or both."""
+    found, limit = [], results.median(of.name, case, 'limit')
     if of.cases.get(case):
-        return of.cases[case], f'{"at most" if of.less else "at least"} {figure(of.cases[case])}'
-    limit = results.median(of.name, case, 'limit')
+        found.append((of.cases[case], f'at {"most" if of.less else "least"} {short(of.cases[case], of)}'))
     if of.of_limit and limit:
-        return of.of_limit * limit, f'{of.of_limit:.2f} of the limit'
-    return None
+        found.append((of.of_limit * limit, f'{of.of_limit:.2f} of the limit'))
+    return found
+
+
+def target_text(results, of, case):
+    return ' and '.join(words for _, words in targets_of(results, of, case))
 
 
 def verdict(results, of, case):
-    """'reached' or how far it is, in words; '' without a target or a figure."""
-    ours, target = results.best(of.name, case), target_of(results, of, case)
-    if ours is None or target is None:
+    """'reached', or which share of each target is; '' without a target or a figure."""
+    ours, targets = results.best(of.name, case), targets_of(results, of, case)
+    if ours is None or not targets:
         return ''
-    share = times(of, ours['median'], target[0])
-    return 'reached' if share >= 1 else f'{share:.2f} of it'
+    shares = [times(of, ours['median'], figure_) for figure_, _ in targets]
+    if min(shares) >= 1:
+        return 'reached'
+    return ', '.join('reached' if share >= 1 else f'{share:.0%} of it' for share in shares)
 
 
 def title(of, case):
@@ -121,7 +136,7 @@ def print_text(machine, lines):
     print(f'memcpy of 64 KiB: {figure(MEMCPY_US / results.speed())} us; x is how many times as good tern is')
     for of in ROWS:
         for case in results.cases(of) if of.name != 'M' else []:
-            print(f'\n{of.name}  {title(of, case)} [{of.unit}]')
+            print(f'\n{of.name}  {title(of, case)} [{results.unit(of, case)}]')
             print_case(results, of, case)
     for words in [w6_words(results)]:
         if words:
@@ -141,9 +156,8 @@ def print_case(results, of, case):
     if tuned and ours:
         ratio = f'x {times(of, ours["median"], tuned):.2f}'
         print(f'    {ratio:>9}  {"lwip by hand":16}{figure(tuned):>12}  (scaled)')
-    target = target_of(results, of, case)
-    if target and ours:
-        print(f'               target {target[1]}: {verdict(results, of, case)}')
+    if verdict(results, of, case):
+        print(f'               target {target_text(results, of, case)}: {verdict(results, of, case)}')
 
 
 def w6_words(results):
@@ -162,33 +176,66 @@ def version():
         return re.search(r"version: '([^']+)'", file.read()).group(1)
 
 
-def keep(machine, lines):
+def keep(machine, lines, build):
     """Writes the figures of this version, its page, its plots and README's table."""
     os.makedirs(PAGES, exist_ok=True)
     path = os.path.join(PAGES, f'{version()}.json')
     with open(path, 'w', encoding='utf-8') as file:
         for line in [{'machine': machine}, *lines]:
             file.write(json.dumps(line) + '\n')
-    draw(machine, lines)
+    draw(machine, lines, build)
 
 
-def draw(machine, lines):
+def draw(machine, lines, build):
     results = Results(lines)
     with open(os.path.join(PAGES, 'README.md'), 'w', encoding='utf-8') as file:
         file.write(page(machine, results))
     bench_plot.draw_all(results, PAGES)
-    draw_readme(results)
+    replace('README.md', 'bench', readme_table(results))
+    replace('docs/PERFORMANCE.md', 'targets', targets_table(machine, results))
+    for name, (workload, case, per) in WHERE.items():
+        ours = results.best(workload, case)
+        rows = bench_where.where(build, name)
+        replace('docs/PERFORMANCE.md', name, bench_where.table(rows, per(ours['median']) if ours else None))
 
 
-def draw_readme(results):
-    readme = os.path.join(ROOT, 'README.md')
-    with open(readme, encoding='utf-8') as file:
-        text = file.read()
-    if BEGIN in text:
-        head, rest = text.split(BEGIN, 1)
-        text = head + BEGIN + '\n' + readme_table(results) + END + rest.split(END, 1)[1]
-        with open(readme, 'w', encoding='utf-8') as file:
-            file.write(text)
+def replace(path, what, text):
+    """Puts a made text between its marks; a page without them stays as it is."""
+    path = os.path.join(ROOT, path)
+    begin, end = (mark % what for mark in MARK)
+    with open(path, encoding='utf-8') as file:
+        old = file.read()
+    if begin not in old:
+        return
+    head, rest = old.split(begin, 1)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(f'{head}{begin}\n{text}{end}{rest.split(end, 1)[1]}')
+
+
+def targets_table(machine, results):
+    text = f'\n{machine["date"]}, {machine["cpu"]}, {machine["cores"]} cores, commit {machine["commit"]}.\n\n'
+    text += '| | measured | target | | the best of the others | |\n|---|---|---|---|---|---|\n'
+    for of in ROWS:
+        for case in results.cases(of):
+            ours = results.best(of.name, case)
+            if not verdict(results, of, case):
+                continue
+            others = [
+                (times(of, ours['median'], line['median']), line['stack'], line['median'])
+                for line in results.stacks(of.name, case)
+                if line['stack'].split('-')[0] not in ('tern', 'limit') and counts(results, of, line)
+            ]
+            if results.tuned(of, case):
+                tuned = results.tuned(of, case)
+                others.append((times(of, ours['median'], tuned), 'lwIP by hand', tuned))
+            least = min(others, default=None)
+            beside = f'{short(least[2], of)} ({least[1]}) | x {least[0]:.2f}' if least else ' | '
+            name = f'{of.name} {number(case)}'.strip()
+            words = f'{target_text(results, of, case)} | {verdict(results, of, case)}'
+            text += f'| {name} | {short(ours["median"], of)} {ours["unit"]} | {words} | {beside} |\n'
+    if w6_words(results):
+        text += f'\nW6: {w6_words(results)}.\n'
+    return text + '\n'
 
 
 def short(value, of):
@@ -207,23 +254,24 @@ def cell(results, of, case, stack):
     return short(line['median'], of) + ('' if counts(results, of, line) else ' (!)')
 
 
-PEERS = ['lwip', 'gvisor', 'linux', 'nginx', 'limit']
-
-
 def readme_table(results):
     text = '\n| | | tern | lwIP by hand | lwIP | gVisor | Linux | limit | target |\n'
     text += '|---|---|---|---|---|---|---|---|---|\n'
     for of in ROWS:
+        what = f'{of.title}{f" ({of.unit})" if of.unit else ""}'
         for case in results.cases(of) if of.name != 'M' else []:
-            if of.name == 'W3' and case not in of.cases:
+            if of.name in ('W3', 'scale') and case not in of.cases:
                 continue
-            ours, target = results.best(of.name, case), target_of(results, of, case)
-            tuned = results.tuned(of, case)
-            row_ = [of.name + (f' {number(case)}' if case else ''), f'{of.title} ({of.unit})']
-            row_ += [f'**{short(ours["median"], of)}**' if ours else '', short(tuned, of) if tuned else '']
-            row_ += [cell(results, of, case, stack) for stack in ('lwip', 'gvisor', 'linux', 'limit')]
-            row_ += [f'{target[1]}: {verdict(results, of, case)}' if target and ours else '']
-            text += '| ' + ' | '.join(row_) + ' |\n'
+            ours, tuned = results.best(of.name, case), results.tuned(of, case)
+            cells = [f'{of.name} {number(case)}'.strip(), what]
+            cells += [f'**{short(ours["median"], of)}**' if ours else '', short(tuned, of) if tuned else '']
+            cells += [cell(results, of, case, stack) for stack in ('lwip', 'gvisor')]
+            cells += [cell(results, of, case, 'linux') or cell(results, of, case, 'nginx')]
+            cells += [cell(results, of, case, 'limit')]
+            reached = verdict(results, of, case)
+            cells += [f'{target_text(results, of, case)}: {reached}' if reached else '']
+            text += '| ' + ' | '.join(cells) + ' |\n'
+            what = ''
     return text + '\n'
 
 
@@ -262,9 +310,9 @@ hand" is the figure of a tuned build that nobody packages, measured elsewhere an
 
 
 def page_case(results, of, case):
-    ours, target = results.best(of.name, case), target_of(results, of, case)
+    ours = results.best(of.name, case)
     text = f'{of.what.format(number(case))}\n\n' if of.what else ''
-    text += f'| {of.unit} | median | (least to most) | x |\n|---|---|---|---|\n'
+    text += f'| {results.unit(of, case)} | median | (least to most) | x |\n|---|---|---|---|\n'
     for line in results.stacks(of.name, case):
         spread = f'{figure(line["min"])} to {figure(line["max"])}' if line['runs'] > 1 else ''
         mark = '' if counts(results, of, line) else ' (!)'
@@ -273,6 +321,6 @@ def page_case(results, of, case):
     tuned = results.tuned(of, case)
     if tuned and ours:
         text += f'| lwIP by hand | {figure(tuned)} | scaled | {times(of, ours["median"], tuned):.2f} |\n'
-    if target and ours:
-        text += f'\nTarget: {target[1]}: {verdict(results, of, case)}.\n'
+    if verdict(results, of, case):
+        text += f'\nTarget: {target_text(results, of, case)}: {verdict(results, of, case)}.\n'
     return text + '\n'

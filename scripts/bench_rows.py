@@ -15,7 +15,7 @@ ENOUGH = 0.8
 class Row:
     name: str
     title: str
-    unit: str
+    unit: str  # '': each case has its own
     cases: dict  # case: what is to be reached, in the row's unit; None = no figure of its own
     what: str  # of the cases, with {} for the case; '' when there is one
     less: bool = False  # less is better
@@ -104,7 +104,7 @@ ROWS = [
         tuned={'': 2.13e6},
         columns={'lwip': 735e3, 'gvisor': 15e3, 'linux': 25e3},
         players=[
-            own("bench-memory", "W2"),
+            own('bench-lives', 'W2'),
             own('peer-lwip', 'W2'),
             own('peer-linux', 'W2', tun=True),
             own('peer-gvisor', 'W2'),
@@ -211,7 +211,20 @@ ROWS = [
         {'1000': None, '10000': None, '100000': None, '1000000': None, '10000000': None},
         'N = {}',
         less=True,
-        players=[own('peer-lwip', 'W6')],
+        players=[
+            Player('tern', ['bench', 'scale', '--json', '--growth', '--n', '{many}']),
+            Player('tern', ['bench', 'scale', '--json', '--n', '10000000'], once=True, long=True),
+            own('peer-lwip', 'W6'),
+        ],
+    ),
+    Row(
+        'scale',
+        'what N connections cost, both ends in one process (`tern bench scale`)',
+        '',
+        {'process 10000000': 6},
+        '{}',
+        less=True,
+        scales=False,
     ),
     Row(
         'W7',

@@ -276,6 +276,7 @@ def bench_commands():
     """A moment of each workload, so that the benchmark never rots; peers only where they are installed."""
     argv = [sys.executable, 'scripts/bench.py', '--smoke', '--build', 'build']
     yield Command('bench', 'smoke', argv, 300)
+    yield Command('bench', 'counts', [sys.executable, 'scripts/bench_counts.py'], 120)
 
 
 def install_commands():

@@ -14,8 +14,8 @@
 static uint8_t in[1 << 16], out[1 << 16];
 
 /* The sum of RFC 1071 over 64-bit words, their halves apart, not folded; `len` is a multiple of 4. */
-#define CLONES __attribute__((target_clones("avx2", "default"), optimize("O3", "unroll-loops")))
-CLONES static uint64_t sum_of(const uint8_t *p, uint32_t len)
+#define CLONES target_clones("arch=x86-64-v4", "avx2", "default")
+__attribute__((CLONES, optimize("O3", "unroll-loops"))) static uint64_t sum_of(const uint8_t *p, uint32_t len)
 {
     uint64_t low = 0, high = 0;
     uint32_t last = 0;
