@@ -192,6 +192,8 @@ static void on_event(server *s, const tern_event *e)
         accept_all(s, s->listeners[e->data - 1]);
     else if (e->data != 0)
         conn_run(s, (conn *)(uintptr_t)e->data);
+    else if (e->bits & TERN_RETURNED)
+        pages_returned(s);
 }
 
 static void take_events(server *s)
@@ -241,6 +243,8 @@ int server_run(server *s)
     int happened = 0;
     while (!(happened & (NET_SIGNAL | NET_LOST))) {
         take_events(s);
+        if (pages_broken(s))
+            conn_check(s);
         if (tern_host_handover_asked(s->net.host) && move_out(s))
             return CMD_OK;
         conn_sweep(s, tern_now(s->net.stack));
@@ -256,6 +260,8 @@ int server_run(server *s)
 int server_start(server *s)
 {
     int r = net_open(&s->net, &s->options);
+    if (r == 0)
+        pages_open(s);
     if (r == 0 && (r = open_listeners(s, 0)) == 0 && !s->aside)
         say_ready(s, &s->options);
     return r;
@@ -285,6 +291,7 @@ static int take_over(server *s)
     if (r == 0)
         r = net_own(&s->net, &s->options);
     if (r == 0) {
+        pages_open(s);
         uint64_t still = tern_host_now() - tern_now(s->net.stack);
         fprintf(stderr, "tern serve: took over with %u connections, which stood still for %u.%u ms\n",
                 s->n_conns, (unsigned)(still / 1000), (unsigned)(still / 100 % 10));
@@ -297,6 +304,7 @@ void server_end(server *s)
     while (s->conns != NULL)
         conn_free(s, s->conns);
     net_close(&s->net);
+    pages_close(s);
 }
 
 static int serve_alone(server *s)

@@ -6,11 +6,13 @@
  *     serve_http.c   bytes to a request (the distribution's http_parser)
  *     serve_file.c   a request to an answer: which file, which part of it, or why not
  *     serve_path.c   a URL to an opened file below the directory, never outside of it
+ *     serve_pages.c  a file's pages to bytes that the stack refers to
  *     serve_list.c   the page for a directory without index.html
  *     serve_move.c   all connections with their answers, from one process to another (--handover)
  *
  * A connection between two requests costs its small record only: the request's fields and the answer exist
- * while they are needed, and the bytes of a file pass through one buffer that all connections share.
+ * while they are needed. The bytes of a large file stay where they are and are lent; those of a small one
+ * pass through one buffer that all connections share.
  */
 #ifndef CLI_SERVE_H
 #define CLI_SERVE_H
@@ -51,11 +53,18 @@ typedef struct request {
     uint16_t refuse;     /* status to answer with at once; 0 = none */
 } request;
 
+/* Which file, and which version of it. */
+typedef struct file_id {
+    uint64_t device, number, size, mtime_s, mtime_ns;
+} file_id;
+
 /* An answer: the head, then a file's part or a text. */
 typedef struct answer {
     int status;
     uint32_t head_len, head_sent;
     int fd;          /* -1 = none */
+    file_id file;    /* of fd */
+    int piece;       /* where its next byte is mapped (serve_pages.c), from 1; 0 = it is not */
     char *text;      /* NULL = none; freed with the answer */
     uint64_t offset; /* of the next byte to send, in the file or text */
     uint64_t left;   /* bytes of the body still to send */
@@ -79,9 +88,14 @@ typedef struct conn {
     uint64_t since_us; /* last progress */
     uint32_t drained;  /* bytes read in PHASE_DRAIN */
     uint8_t phase;     /* enum phase */
+    int lent_of;       /* the piece that bytes were last lent of, from 1; 0 = none were (serve_pages.c) */
 } conn;
 
-enum { SERVE_LISTENS = 16, SERVE_CHUNK = 1 << 16 };
+enum {
+    SERVE_LISTENS = 16,
+    SERVE_CHUNK = 1 << 16,
+    PAGES_LEAST = 16 << 10, /* bytes of a body; smaller ones are copied */
+};
 
 typedef struct server {
     net net;
@@ -98,6 +112,7 @@ typedef struct server {
     int old_pid;       /* of --handover=PID; 0 = whoever has the name */
     int queues;        /* --queues; 0 = one, of a device that has one */
     bool aside;        /* another one of the crew says what there is to say */
+    struct pages *pages; /* NULL: files are read */
     uint64_t swept_us; /* when idle connections were last looked for */
     char chunk[SERVE_CHUNK];
 } server;
@@ -130,6 +145,23 @@ void answer_make(server *s, const request *r, answer *a);
 void answer_free(answer *a);
 const char *mime_of(const char *path);
 
+/* serve_pages.c: when there is a stack, and before it goes. */
+void pages_open(server *s);
+void pages_close(server *s);
+/* Lend the connection what comes next of the answer's file: how many bytes it took, or its error (as
+ * tern_lend); 0 = they are to be read and sent. */
+long pages_send(server *s, conn *c, answer *a);
+/* The answer needs its pages no more; what is lent stays until it has come back. */
+void pages_leave(server *s, answer *a);
+/* Take back what the stack has returned. */
+void pages_returned(server *s);
+/* Unmap what nobody has needed for a while. */
+void pages_sweep(server *s, uint64_t now);
+/* Whether some file has become shorter since this was last asked; and whether bytes of it were lent to this
+ * connection. */
+bool pages_broken(server *s);
+bool pages_lost(const server *s, const conn *c);
+
 /* serve_list.c: the page for a directory, as text of *len bytes; NULL = no memory. Takes `dir_fd` over. */
 char *list_page(int dir_fd, const char *shown, size_t *len);
 
@@ -138,6 +170,8 @@ void conn_open(server *s, tern_handle h);
 void conn_run(server *s, conn *c);
 void conn_free(server *s, conn *c);
 void conn_sweep(server *s, uint64_t now);
+/* Reset those whose files have become shorter. */
+void conn_check(server *s);
 
 /* Link an empty conn in: the handle is the caller's to set. NULL = no memory. */
 conn *conn_new(server *s);

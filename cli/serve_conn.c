@@ -51,6 +51,14 @@ void conn_open(server *s, tern_handle h)
     conn_run(s, c); /* the request may have come with the handshake's last segment */
 }
 
+static void end_answer(server *s, conn *c)
+{
+    if (c->ans != NULL)
+        pages_leave(s, c->ans);
+    answer_free(c->ans);
+    c->ans = NULL;
+}
+
 void conn_free(server *s, conn *c)
 {
     if (c->prev != NULL)
@@ -61,7 +69,7 @@ void conn_free(server *s, conn *c)
         c->next->prev = c->prev;
     s->n_conns--;
     free(c->req);
-    answer_free(c->ans);
+    end_answer(s, c);
     free(c);
 }
 
@@ -142,29 +150,41 @@ static long push(server *s, conn *c, const char *data, size_t len, bool more)
 
 enum progress { GO_ON, WAIT, GONE };
 
+/* Send some of the body: lent where its pages are, else read and copied. Returns how many bytes went, or an
+ * error; 0 = the file has become shorter. `*more`: it took all that it was offered. */
+static long send_piece(server *s, conn *c, bool *more)
+{
+    answer *a = c->ans;
+    const char *data;
+    long n = pages_send(s, c, a);
+    if (n > 0)
+        c->since_us = now_of(s);
+    if (n != 0)
+        return n;
+    size_t len = body_piece(s, a, &data);
+    n = len > 0 ? push(s, c, data, len, a->left > len) : 0;
+    *more = n == (long)len;
+    return n;
+}
+
 static enum progress send_body(server *s, conn *c)
 {
     answer *a = c->ans;
-    while (a->left > 0) {
-        const char *data;
-        size_t len = body_piece(s, a, &data);
-        if (len == 0) { /* promised more than there is: only a reset tells the client so */
-            give_up(s, c);
-            return GONE;
-        }
-        long n = push(s, c, data, len, a->left > len);
+    bool more = true;
+    while (a->left > 0 && more) {
+        long n = send_piece(s, c, &more);
         if (n == -TERN_EAGAIN)
             return WAIT;
-        if (n < 0) {
+        if (n == 0) /* promised more than there is: only a reset tells the client so */
+            give_up(s, c);
+        else if (n < 0)
             finish(s, c);
+        if (n <= 0)
             return GONE;
-        }
         a->offset += (uint64_t)n;
         a->left -= (uint64_t)n;
-        if ((size_t)n < len)
-            return WAIT;
     }
-    return GO_ON;
+    return a->left > 0 ? WAIT : GO_ON;
 }
 
 static enum progress send_answer(server *s, conn *c)
@@ -186,8 +206,7 @@ static enum progress send_answer(server *s, conn *c)
     c->phase = a->keep_alive ? PHASE_READ : PHASE_DRAIN;
     if (c->phase == PHASE_DRAIN)
         tern_shutdown(s->net.stack, c->h);
-    answer_free(c->ans);
-    c->ans = NULL;
+    end_answer(s, c);
     c->since_us = now_of(s);
     return GO_ON;
 }
@@ -267,12 +286,22 @@ static uint64_t patience_s(const conn *c)
     return c->req != NULL ? HEAD_S : IDLE_S;
 }
 
+void conn_check(server *s)
+{
+    for (conn *c = s->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (pages_lost(s, c))
+            give_up(s, c);
+    }
+}
+
 /* Once a second: end those that have kept us waiting for too long. */
 void conn_sweep(server *s, uint64_t now)
 {
     if (now - s->swept_us < 1000000)
         return;
     s->swept_us = now;
+    pages_sweep(s, now);
     for (conn *c = s->conns, *next; c != NULL; c = next) {
         next = c->next;
         if (now - c->since_us < patience_s(c) * 1000000)

@@ -37,6 +37,7 @@ static server *another(const server *first, struct member *m, int number, tern_l
     s->options.queue = queue;
     s->options.silent = s->aside = true;
     s->net = (net){.signals = -1};
+    s->pages = NULL;
     return s;
 }
 

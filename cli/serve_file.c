@@ -221,6 +221,11 @@ static void answer_file(answer *a, const request *r, const char *path, const str
     if (range == RANGE_ONE)
         head_add(a, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n", first, first + count - 1,
                  size);
+    a->file = (file_id){.device = st->st_dev,
+                        .number = st->st_ino,
+                        .size = size,
+                        .mtime_s = (uint64_t)st->st_mtim.tv_sec,
+                        .mtime_ns = (uint64_t)st->st_mtim.tv_nsec};
     a->offset = first;
     a->left = count;
     head_end(a, r);

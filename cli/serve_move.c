@@ -77,6 +77,7 @@ static void pack_answer(struct trunk *t, const answer *a)
 {
     answer copy = *a;
     copy.text = NULL;
+    copy.piece = 0;
     copy.fd = -1;
     if (a->text != NULL)
         copy.offset = 0;

@@ -240,6 +240,18 @@ static void write_vnet(const tern_tx_packet *pkt, uint8_t *at)
     memcpy(at, &h, sizeof h);
 }
 
+/* A slice whose page has gone (a mapped file that became shorter): who lends memory keeps it readable, so
+ * this is where its SIGBUS belongs, in its own process, and not in the kernel, which only says EFAULT. */
+static void touch(const tern_tx_packet *pkt)
+{
+    for (uint32_t i = 0; i < pkt->n_slices; i++) {
+        const volatile uint8_t *data = pkt->slices[i].data;
+        for (uint32_t at = 0; at < pkt->slices[i].len; at += 4096)
+            (void)data[at];
+        (void)data[pkt->slices[i].len - 1];
+    }
+}
+
 static ssize_t send_one(struct tun *t, const tern_tx_packet *pkt)
 {
     uint8_t vnet[VNET_MAX] = {0};
@@ -262,6 +274,10 @@ static int tun_tx(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n)
     for (int i = 0; i < n; i++) {
         if (send_one(t, &pkts[i]) >= 0 || errno == EINVAL)
             continue; /* EINVAL: the kernel did not like this one packet */
+        if (errno == EFAULT) {
+            touch(&pkts[i]);
+            continue; /* what it would have now was never in the file */
+        }
         if (errno == EINTR)
             i--;
         else
@@ -450,6 +466,8 @@ static int set_up(struct tun *t, int flags, struct problem *pr)
         ask_offloads(t->fd);
         t->link.info.tx_csum = true;
         t->link.info.gso_max = GSO_MAX;
+    } else {
+        ioctl(t->fd, TUNSETOFFLOAD, 0ul); /* the device keeps what the last one to open it asked for */
     }
     int err = read_mtu(name, &t->link.info.mtu);
     if (err < 0)
