@@ -17,13 +17,15 @@
 #define TUN_NAME "bench0"
 #define TUN_BODY 128 /* bytes of an answer's body */
 
+enum { TUN_QUEUES = 2 }; /* of a device with several (W8) */
+
 /* The kernel's process, and what it does with 192.0.2.1. */
 enum peer { PEER_SENDS, PEER_RECEIVES, PEER_WRK, PEER_WRK_CLOSE };
 
 /* Somebody who serves at 192.0.2.1 (ports 9 and 80) of the device. */
 struct side {
     const char *name; /* as in the output */
-    /* Make it on a device that is there. NULL: it cannot be done. */
+    /* Make it, and the device with it; those of W8 are made TUN_QUEUES times, a queue each. */
     void *(*open)(const char *device);
     /* Work until there is none, waiting a little for it first (10 ms at most). */
     void (*turn)(void *self);
@@ -34,8 +36,8 @@ struct side {
 
 /* --- tun_world.c */
 
-/* Go into a network namespace of our own and to one core (-1: the last that we may use). Exits when it
- * cannot be. */
+/* Go into a network namespace of our own and to one core (-1: the last that we may use; -2: to all of them).
+ * Exits when it cannot be. */
 void world_enter(int core);
 /* Open a queue of the device `name`, with headers of 10 bytes and all offloads; several: others may
  * follow. */
@@ -54,9 +56,10 @@ double world_clock(void);
 const char *web_answer(bool closes, uint32_t *len);
 
 /* --- tun_blind.c */
-extern const struct side blind_sink, blind_sink_copy, blind_source, responder, responder_close;
+extern const struct side blind_sink, blind_sink_copy, blind_queue, blind_source, responder, responder_close;
 
 /* --- tun_tern.c */
-extern const struct side our_sink, our_sink_peek, our_source, our_source_lend, our_web, our_web_close;
+extern const struct side our_sink, our_sink_peek, our_queue, our_source, our_source_lend, our_web,
+    our_web_close;
 
 #endif

@@ -21,11 +21,22 @@ enum { VNET = sizeof(struct virtio_net_hdr), IP = 20, TCP = 20, MSS = 1460, SUPE
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 enum { WINDOW = 1 << 20, SCALE = 8 };
 
+enum { FLOWS = 64 };
+
+/* One of the kernel's senders. */
+struct flow {
+    bool owed;           /* an acknowledgment */
+    uint32_t next;       /* the byte expected next */
+    uint8_t ip[IP + TCP]; /* headers of its last segment */
+};
+
 struct blind {
     int fd;
     bool copies, closes;
     uint64_t done;
-    uint32_t next;        /* sink: the byte expected next; source: the byte to be sent next */
+    struct flow flows[FLOWS], *owed[FLOWS]; /* sink */
+    uint32_t n_owed;
+    uint32_t next;        /* source: the byte to be sent next */
     uint32_t una, edge;   /* source: acknowledged; right edge of the kernel's window */
     uint32_t scale;       /* source: of the kernel's window */
     uint8_t to[12];       /* addresses and ports of what we send, as they stand in the packet */
@@ -134,32 +145,43 @@ static void wait_for(int fd)
     poll(&p, 1, 10);
 }
 
+static void sink_hears(struct blind *b, const uint8_t *ip, uint32_t at, uint32_t len)
+{
+    struct flow *f = &b->flows[(ip[IP] * 256 + ip[IP + 1]) / 2 % FLOWS]; /* by the port; they come in twos */
+    uint32_t seq = get32(ip + IP + 4);
+    if (ip[IP + 13] & SYN) {
+        f->next = seq + 1;
+        answer_syn(b, ip, seq);
+    }
+    if (len == 0)
+        return;
+    if (b->copies)
+        memcpy(b->copy, ip + at, len);
+    if (seq == f->next) {
+        f->next += len;
+        b->done += len;
+    }
+    if (!f->owed) {
+        f->owed = true;
+        memcpy(f->ip, ip, sizeof f->ip);
+        b->owed[b->n_owed++] = f;
+    }
+}
+
 static void sink_turn(void *self)
 {
     struct blind *b = self;
     const uint8_t *ip = b->in + VNET;
-    bool owed = false;
     uint32_t at, len;
     wait_for(b->fd);
-    for (ssize_t got; (got = read(b->fd, b->in, sizeof b->in)) > 0;) {
-        if (!tcp_of(ip, got - VNET, &at, &len))
-            continue;
-        uint32_t seq = get32(ip + IP + 4);
-        if (ip[IP + 13] & SYN) {
-            b->next = seq + 1;
-            answer_syn(b, ip, seq);
-        } else if (len > 0) {
-            if (b->copies)
-                memcpy(b->copy, ip + at, len);
-            if (seq == b->next) {
-                b->next += len;
-                b->done += len;
-            }
-            owed = true;
-        }
+    for (ssize_t got; (got = read(b->fd, b->in, sizeof b->in)) > 0;)
+        if (tcp_of(ip, got - VNET, &at, &len))
+            sink_hears(b, ip, at, len);
+    while (b->n_owed > 0) {
+        struct flow *f = b->owed[--b->n_owed];
+        f->owed = false;
+        send_flags(b, f->ip, 1, f->next, ACK);
     }
-    if (owed)
-        send_flags(b, ip, 1, b->next, ACK);
 }
 
 /* --- source ----------------------------------------------------------------------------------- */
@@ -253,6 +275,13 @@ static void *make(const char *device, bool flag)
 
 static void *make_plain(const char *device) { return make(device, false); }
 
+static void *make_queue(const char *device)
+{
+    struct blind *b = calloc(1, sizeof *b);
+    b->fd = world_tun(device, true);
+    return b;
+}
+
 static void *make_flagged(const char *device) { return make(device, true); }
 
 static uint64_t done(const void *self) { return ((const struct blind *)self)->done; }
@@ -265,6 +294,7 @@ static void end(void *self)
 }
 
 const struct side blind_sink = {"limit", make_plain, sink_turn, done, end};
+const struct side blind_queue = {"limit", make_queue, sink_turn, done, end};
 const struct side blind_sink_copy = {"limit-copy", make_flagged, sink_turn, done, end};
 const struct side blind_source = {"limit", make_plain, source_turn, done, end};
 const struct side responder = {"limit", make_plain, responder_turn, done, end};

@@ -135,25 +135,50 @@ static void listen_at(struct program *p, uint16_t port, uint64_t data, tern_hand
     tern_set_data(p->t, *out, data);
 }
 
-static struct program *make(const char *device)
+static _Noreturn void cannot(const char *why)
+{
+    fprintf(stderr, "bench-tun: %s\n", why);
+    exit(2);
+}
+
+static struct program *make_on(tern_link *tun)
 {
     char err[300];
     struct program *p = calloc(1, sizeof *p);
-    tern_link *tun;
     tern_ip ip = tern_ip4(192, 0, 2, 1);
     p->block = aligned_alloc(4096, BLOCK);
     memset(p->block, 'x', BLOCK);
-    if (tern_host_create(&p->host, &(tern_host_config){.memory = 256 << 20}, err, sizeof err) < 0 ||
-        tern_link_tun(&tun, device, false, err, sizeof err) < 0) {
-        fprintf(stderr, "bench-tun: %s\n", err);
-        exit(2);
-    }
+    if (tern_host_create(&p->host, &(tern_host_config){.memory = 256 << 20}, err, sizeof err) < 0)
+        cannot(err);
     p->t = tern_host_stack(p->host);
     tern_addr_add(p->t, tern_host_attach(p->host, tun), &ip, 24);
     p->region = tern_region_add(p->t, p->block, BLOCK);
     listen_at(p, 9, DATA_LISTENER, &p->sink);
     listen_at(p, 80, DATA_WEB_LISTENER, &p->web);
     p->answer = web_answer(false, &p->len);
+    return p;
+}
+
+static struct program *make(const char *device)
+{
+    char err[300];
+    tern_link *tun;
+    if (tern_link_tun(&tun, device, false, err, sizeof err) < 0)
+        cannot(err);
+    return make_on(tun);
+}
+
+/* The first call opens all queues and takes one, the others take the rest. */
+static void *make_queue(const char *device)
+{
+    static tern_link *queues[TUN_QUEUES];
+    static int left;
+    char err[300];
+    if (left == 0 && tern_link_tun_queues(queues, TUN_QUEUES, device, false, err, sizeof err) < 0)
+        cannot(err);
+    left = left == 0 ? TUN_QUEUES - 1 : left - 1;
+    struct program *p = make_on(queues[left]);
+    p->peeks = true;
     return p;
 }
 
@@ -198,6 +223,7 @@ static void end(void *self)
 
 const struct side our_sink = {"tern", make_recv, tern_turn, tern_done, end};
 const struct side our_sink_peek = {"tern-peek", make_peek, tern_turn, tern_done, end};
+const struct side our_queue = {"tern", make_queue, tern_turn, tern_done, end};
 const struct side our_source = {"tern", make_send, tern_turn, tern_done, end};
 const struct side our_source_lend = {"tern-lent", make_lend, tern_turn, tern_done, end};
 const struct side our_web = {"tern", make_recv, tern_turn, tern_done, end};

@@ -30,6 +30,8 @@ static _Noreturn void cannot(const char *what)
 static void to_core(int core)
 {
     cpu_set_t set;
+    if (core == -2)
+        return;
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         cannot("processors");
     for (int i = 0; core < 0 && i < CPU_SETSIZE; i++)
