@@ -230,7 +230,7 @@ def source_file():
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith('-'):
         sys.exit(__doc__)
     os.makedirs(sys.argv[1], exist_ok=True)
     for name, text in (('tern.h', header_file()), ('tern.c', source_file())):

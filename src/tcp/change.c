@@ -83,7 +83,7 @@ static void follow(struct tern *t, struct tcb *c)
     mtu_renew(t, c);
     if (c->snd.link != 0 && !had_way)
         resume(t, c);
-    if (other)
+    if (other && !idle_silent(c))
         conn_ready(t, &c->h); /* to go on, or to arm what runs while nothing leaves */
     timer_window(t, c);
     timer_rearm(t, c);

@@ -80,10 +80,12 @@ static bool no_timer(const struct tcb *c)
            m->reo_us == 0 && m->keep_probes == 0 && !m->keep_probe && !m->probe;
 }
 
+bool idle_silent(const struct tcb *c) { return nothing_owed(c) && peer_has_all(c) && no_timer(c); }
+
 static bool quiet(const struct tcb *c)
 {
-    return nothing_owed(c) && peer_has_all(c) && program_has_all(c) && resting_state(c) && no_timer(c) &&
-           !c->h.parked && !c->dying && !c->restless;
+    return idle_silent(c) && program_has_all(c) && resting_state(c) && !c->h.parked && !c->dying &&
+           !c->restless;
 }
 
 /* The ration of challenge ACKs must not be renewed by a rest (RFC 5961 7). When memory is short that is no

@@ -84,6 +84,8 @@ void life_bury(struct tern *t);                   /* frees what died */
 /* idle.c: connections at rest. */
 bool idle_new(struct tern *t, struct tcb *c); /* the record that the handle names; false: no memory */
 void idle_free(struct tern *t, struct tcb *c);
+/* Nothing of it is owed, queued, in flight or asked: what is at rest is silent, and not only that. */
+bool idle_silent(const struct tcb *c);
 uint64_t idle_due(const struct tern *t, const struct tcb *c); /* when it may rest; 0 = not as it is now */
 bool idle_rest(struct tern *t, struct tcb *c); /* if it is due: true, and the control block is gone */
 /* the same for one whose rest is only interrupted: as soon as nothing is to be done */

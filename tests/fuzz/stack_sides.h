@@ -59,6 +59,7 @@ struct mode {
     bool singly;      /* packets are handed over one in a call, */
     bool no_gso;      /* and never are super-segments */
     bool cut;         /* a super-segment is on the wire as the packets that it stands for */
+    bool sorted;      /* all leaves that can, and what leaves is compared one connection after the other */
     bool traced;      /* there is a ring of trace records */
     uint8_t fill;     /* what is in a stack's memory before it is made */
     uint32_t rest_ms; /* 0: the input says */
@@ -130,7 +131,7 @@ static struct held *free_held(struct side *s)
 
 static void wire_put(struct side *s, const uint8_t *bytes, uint32_t len, uint16_t gso_size, uint8_t link)
 {
-    if (s->n_wire == (z.mode.cut ? WIRE_PLENTY : WIRE))
+    if (s->n_wire == (z.mode.sorted ? WIRE_PLENTY : WIRE))
         return;
     struct packet p = {.bytes = malloc(len), .len = len, .gso_size = gso_size, .link = link};
     memcpy(p.bytes, bytes, len);

@@ -74,7 +74,7 @@ static void op_pump(void)
 {
     for (uint32_t rounds = 1 + u8() % 8; rounds > 0; rounds--)
         for (int i = 0; i < 2; i++) {
-            if (z.mode.cut)
+            if (z.mode.sorted)
                 transmit_all(&z.side[i]);
             while (z.side[i].n_wire < WIRE - 8 && transmit(&z.side[i], 8) > 0)
                 ;
@@ -87,7 +87,7 @@ static void op_transmit(void)
 {
     struct side *s = a_side();
     uint32_t n = u8() & 7;
-    if (z.mode.cut)
+    if (z.mode.sorted)
         transmit_all(s);
     else
         transmit(s, (int)n);
