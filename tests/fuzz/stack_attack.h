@@ -177,6 +177,8 @@ static void op_icmp(void)
     put32(body + n + 4, seq_add(c->snd.una, u8() & 1 ? delta() : 0).v);
     uint8_t type = (uint8_t)(u8() & 3 ? (v6 ? ICMP6_TOO_BIG : ICMP_UNREACH) : u8() % 13);
     uint8_t code = (uint8_t)(u8() & 1 ? 4 : u8() % 16);
+    if (z.mode.cut && type == (v6 ? ICMP6_TOO_BIG : ICMP_UNREACH) && (v6 || code == 4))
+        return; /* as with a smaller MTU (set_mtu) */
     tern_ip src = a_stranger(s, v6);
     uint32_t body_len = (uint32_t)n + 8 - (u8() < 16 ? u8() % 8 : 0);
     uint16_t at = ip_emit(p, &src, &c->h.local, v6 ? PROTO_ICMP6 : PROTO_ICMP, 64, 0, 8 + body_len, 1);
