@@ -124,7 +124,7 @@ static void set_mtu(struct side *s)
     static const uint16_t mtus[] = {576, 1280, 1400, 1500, 9000};
     tern_link_info info = {.mtu = mtus[u8() % ARRAY_LEN(mtus)], .gso_max = s->gso_max};
     if (z.mode.cut)
-        return; /* what is in flight is repeated in pieces of its records, which are larger with super-segments */
+        return; /* what is in flight is repeated by its records, and a super-segment is one */
     int e = tern_link_set(s->t, 1, &info);
     ASSERT(e == 0 || (e == -TERN_EINVAL && info.mtu < 1280));
     if (e == 0)
