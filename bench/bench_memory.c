@@ -1,32 +1,33 @@
-/* bench_memory.c - GOALS W1, W1z and W2 in memory: two stacks in one thread, each the other's link.
+/* bench_memory.c - GOALS W1 and W1z in memory: two stacks in one thread, each the other's link.
  *
- *     bench-memory [W1|W1z|W2]... [--seconds S]      all rows by default, 1 s each; bench/README.md
+ *     bench-memory [W1|W1z]... [--seconds S]      all rows by default, 1 s each; README.md
  *
- * W1: the sender keeps W bytes in flight; bytes are copied in and out and every checksum is made and
- * verified; what the machine can do at most is measured by peers/limits.c. W2: connect, 64 bytes there, 64
- * back, the client closes, to TIME_WAIT; the virtual clock moves so that few stay in TIME_WAIT.
+ *                program     stack A        wire            stack B      program
+ *     W1         in ──copy──▶ queue ──copy, sum──▶ packets ──copy, verify──▶ queue ──copy──▶ out
+ *     W1z        in ──copy──▶ queue ──copy──▶ 64 KiB packets ───────refer───▶ queue ──copy──▶ out
+ *     W1z, lent  in ───────refer──── copy──▶ 64 KiB packets ───────refer───▶ queue ───look at it
+ *
+ * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when all have
+ * come. The wire does what a network card does: in W1 it cuts what the stack gives it into packets of the MTU, with
+ * their checksums, and the receiving stack verifies each. Neither stack knows the other. lwIP has no timestamps, so
+ * they are off here too. The limits are measured by peers/limits.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <tern/host.h>
 
-#include "wire/wire.h"
+#include "bench/peers/peer.h"
 
-#define MEMORY (256ull << 20)
-#define BATCH    32 /* packets that arrive together */
+#define MEMORY   (256ull << 20)
+#define BATCH    32         /* packets that arrive together */
 #define TX_BATCH 16
-#define MTU_ROOM 1536
-#define GSO 64240 /* 44 segments */
+#define MSS      1460u
+#define GSO      (44 * MSS) /* payload of a super-segment */
+#define SLOTS    64         /* packets of the wire that the receiver may refer to */
 
-/* What the two stacks are told of the wire between them. */
-enum kind {
-    PLAIN, /* packets and checksums are made by the stack */
-    CARD,  /* the wire cuts super-segments into packets and makes their checksums, as a network card does */
-    WHOLE, /* super-segments pass whole, without checksums */
-};
+enum how { CARD, WHOLE, LENT };
 
 struct end {
     tern *t;
@@ -36,209 +37,228 @@ struct end {
 
 struct wire {
     struct end a, b;
+    enum how how;
     uint64_t now;
     tern_tx_packet tx[TX_BATCH];
     tern_rx_packet rx[BATCH];
-    uint8_t *bytes; /* of the packets that are under way, `room` for each */
+    uint8_t *bytes;       /* of the packets under way, `room` for each */
     uint32_t room;
-    enum kind kind;
+    int region;           /* of stack B: these bytes */
+    uint32_t free[SLOTS]; /* WHOLE, LENT: those that nobody refers to */
+    int n_free;
 };
 
-static double cpu_seconds(void)
+static uint8_t out[1 << 14]; /* what the program gets at once */
+static uint8_t in[1 << 20];  /* what it sends; but for LENT only the beginning of it, again and again */
+
+static void *map(size_t n)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        abort();
+    return p;
 }
 
-static void end_init(struct end *e, uint8_t host, uint32_t window, enum kind kind)
+static void end_init(struct end *e, uint8_t host, uint32_t window)
 {
     tern_config cfg = {
-        .page_size = 16384, .recv_buffer = window, .send_buffer = window, .no_timestamps = kind != PLAIN};
-    cfg.seed[0] = host;
-    void *mem =
-        mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mem == MAP_FAILED || tern_create(&e->t, &cfg, mem, MEMORY) < 0)
+        .page_size = 16384, .recv_buffer = window, .send_buffer = window, .no_timestamps = 1, .seed = {host}};
+    if (tern_create(&e->t, &cfg, map(MEMORY), MEMORY) < 0)
         abort();
     tern_set_sum(e->t, tern_host_sum(-1));
-    tern_link_info info = {.mtu = 1500, .gso_max = kind != PLAIN ? GSO : 0, .tx_csum = kind != PLAIN};
-    e->link = tern_link_add(e->t, &info);
+    e->link = tern_link_add(e->t, &(tern_link_info){.mtu = MSS + 40, .gso_max = GSO, .tx_csum = true});
     e->ip = tern_ip4(192, 0, 2, host);
     tern_addr_add(e->t, e->link, &e->ip, 24);
 }
 
-/* What the sender's stack gave, as the receiver's link has it. */
-static void lay(struct wire *w, int at, uint32_t len, const tern_tx_packet *p, const struct end *to)
+static void wire_init(struct wire *w, enum how how, uint32_t window)
 {
-    w->rx[at] = (tern_rx_packet){.data = w->bytes + (size_t)at * w->room,
-                                 .len = len,
-                                 .gso_size = w->kind == WHOLE ? p->gso_size : 0,
-                                 .link = (uint8_t)to->link,
-                                 .flags = w->kind == WHOLE ? TERN_RX_CSUM_OK : 0};
+    *w = (struct wire){.how = how, .now = 1000000, .room = how == CARD ? 1536 : 65536, .n_free = SLOTS};
+    w->bytes = map((size_t)SLOTS * w->room);
+    end_init(&w->a, 1, window);
+    end_init(&w->b, 2, window);
+    for (uint32_t i = 0; i < SLOTS; i++)
+        w->free[i] = SLOTS - 1 - i;
+    w->region = tern_region_add(w->b.t, w->bytes, (uint64_t)SLOTS * w->room);
 }
 
-static void deliver(struct wire *w, struct end *to, int n)
+/* --- packets cut and summed: W1 ---------------------------------------------------------------- */
+
+static void arrive(struct wire *w, struct end *to, int n)
 {
-    tern_rx(to->t, w->now, w->rx, n);
+    if (n > 0 && tern_rx(to->t, w->now, w->rx, n) != n)
+        abort(); /* nothing is lost here, and every checksum is right */
+}
+
+static void carry_cut(struct wire *w, const tern_tx_packet *pkts, int n, struct end *to)
+{
+    int there = 0;
+    for (int i = 0; i < n; i++) {
+        tern_cut cut;
+        tern_cut_begin(&cut, &pkts[i], NULL);
+        for (uint32_t len; (len = tern_cut_next(&cut, w->bytes + (size_t)there * w->room)) > 0;) {
+            w->rx[there] = (tern_rx_packet){
+                .data = w->bytes + (size_t)there * w->room, .len = len, .link = (uint8_t)to->link};
+            if (++there == BATCH) {
+                arrive(w, to, BATCH);
+                there = 0;
+            }
+        }
+    }
+    arrive(w, to, there);
+}
+
+/* --- packets as they are, which may stay where they lie: W1z ------------------------------------ */
+
+static void flatten(const tern_tx_packet *p, uint8_t *to)
+{
+    memcpy(to, p->hdr, p->hdr_len);
+    to += p->hdr_len;
+    for (uint32_t i = 0; i < p->n_slices; to += p->slices[i].len, i++)
+        memcpy(to, p->slices[i].data, p->slices[i].len);
+}
+
+static void carry_whole(struct wire *w, const tern_tx_packet *pkts, int n, struct end *to)
+{
+    uint64_t back[SLOTS];
+    int returned = tern_rx_returned(w->b.t, w->region, back, SLOTS);
+    for (int i = 0; i < returned; i++)
+        w->free[w->n_free++] = (uint32_t)back[i];
+    for (int i = 0; i < n; i++) {
+        uint32_t slot = w->n_free > 0 ? w->free[--w->n_free] : (abort(), 0u);
+        uint8_t *at = w->bytes + (size_t)slot * w->room;
+        flatten(&pkts[i], at);
+        w->rx[i] = (tern_rx_packet){.data = at,
+                                    .len = pkts[i].len,
+                                    .gso_size = pkts[i].gso_size,
+                                    .link = (uint8_t)to->link,
+                                    .flags = TERN_RX_CSUM_OK | (to == &w->b ? TERN_RX_LENDABLE : 0),
+                                    .region = (uint8_t)w->region,
+                                    .pinned = w->room,
+                                    .buffer = slot};
+    }
+    arrive(w, to, n);
+    for (int i = 0; i < n; i++)
+        if (!w->rx[i].kept)
+            w->free[w->n_free++] = (uint32_t)w->rx[i].buffer;
 }
 
 /* One direction: everything that `from` has to send now arrives at `to`. */
 static int carry(struct wire *w, struct end *from, struct end *to)
 {
-    int total = 0, there = 0;
-    for (int n; (n = tern_tx(from->t, w->now, w->tx, TX_BATCH)) > 0;) {
+    int total = 0, n;
+    do {
+        n = tern_tx(from->t, w->now, w->tx, TX_BATCH);
+        (w->how == CARD ? carry_cut : carry_whole)(w, w->tx, n, to);
         total += n;
-        for (int i = 0; i < n; i++) {
-            const tern_tx_packet *p = &w->tx[i];
-            tern_cut cut;
-            tern_cut_begin(&cut, p, NULL);
-            cut.cuts &= w->kind == CARD;
-            for (uint32_t len; (len = tern_cut_next(&cut, w->bytes + (size_t)there * w->room)) > 0;) {
-                lay(w, there++, len, p, to);
-                if (there == BATCH) {
-                    deliver(w, to, there);
-                    there = 0;
-                }
-            }
-        }
-        if (n < TX_BATCH)
-            break;
-    }
-    if (there > 0)
-        deliver(w, to, there);
+    } while (n == TX_BATCH);
     return total;
 }
 
-static void settle(struct wire *w)
+/* --- the programs -------------------------------------------------------------------------------- */
+
+/* Queues all that there is room for; returns the bytes. */
+static uint32_t feed(struct wire *w, tern_handle c, int region, uint32_t room, uint64_t pos)
 {
-    int n;
-    do {
-        n = carry(w, &w->a, &w->b);
-        n += carry(w, &w->b, &w->a);
-    } while (n > 0);
+    tern_lent lent[SLOTS];
+    uint32_t left = room;
+    long n = 1;
+    while (left > 0 && n > 0) {
+        uint64_t at = (pos + room - left) % sizeof in;
+        if (w->how == LENT)
+            n = tern_lend(w->a.t, c, region, at, left < sizeof in - at ? left : sizeof in - at, 0, 0);
+        else
+            n = tern_send(w->a.t, c, in, left < sizeof out ? left : sizeof out, 0);
+        left -= n > 0 ? (uint32_t)n : 0;
+    }
+    while (w->how == LENT && tern_returned(w->a.t, lent, SLOTS) > 0)
+        continue;
+    return room - left;
 }
 
-static struct wire *wire_new(uint32_t window, enum kind kind)
+/* Takes all that has come; returns the bytes. */
+static uint32_t drain(struct wire *w, tern_handle s)
 {
-    struct wire *w = calloc(1, sizeof *w);
-    w->room = kind == WHOLE ? 66000 : MTU_ROOM;
-    w->bytes = malloc((size_t)BATCH * w->room);
-    w->now = 1000000;
-    w->kind = kind;
-    end_init(&w->a, 1, window, kind);
-    end_init(&w->b, 2, window, kind);
-    return w;
+    tern_slice slices[32];
+    uint32_t got = 0;
+    for (long n = 1; n > 0;) {
+        if (w->how == LENT) {
+            int k = tern_peek(w->b.t, s, slices, 32);
+            n = 0;
+            for (int i = 0; i < k; i++)
+                n += slices[i].len;
+            tern_consume(w->b.t, s, (size_t)n);
+        } else {
+            n = tern_recv(w->b.t, s, out, sizeof out);
+        }
+        got += n > 0 ? (uint32_t)n : 0;
+    }
+    return got;
 }
 
-static tern_handle listen_on(struct wire *w, uint16_t port)
+static void open_between(struct wire *w, tern_handle *c, tern_handle *s)
 {
     tern_handle l;
-    tern_endpoint at = {.port = port};
-    if (tern_listen(w->b.t, &at, 1024, &l) < 0)
+    tern_endpoint at = {.port = 9}, to = {.ip = w->b.ip, .port = 9};
+    if (tern_listen(w->b.t, &at, 1, &l) < 0 || tern_connect(w->a.t, NULL, &to, c) < 0)
         abort();
-    return l;
+    while (carry(w, &w->a, &w->b) + carry(w, &w->b, &w->a) > 0)
+        continue;
+    if (tern_accept(w->b.t, l, s) < 0)
+        abort();
 }
 
-static uint8_t in[1 << 14], out[1 << 14]; /* what the programs hand over and get at once */
-
-static void bulk(const char *row, uint32_t segments, enum kind kind, double seconds)
+static uint64_t copied(const struct wire *w)
 {
-    uint32_t window = segments * 1460;
-    struct wire *w = wire_new(window, kind);
-    tern_handle l = listen_on(w, 9), c, s;
-    tern_endpoint to = {.ip = w->b.ip, .port = 9};
-    tern_connect(w->a.t, NULL, &to, &c);
-    settle(w);
-    if (tern_accept(w->b.t, l, &s) < 0)
-        abort();
-    uint64_t got = 0;
-    uint32_t room = window;
-    double start = cpu_seconds(), used;
-    do {
-        for (int k = 0; k < 2000; k++) {
-            w->now += 20;
-            for (long n; room > 0; room -= (uint32_t)n)
-                if ((n = tern_send(w->a.t, c, in, sizeof in < room ? sizeof in : room, 0)) <= 0)
-                    break;
-            carry(w, &w->a, &w->b);
-            for (long n; (n = tern_recv(w->b.t, s, out, sizeof out)) > 0;)
-                got += (uint64_t)n, room += (uint32_t)n;
-            carry(w, &w->b, &w->a);
-        }
-        tern_tick(w->a.t, w->now);
-        tern_tick(w->b.t, w->now);
-        used = cpu_seconds() - start;
-    } while (used < seconds);
-    printf("{\"workload\":\"%s\",\"case\":\"%u\",\"stack\":\"tern\",\"unit\":\"Gbit/s\",\"value\":%.2f}\n",
-           row, segments, (double)got * 8 / used / 1e9);
+    tern_stats a, b;
+    tern_get_stats(w->a.t, &a);
+    tern_get_stats(w->b.t, &b);
+    return a.copied_bytes + b.copied_bytes;
 }
 
-static void life(struct wire *w, tern_handle l, const tern_endpoint *to)
+static void bulk(const char *row, const char *which, enum how how, uint32_t segments, double seconds)
 {
+    static struct wire w;
+    uint32_t window = segments * MSS, room = window;
     tern_handle c, s;
-    uint8_t buf[64];
-    if (tern_connect(w->a.t, NULL, to, &c) < 0)
-        abort();
-    carry(w, &w->a, &w->b), carry(w, &w->b, &w->a);
-    tern_send(w->a.t, c, in, 64, 0);
-    carry(w, &w->a, &w->b);
-    if (tern_accept(w->b.t, l, &s) < 0 || tern_recv(w->b.t, s, buf, 64) != 64)
-        abort();
-    tern_send(w->b.t, s, buf, 64, 0);
-    carry(w, &w->b, &w->a);
-    if (tern_recv(w->a.t, c, buf, 64) != 64)
-        abort();
-    tern_close(w->a.t, c);
-    carry(w, &w->a, &w->b);
-    if (tern_recv(w->b.t, s, buf, 64) != 0)
-        abort();
-    tern_close(w->b.t, s);
-    carry(w, &w->b, &w->a), carry(w, &w->a, &w->b);
-}
-
-/* One at a time; after each batch of lives the clock passes 2 MSL. */
-static void lives(double seconds)
-{
-    struct wire *w = wire_new(65536, PLAIN);
-    tern_handle l = listen_on(w, 80);
-    tern_endpoint to = {.ip = w->b.ip, .port = 80};
-    uint64_t n = 0;
+    uint64_t got = 0, sent = 0;
+    wire_init(&w, how, window);
+    int region = tern_region_add(w.a.t, in, sizeof in);
+    open_between(&w, &c, &s);
     double start = cpu_seconds(), used;
     do {
-        for (int k = 0; k < 1000; k++, n++) {
-            w->now += 60000; /* about 1,000 in TIME_WAIT */
-            life(w, l, &to);
-            tern_tick(w->a.t, w->now), tern_tick(w->b.t, w->now);
+        for (int k = 0; k < 500; k++) {
+            w.now += 20;
+            uint32_t n = feed(&w, c, region, room, sent);
+            sent += n;
+            room -= n;
+            carry(&w, &w.a, &w.b);
+            n = drain(&w, s);
+            got += n;
+            room += n;
+            carry(&w, &w.b, &w.a);
         }
+        tern_tick(w.a.t, w.now);
+        tern_tick(w.b.t, w.now);
         used = cpu_seconds() - start;
     } while (used < seconds);
-    printf("{\"workload\":\"W2\",\"stack\":\"tern\",\"unit\":\"lives/cpu-s\",\"value\":%.0f}\n",
-           (double)n / used);
-}
-
-/* Whether the row is asked for: all are when none is named. */
-static bool asked(int argc, char **argv, const char *row)
-{
-    bool any = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], row) == 0)
-            return true;
-        any |= argv[i][0] == 'W';
-    }
-    return !any;
+    printf("{\"workload\":\"%s\",\"case\":\"%s\",\"stack\":\"%s\",\"unit\":\"Gbit/s\",\"value\":%.2f,"
+           "\"copied_bytes_per_byte\":%.3f}\n",
+           row, which, how == LENT ? "tern-lent" : "tern", (double)got * 8 / used / 1e9,
+           (double)copied(&w) / (double)got);
 }
 
 int main(int argc, char **argv)
 {
-    static const uint32_t segments[] = {8, 64, 700};
-    double seconds = argc > 2 && strcmp(argv[argc - 2], "--seconds") == 0 ? atof(argv[argc - 1]) : 1;
+    static const char *const names[] = {"8", "64", "700"};
+    double seconds = argument(argc, argv, "--seconds", 1);
     for (uint32_t i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(i * 7);
-    for (int i = 0; i < 3 && asked(argc, argv, "W1"); i++)
-        if (getenv("ONE") == NULL || atoi(getenv("ONE")) == i) bulk("W1", segments[i], CARD, seconds);
-    if (asked(argc, argv, "W1z"))
-        bulk("W1z", 700, WHOLE, seconds);
-    if (asked(argc, argv, "W2"))
-        lives(seconds);
+    for (int i = 0; i < 3 && row_asked(argc, argv, "W1"); i++)
+        bulk("W1", names[i], CARD, (uint32_t)atoi(names[i]), seconds);
+    if (row_asked(argc, argv, "W1z")) {
+        bulk("W1z", "", WHOLE, 4 * 44, seconds);
+        bulk("W1z", "", LENT, 4 * 44, seconds);
+    }
     return 0;
 }
