@@ -14,7 +14,8 @@
  * is LOST and not RETX.
  *
  * No walk is longer than what the event newly concerns: searches start from the last place, judging starts at
- * the top.
+ * the top, and neighbours that are SACKed are one record: however long a run is that each ACK reports again,
+ * it is one step.
  */
 #include "tcp/tcp.h"
 
@@ -255,6 +256,37 @@ static struct sendrec *cut_out(struct tern *t, struct sendlist *l, struct sendre
     return r;
 }
 
+/* Of two neighbours that are SACKed the first stands for both. What was sent again among them makes all of it
+ * so: Karn's rule (MUST-18) then takes one sample less. */
+static void join(struct tern *t, struct sendlist *l, struct sendrec *r, struct sendrec *next)
+{
+    ref_t me = self(t, next);
+    if (l->high == me)
+        l->high = self(t, r);
+    if (l->hint == me)
+        l->hint = self(t, r);
+    if (l->lost_next == me)
+        l->lost_next = self(t, r);
+    r->len += next->len;
+    r->times = r->times > next->times ? r->times : next->times;
+    list_remove(t->a, &l->seq, me, BY_SEQ);
+    l->count--;
+    pool_put(t->a, &t->w->sendrecs, me);
+}
+
+/* A run of SACKed bytes is one record, so that the next ACK, which reports most of them again, steps over it
+ * at once. Returns the record that holds those of `r`. */
+static struct sendrec *join_sacked(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    struct sendrec *prev = rec(t, r->seq.prev), *next = rec(t, r->seq.next);
+    if (next != NULL && (next->flags & SR_SACKED))
+        join(t, l, r, next);
+    if (prev == NULL || !(prev->flags & SR_SACKED))
+        return r;
+    join(t, l, prev, r);
+    return prev;
+}
+
 /* RFC 6675 Update(): the peer holds left..right. Returns the bytes that are news. */
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
                        struct acked *out)
@@ -266,7 +298,7 @@ uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t rig
         if (part != NULL) {
             news += part->len;
             mark_sacked(t, l, part, out);
-            r = part;
+            r = join_sacked(t, l, part);
         }
         l->hint = self(t, r);
         r = rec(t, r->seq.next);

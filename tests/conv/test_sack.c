@@ -398,6 +398,32 @@ static void timeout_in_recovery(void **state)
     lab_end(l);
 }
 
+/* What the peer holds is one record for each run, however many segments it came in and in whatever order they
+ * were reported: an ACK's work does not grow with the flight. */
+static void one_record_a_run(void **state)
+{
+    static const struct {
+        int left, right;
+        uint32_t records; /* in flight afterwards */
+    } said[] = {
+        {1001, 2001, 10}, {3001, 4001, 10}, {5001, 6001, 10}, {2001, 3001, 8}, {4001, 5001, 6},
+        {9001, 10001, 6}, {8001, 9001, 5},  {7001, 8001, 4},  {6001, 7001, 2},
+    };
+    struct lab *l = lab_new(state, NULL);
+    lab_accept(l, "mss 1000,sackOK");
+    TALK(l, "send 10000");
+    lab_forget(l);
+    assert_int_equal(lab_live(l).sendrecs, 10);
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        TALKF(l, "< A 1 ack 1 <sack %d:%d>", said[i].left, said[i].right);
+        assert_int_equal(lab_live(l).sendrecs, said[i].records);
+    }
+    lab_forget(l);
+    TALK(l, "< A 1 ack 10001\n"
+            "? send_queue 0");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +445,7 @@ int main(void)
         LAB_TEST(duplicate_sack),
         LAB_TEST(below_the_highest),
         LAB_TEST(timeout_in_recovery),
+        LAB_TEST(one_record_a_run),
     };
     return LAB_MAIN(tests);
 }
