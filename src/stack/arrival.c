@@ -82,7 +82,8 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         if (!leads_on(&out[i]))
             continue;
         link = p->link;
-        tcp_lead(&out[i].ip, p->data, &out[i].s, &lead);
+        if (!settings(t)->no_runs)
+            tcp_lead(&out[i].ip, p->data, &out[i].s, &lead);
         differ = fetch_slot(t, out[i].s.pair, pairs, differ);
     }
     if (differ > 1)

@@ -197,7 +197,7 @@ static int rx_run(struct tern *t, const struct segment *lead, tern_rx_packet *pk
     int i = 0;
     for (; c != NULL && i < n && arrivals[i].follows && rx_follower(t, c, &pkts[i], &run[i]); i++) {
         bytes += pkts[i].len;
-        if (UNLIKELY(t->trace.kinds != 0))
+        if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DELIVER)))
             trace_follower(t, c, &pkts[i], &arrivals[i]);
     }
     if (i > 0)

@@ -73,6 +73,7 @@ struct settings {
     uint16_t port_low, port_high;
     uint8_t ttl, ecn;
     bool timestamps, wscale, sack, rst_unclaimed;
+    bool no_runs;
     uint32_t time_wait_max;    /* small records; 0 = only memory bounds them */
 };
 

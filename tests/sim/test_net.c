@@ -298,6 +298,27 @@ static void same_seed_same_world(void **state)
     runs_end(&b);
 }
 
+/* Segments that come in a batch and say nothing but the next bytes take a short way through the stack, or all
+ * go through the ordered list: nobody in the world can tell. */
+static void short_way_or_not(void **state)
+{
+    (void)state;
+    struct runs a = runs_new(), b = runs_new();
+    b.net->no_runs = true;
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        plan_draw(a.plan, seed);
+        net_play(a.net, a.plan, a.counts, 0, NULL);
+        net_play(b.net, a.plan, b.counts, 0, NULL);
+        assert_int_equal(a.counts->segments, b.counts->segments);
+        assert_int_equal(a.counts->bytes, b.counts->bytes);
+        assert_int_equal(a.counts->virtual_us, b.counts->virtual_us);
+    }
+    assert_memory_equal(a.counts->edges, b.counts->edges, sizeof a.counts->edges);
+    assert_memory_equal(a.counts->drops, b.counts->drops, sizeof a.counts->drops);
+    runs_end(&a);
+    runs_end(&b);
+}
+
 static void plan_as_text(void **state)
 {
     (void)state;
@@ -423,6 +444,7 @@ int main(void)
         cmocka_unit_test(one_error_only),
         cmocka_unit_test(told_twice),
         cmocka_unit_test(same_seed_same_world),
+        cmocka_unit_test(short_way_or_not),
         cmocka_unit_test(plan_as_text),
         cmocka_unit_test(lying_wire),
         cmocka_unit_test(stuck),
