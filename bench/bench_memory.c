@@ -2,10 +2,10 @@
  *
  *     bench-memory [W1|W1z]... [--seconds S]      all rows by default, 1 s each; README.md
  *
- *                program     stack A        wire            stack B      program
- *     W1         in ──copy──▶ queue ──copy, sum──▶ packets ──copy, verify──▶ queue ──copy──▶ out
- *     W1z        in ──copy──▶ queue ──copy──▶ 64 KiB packets ───────refer───▶ queue ──copy──▶ out
- *     W1z, lent  in ───────refer──── copy──▶ 64 KiB packets ───────refer───▶ queue ───look at it
+ *                program    stack A       wire             stack B     program
+ *     W1         in ─copy─▶ queue ─copy, sum─▶ packets ─copy, verify─▶ queue ─copy─▶ out
+ *     W1z        in ─copy─▶ queue ─copy─▶ 64 KiB packets ────refer───▶ queue ─copy─▶ out
+ *     W1z, lent  in ─────refer─────copy─▶ 64 KiB packets ────refer───▶ queue  looked at
  *
  * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when all have
  * come. The wire does what a network card does: in W1 it cuts what the stack gives it into packets of the MTU, with
