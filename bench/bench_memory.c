@@ -7,10 +7,10 @@
  *     W1z        in ─copy─▶ queue ─copy─▶ 64 KiB packets ────refer───▶ queue ─copy─▶ out
  *     W1z, lent  in ─────refer─────copy─▶ 64 KiB packets ────refer───▶ queue  looked at
  *
- * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when all have
- * come. The wire does what a network card does: in W1 it cuts what the stack gives it into packets of the MTU, with
- * their checksums, and the receiving stack verifies each. Neither stack knows the other. lwIP has no timestamps, so
- * they are off here too. The limits are measured by peers/limits.c.
+ * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when
+ * all have come. The wire does what a network card does: in W1 it cuts what the stack gives it into packets
+ * of the MTU, with their checksums, and the receiving stack verifies each. lwIP has no timestamps, so they
+ * are off here too. The limits are measured by peers/limits.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
