@@ -195,9 +195,78 @@ static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, c
         conn_ready(t, &c->h);
 }
 
+/* --- all of it ------------------------------------------------------------------------------------ */
+
+/* The most frequent ACK of all short connections: of all that is in flight, which left at once and only once, while
+ * nothing is being recovered from. */
+static bool is_plain(const struct tern *t, const struct tcb *c, const struct segment *s)
+{
+    const struct snd *n = &c->snd;
+    const struct sendlist *l = &c->list;
+    bool special = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid | c->rec.recover_valid |
+                   c->rack.round_valid | (c->rec.phase != PHASE_OPEN) | (s->opt.n_sack != 0);
+    if (special || !seq_eq(s->ack, n->nxt) || l->count > 1 || (s->flags & F_SYN) || s->wnd == 0 || n->link == 0 ||
+        c->tm.rexmit == TERN_TIMER_PERSIST)
+        return false;
+    if (l->count == 0)
+        return n->syn_acked && seq_eq(n->una, n->nxt) && c->tm.rexmit == TERN_TIMER_NONE;
+    const struct sendrec *r = at_const(t->a, l->seq.head);
+    return r->flags == 0 && r->times == 1 && r->sent_us != 0;
+}
+
+static void free_acked(struct tern *t, struct tcb *c, seq_t ack)
+{
+    struct chunkq *q = &c->snd.q;
+    uint32_t bytes = seq_gt(ack, seq(q->pos)) ? min_u32(seq_span(seq(q->pos), ack), q->len) : 0;
+    if (bytes > 0)
+        chunkq_drop_front(t->a, q, bytes);
+    c->sum.acked += bytes;
+}
+
+/* SND.UNA moves to SND.NXT: the same as below, without what cannot be. */
+static void take_all(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    struct snd *n = &c->snd;
+    struct sendrec *r = at(t->a, c->list.seq.head);
+    struct acked a = {.moved = true, .rtt_sent_us = r->sent_us, .bytes = r->len - !n->syn_acked};
+    n->syn_acked = true;
+    n->una = s->ack;
+    n->fin_acked |= n->fin_sent && seq_gt(s->ack, snd_end(n));
+    n->small = seq_max(n->small, s->ack);
+    sendlist_take_only(t, &c->list);
+    free_acked(t, c, s->ack);
+    sample_rtt(t, c, s, &a);
+    rack_delivered(t, &c->rack, a.rtt_sent_us, s->ack);
+    timer_progress(t, c);
+    if (a.bytes > 0) {
+        c->rec.dupacks = 0;
+        c->rec.reno_sacked = c->rec.lead = 0;
+    }
+    recovery_grow(t, c, a.bytes);
+    c->tm.tlp_us = 0;
+    conn_ready(t, &c->h);
+}
+
+static void ack_plain(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (!c->snd.syn_acked)
+        ack_take_window(c, s);
+    else
+        update_window(t, c, s);
+    c->rack.mult += c->rack.mult == 0;
+    if (c->list.count > 0)
+        take_all(t, c, s);
+    if (c->opt.sack)
+        c->tm.reo_us = 0;
+}
+
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
+    if (LIKELY(is_plain(t, c, s))) {
+        ack_plain(t, c, s);
+        return TERN_CAUSE_NONE;
+    }
     /* RFC5961-5.2-abc (RFC 9293 MAY-12) */
     if (seq_lt(s->ack, seq_sub(n->una, n->max_wnd)))
         return refuse(t, c, TERN_C_ACK_TOO_OLD);

@@ -297,13 +297,14 @@ static void nothing_leaves(struct tern *t, struct tcb *c)
 /* One packet of this connection, if it has one to send now. */
 static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
-    struct plan p = {0};
+    struct plan p;
     if (c->h.state == TERN_TIME_WAIT && c->ack.now_cause == 0) {
         conn_unready(t, &c->h);
-        tcb_said_all(t, c); /* nothing else is ever sent, and its timer stands */
+        timer_rearm(t, c);
+        tcb_said_all(t, c); /* nothing else is ever sent */
         return false;
     }
-    if (c->snd.link == 0) {
+    if (UNLIKELY(c->snd.link == 0)) {
         nothing_leaves(t, c);
     } else if (decide(t, c, &p)) {
         if (emit(t, c, &p, out))

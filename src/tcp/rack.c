@@ -33,6 +33,12 @@ static void advance(const struct tern *t, struct rack *r, const struct delivery 
         r->rtt_us = (uint32_t)min_u64(t->w->now - d->sent_us, UINT32_MAX);
 }
 
+/* What was sent once has arrived, all of it and nothing else. */
+void rack_delivered(const struct tern *t, struct rack *r, uint64_t sent_us, seq_t end)
+{
+    advance(t, r, &(struct delivery){.sent_us = sent_us, .end = end});
+}
+
 /* Step 4: a DSACK widens the reordering window, once in a round trip. */
 static void widen(struct tcb *c)
 {

@@ -212,7 +212,7 @@ static void recovery_phase(struct tern *t, struct tcb *c, const struct acked *a)
 
 /* The window grows only when it was what held us back (RFC 7661 4.3 in spirit; RFC 5681 speaks of a sender
  * that has data). */
-static void grow(struct tern *t, struct tcb *c, uint32_t bytes)
+void recovery_grow(struct tern *t, struct tcb *c, uint32_t bytes)
 {
     if (!c->snd.limited || bytes == 0)
         return;
@@ -252,13 +252,13 @@ void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a)
     case PHASE_OPEN:
         open_phase(t, c, a);
         if (c->rec.phase == PHASE_OPEN && !a->ece) /* RFC3168-6.1.2-c */
-            grow(t, c, a->bytes);
+            recovery_grow(t, c, a->bytes);
         break;
     case PHASE_RECOVERY:
         recovery_phase(t, c, a);
         break;
     case PHASE_LOSS: /* RFC 3465 2.3: after a timeout not more than a segment for each ACK */
-        grow(t, c, min_u32(a->bytes, c->snd.mss));
+        recovery_grow(t, c, min_u32(a->bytes, c->snd.mss));
         if (a->bytes > 0 && seq_ge(c->snd.una, c->rec.point))
             leave(t, c);
         else if (c->opt.sack)

@@ -158,6 +158,15 @@ static void remove_head(struct tern *t, struct sendlist *l)
     pool_put(t->a, &t->w->sendrecs, self(t, r));
 }
 
+/* The only one, sent once and never judged, has arrived. */
+void sendlist_take_only(struct tern *t, struct sendlist *l)
+{
+    const struct sendrec *r = rec(t, l->seq.head);
+    seq_t end = rec_end(r);
+    *l = (struct sendlist){.lost_below = seq_max(l->lost_below, end), .fack = seq_max(l->fack, end)};
+    pool_put(t->a, &t->w->sendrecs, self(t, r));
+}
+
 /* The latest-sent of what one ACK delivers, in order of sending (RFC 8985 5.2). */
 static void latest(struct delivery *d, const struct sendrec *r, seq_t end)
 {

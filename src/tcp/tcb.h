@@ -26,7 +26,8 @@
  *   3. rcv.q ends at rcv.nxt (before a received FIN); out-of-order ranges lie above rcv.nxt, sorted, apart
  *      from each other.
  *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
- *   5. a timer's deadline is in the wheel at the latest when it is due.
+ *   5. a timer's deadline is in the wheel at the latest when it is due, but for who is on the ready list: after
+ *      its turn there.
  *   6. RETRANSMIT or PERSIST is armed while something is in flight: PERSIST while the window is shut. PERSIST
  *      also while something waits for a shut window. Never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.

@@ -278,6 +278,7 @@ struct acked {
 void sendlist_init(struct sendlist *l, seq_t iss);
 struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
                              ref_t chunk);
+void sendlist_take_only(struct tern *t, struct sendlist *l);
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
                        struct acked *out);
@@ -301,6 +302,7 @@ void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const s
 /* `certain`: something is lost by number. Returns the bytes found lost; `*again`: a retransmission is among
  * them. */
 uint32_t rack_detect(struct tern *t, struct tcb *c, bool certain, bool *again);
+void rack_delivered(const struct tern *t, struct rack *r, uint64_t sent_us, seq_t end);
 void rack_recovered(struct rack *r);
 
 /* tlp.c */
@@ -311,6 +313,7 @@ bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a)
 
 /* recovery.c: RFC 6675 and 6582, timeouts, ECN. */
 void recovery_begin(struct tcb *c); /* the handshake is done: what its timeouts noted is void */
+void recovery_grow(struct tern *t, struct tcb *c, uint32_t bytes);
 void recovery_on_ack(struct tern *t, struct tcb *c, const struct acked *a);
 void recovery_on_tail_repaired(struct tern *t, struct tcb *c);
 void recovery_on_lost(struct tern *t, struct tcb *c, bool again);

@@ -55,9 +55,11 @@ static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
     return max_u64(c->tm.stuck_us + user_limit_us(t, c), asked);
 }
 
+/* Who stands on the ready list is looked at when its turn is over (output.c): until then its deadlines would only
+ * change. */
 void timer_rearm(struct tern *t, struct tcb *c)
 {
-    if (c->h.state == TERN_CLOSED)
+    if (c->h.ready || c->h.state == TERN_CLOSED)
         return;
     uint64_t min = c->tm.rexmit != TERN_TIMER_NONE ? c->tm.rexmit_us : 0;
     min = earlier(earlier(min, c->ack.delack_us), earlier(c->tm.keep_us, c->tm.life_us));
