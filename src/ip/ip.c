@@ -239,18 +239,21 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link)
 }
 
 /* All host bits one (RFC 922), in a prefix that has a broadcast address at all (RFC 3021). */
-static bool directed_broadcast(const struct ip_addr *a, const tern_ip *ip)
+static bool directed_broadcast(const struct ip_addr *a, uint32_t ip4)
 {
-    return a->prefix_len <= 30 && get32(ip->b + 12) == (get32(a->ip.b + 12) | 0xffffffffu >> a->prefix_len) &&
-           tern_ip_is4(&a->ip) && tern_ip_is4(ip);
+    return a->prefix_len <= 30 && ip4 == (get32(a->ip.b + 12) | 0xffffffffu >> a->prefix_len) &&
+           tern_ip_is4(&a->ip);
 }
 
 bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip)
 {
-    if (ip_is_broadcast4(ip))
+    uint32_t ip4 = get32(ip->b + 12);
+    if (!tern_ip_is4(ip))
+        return false;
+    if (ip4 == 0xffffffff)
         return true;
     for (uint32_t i = 0; i < s->n_addrs; i++)
-        if (directed_broadcast(&s->addrs[i], ip))
+        if (directed_broadcast(&s->addrs[i], ip4))
             return true;
     return false;
 }

@@ -18,21 +18,40 @@ static bool may_be_ours(const struct tern *t, const struct arrival *a)
     return a->ours || t->w->foreign || ip_is_multicast(&a->ip.dst) || ip_is_broadcast(&t->w->ip, &a->ip.dst);
 }
 
+static void note_arrival(struct tern *t, const tern_rx_packet *p, struct segment *s)
+{
+    s->link = p->link;
+    s->gso_size = p->gso_size;
+    s->pair = demux_pair(t, s);
+}
+
 static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival *a)
 {
     a->segment = true;
     a->tcp_cause = (uint16_t)tcp_parse_with(&a->ip, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, &a->s);
-    if (a->tcp_cause != TERN_CAUSE_NONE)
-        return;
-    a->s.link = p->link;
-    a->s.gso_size = p->gso_size;
-    a->s.pair = demux_pair(t, &a->s);
+    if (a->tcp_cause == TERN_CAUSE_NONE)
+        note_arrival(t, p, &a->s);
+}
+
+/* The packet that nearly all are: a segment to one of our addresses. */
+static bool read_plain(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+{
+    if (!plain_parse(p->data, p->len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
+        !ip_is_ours(&t->w->ip, &out->ip.dst, p->link))
+        return false;
+    out->ours = out->segment = true;
+    out->cause = out->tcp_cause = TERN_CAUSE_NONE;
+    note_arrival(t, p, &out->s);
+    return true;
 }
 
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 {
     bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
-    out->ours = out->segment = out->follows = false;
+    out->follows = false;
+    if (LIKELY(up && read_plain(t, p, out)))
+        return;
+    out->ours = out->segment = false;
     out->cause = (uint16_t)(up ? ip_parse(p->data, p->len, &out->ip) : TERN_C_LINK_DOWN);
     if (out->cause != TERN_CAUSE_NONE)
         return;
@@ -71,6 +90,10 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
     struct tcp_lead lead;
     uint8_t link = 0;
     int differ = 0;
+    if (n == 1) { /* its turn is now */
+        arrival_read(t, pkts, out);
+        return;
+    }
     lead.p = NULL;
     for (int i = 0; i < n; i++) {
         const tern_rx_packet *p = &pkts[i];

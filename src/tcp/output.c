@@ -21,11 +21,9 @@ void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *
     s->opt.wscale = WSCALE_NONE;
 }
 
-/* Everything written by the codecs, the checksum here or by the link (MUST-2); payload slices stand in `out`
- * already. */
-void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
+/* By the codecs, step by step. Returns the length of the IP header. */
+static uint16_t build_any(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
 {
-    const tern_link_info *link = &t->w->ip.links[s->link];
     uint16_t tcp_len = (uint16_t)(20 + tcp_opts_len(&s->opt, s->flags));
     /* DF on all else, ECN-capable or not (RFC7323-5.7-a, RFC3168-5.3-a). RFC 6864 4.1: only what may be cut
      * needs an identification; a counter would tell of our traffic */
@@ -36,18 +34,9 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
     uint8_t *tcp = out->hdr + ip_len;
     uint16_t wrote = tcp_emit(tcp, s);
     ASSERT(wrote == tcp_len);
-    out->link = s->link;
-    out->flags = tern_ip_is4(&s->dst) ? 0 : TERN_TX_IP6;
     out->hdr_len = (uint16_t)(ip_len + tcp_len);
-    out->len = out->hdr_len + payload;
-    out->gso_size = s->gso_size;
-    out->csum_start = ip_len;
-    out->csum_offset = 16;
-    out->not_before = 0;
-    if (payload == 0)
-        out->n_slices = 0;
     uint64_t sum = csum_pseudo(&s->src, &s->dst, PROTO_TCP, tcp_len + payload);
-    if (link->tx_csum) {
+    if (t->w->ip.links[s->link].tx_csum) {
         out->flags |= TERN_TX_CSUM;
         put16(tcp + 16, (uint16_t)~csum_fold(sum));
     } else {
@@ -55,6 +44,34 @@ void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_t
         sum = csum_slices(sum, out->slices, out->n_slices, t->sum);
         put16(tcp + 16, csum_fold(sum));
     }
+    return ip_len;
+}
+
+/* A short one with the usual headers; 0: it is not. */
+static uint16_t build_plain(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
+{
+    if (payload > PLAIN_MOST || out->n_slices > 1 || t->w->ip.links[s->link].tx_csum)
+        return 0;
+    out->hdr_len = plain_emit(out->hdr, s, payload, out->n_slices > 0 ? out->slices[0].data : NULL);
+    return out->hdr_len > 0 ? PLAIN_IP : 0;
+}
+
+/* Everything written by the codecs, the checksum here or by the link (MUST-2); payload slices stand in `out`
+ * already. */
+void tcp_build(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
+{
+    if (payload == 0)
+        out->n_slices = 0;
+    out->flags = tern_ip_is4(&s->dst) ? 0 : TERN_TX_IP6;
+    uint16_t ip_len = build_plain(t, s, payload, out);
+    if (UNLIKELY(ip_len == 0))
+        ip_len = build_any(t, s, payload, out);
+    out->link = s->link;
+    out->len = out->hdr_len + payload;
+    out->gso_size = s->gso_size;
+    out->csum_start = ip_len;
+    out->csum_offset = 16;
+    out->not_before = 0;
     t->w->stats.segs_out++;
 }
 

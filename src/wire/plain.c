@@ -1,5 +1,8 @@
 /* plain.c - the headers that nearly all packets have, read and written at once: IPv4 without options, whole, and TCP
- * with no options or with timestamps alone, where everybody puts them (RFC 7323 appendix A).
+ * with no options, with timestamps alone where everybody puts them (RFC 7323 appendix A), or the SYN with all that
+ * this stack and Linux ask for:
+ *
+ *     NOP NOP TS 10       MSS 4 | SACKOK 2, TS 10 | NOP, WS 3
  *
  * What is read here is what ip_parse and tcp_parse would have read, and what is written is what ip_emit and
  * tcp_emit would have written, to the byte (tests/unit/test_wire_plain.c); all else is left to them. They go through
@@ -7,8 +10,8 @@
  */
 #include "wire.h"
 
-enum { IP = 20, TCP = 20, TS = 12 };
-enum { TS_WORD = 0x0101080a }; /* NOP NOP, kind 8, length 10 */
+enum { IP = 20, TCP = 20, TS = 12, SYN = 20 };
+enum { TS_WORD = 0x0101080a, MSS_HALF = 0x0204, SYN_WORD = 0x0402080a, WSCALE_THREE = 0x010303, WSCALE_MAX = 14 };
 
 static inline uint64_t load64(const uint8_t *p)
 {
@@ -85,10 +88,30 @@ static inline void fill_ip(const uint8_t *p, uint32_t total, struct ip_hdr *ip)
     ip->frag_id = get16(p + 4);
 }
 
-static inline void fill_segment(const struct ip_hdr *ip, uint32_t hdr_len, struct segment *s)
+static inline void fill_options(const uint8_t *o, uint32_t len, struct tcp_opts *out)
+{
+    out->mss = 0;
+    out->wscale = WSCALE_NONE;
+    out->sack_ok = false;
+    out->n_sack = 0;
+    out->ts = len > 0;
+    out->ts_val = out->ts_ecr = 0;
+    if (len == 0)
+        return;
+    const uint8_t *stamps = o + 4;
+    if (UNLIKELY(len == SYN)) {
+        out->mss = get16(o + 2);
+        out->wscale = o[19] > WSCALE_MAX ? WSCALE_MAX : o[19];
+        out->sack_ok = true;
+        stamps = o + 8;
+    }
+    out->ts_val = get32(stamps);
+    out->ts_ecr = get32(stamps + 4);
+}
+
+static inline void fill_segment(const struct ip_hdr *ip, uint32_t opt_len, struct segment *s)
 {
     const uint8_t *p = ip->payload;
-    bool ts = hdr_len > TCP;
     s->src = ip->src, s->dst = ip->dst;
     s->src_port = get16(p), s->dst_port = get16(p + 2);
     s->seq = seq(get32(p + 4)), s->ack = seq(get32(p + 8));
@@ -99,63 +122,84 @@ static inline void fill_segment(const struct ip_hdr *ip, uint32_t hdr_len, struc
     s->link = 0;
     s->fragments = false;
     s->gso_size = 0;
-    s->data = p + hdr_len;
-    s->len = ip->payload_len - hdr_len;
+    s->data = p + TCP + opt_len;
+    s->len = ip->payload_len - TCP - opt_len;
     s->keep = NULL;
     s->pair = 0;
-    s->opt.mss = 0;
-    s->opt.wscale = WSCALE_NONE;
-    s->opt.sack_ok = false;
-    s->opt.n_sack = 0;
-    s->opt.ts = ts;
-    s->opt.ts_val = ts ? get32(p + 24) : 0;
-    s->opt.ts_ecr = ts ? get32(p + 28) : 0;
+    fill_options(p + TCP, opt_len, &s->opt);
+}
+
+/* Whether the options are one of the kinds above. */
+static inline bool options_plain(const uint8_t *tcp, uint32_t opt_len)
+{
+    const uint8_t *o = tcp + TCP;
+    if (opt_len == TS)
+        return get32(o) == TS_WORD;
+    if (opt_len == SYN)
+        return (tcp[13] & F_SYN) && get16(o) == MSS_HALF && get32(o + 4) == SYN_WORD &&
+               get32(o + 16) >> 8 == WSCALE_THREE;
+    return opt_len == 0;
 }
 
 bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct ip_hdr *ip, struct segment *s)
 {
     if (len < IP + TCP || p[0] != 0x45 || p[9] != PROTO_TCP || (get16(p + 6) & 0x3fff) != 0)
         return false;
-    uint32_t total = get16(p + 2), off = p[IP + 12] >> 4;
-    bool ts = off == (TCP + TS) / 4;
-    if (total > len || total < IP + 4 * off || total > IP + PLAIN_MOST || (!ts && off != TCP / 4) ||
-        (ts && get32(p + IP + TCP) != TS_WORD))
+    uint32_t total = get16(p + 2), opt_len = (p[IP + 12] >> 4) * 4u - TCP;
+    if (total > len || opt_len > 40 || total < IP + TCP + opt_len || total > PLAIN_MOST ||
+        !options_plain(p + IP, opt_len))
         return false;
     if (fold(ip_sum(p)) != 0xffff)
         return false;
     if (verify && fold(pseudo_sum(p, total - IP) + sum_short(p + IP, total - IP)) != 0xffff)
         return false;
     fill_ip(p, total, ip);
-    fill_segment(ip, 4 * off, s);
+    fill_segment(ip, opt_len, s);
     return true;
 }
 
 /* --- writing -------------------------------------------------------------------------------------- */
 
-bool plain_fits(const struct segment *s)
+/* Bytes of options when they are one of the kinds above; -1: they are not. */
+static inline int options_len(const struct tcp_opts *o, uint8_t flags)
 {
-    return tern_ip_is4(&s->src) && !s->fragments && !(s->flags & F_SYN) && s->opt.n_sack == 0;
+    if (UNLIKELY(flags & F_SYN))
+        return o->mss != 0 && o->sack_ok && o->ts && o->wscale != WSCALE_NONE ? SYN : -1;
+    return o->n_sack != 0 ? -1 : o->ts ? TS : 0;
 }
 
-/* The checksum's sum of pseudo-header and TCP header comes out of what is written. */
-static inline uint64_t put_tcp(uint8_t *p, const struct segment *s, uint32_t hdr_len)
+/* Returns their sum. */
+static inline uint64_t put_options(uint8_t *p, const struct tcp_opts *o, int len)
+{
+    if (len == 0)
+        return 0;
+    if (LIKELY(len == TS)) {
+        put32(p, TS_WORD);
+        put32(p + 4, o->ts_val);
+        put32(p + 8, o->ts_ecr);
+        return load32(p) + halves(load64(p + 4));
+    }
+    put32(p, (uint32_t)MSS_HALF << 16 | o->mss);
+    put32(p + 4, SYN_WORD);
+    put32(p + 8, o->ts_val);
+    put32(p + 12, o->ts_ecr);
+    put32(p + 16, (uint32_t)WSCALE_THREE << 8 | o->wscale);
+    return halves(load64(p)) + halves(load64(p + 8)) + load32(p + 16);
+}
+
+/* Returns the sum of the TCP header. */
+static inline uint64_t put_tcp(uint8_t *p, const struct segment *s, int opt_len)
 {
     put16(p, s->src_port);
     put16(p + 2, s->dst_port);
     put32(p + 4, s->seq.v);
     put32(p + 8, s->ack.v);
-    p[12] = (uint8_t)(hdr_len / 4 << 4);
+    p[12] = (uint8_t)((TCP + opt_len) / 4 << 4);
     p[13] = s->flags;
     put16(p + 14, s->wnd);
-    put16(p + 16, 0);
-    put16(p + 18, s->up);
+    put32(p + 16, s->up);
     uint64_t sum = halves(load64(p)) + halves(load64(p + 8)) + load32(p + 16);
-    if (hdr_len == TCP)
-        return sum;
-    put32(p + TCP, TS_WORD);
-    put32(p + TCP + 4, s->opt.ts_val);
-    put32(p + TCP + 8, s->opt.ts_ecr);
-    return sum + load32(p + TCP) + halves(load64(p + TCP + 4));
+    return sum + put_options(p + TCP, &s->opt, opt_len);
 }
 
 static inline void put_ip(uint8_t *p, const struct segment *s, uint32_t total)
@@ -173,11 +217,12 @@ static inline void put_ip(uint8_t *p, const struct segment *s, uint32_t total)
 
 uint16_t plain_emit(uint8_t *p, const struct segment *s, uint32_t payload, const uint8_t *data)
 {
-    uint32_t hdr_len = s->opt.ts ? TCP + TS : TCP;
+    int opt_len = options_len(&s->opt, s->flags);
+    if (opt_len < 0 || s->fragments || !tern_ip_is4(&s->src))
+        return 0;
+    uint32_t hdr_len = TCP + (uint32_t)opt_len;
     put_ip(p, s, IP + hdr_len + payload);
-    uint64_t sum = put_tcp(p + IP, s, hdr_len) + pseudo_sum(p, hdr_len + payload);
-    if (payload > 0)
-        sum += sum_short(data, payload);
+    uint64_t sum = put_tcp(p + IP, s, opt_len) + pseudo_sum(p, hdr_len + payload) + sum_short(data, payload);
     uint16_t folded = (uint16_t)~fold(sum);
     memcpy(p + IP + 16, &folded, 2);
     return (uint16_t)(IP + hdr_len);
