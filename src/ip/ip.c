@@ -160,6 +160,18 @@ uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *re
 
 /* --- addresses ----------------------------------------------------------------------------------- */
 
+/* All host bits one (RFC 922), in a prefix that has a broadcast address at all (RFC 3021). */
+static void derive_broadcasts(struct ip_state *s)
+{
+    s->n_broadcasts = 0;
+    for (uint32_t i = 0; i < s->n_addrs; i++) {
+        const struct ip_addr *a = &s->addrs[i];
+        uint32_t all_ones = get32(a->ip.b + 12) | (a->prefix_len < 32 ? 0xffffffffu >> a->prefix_len : 0);
+        if (tern_ip_is4(&a->ip) && a->prefix_len <= 30 && !ip_is_broadcast4_of(s, all_ones))
+            s->broadcasts[s->n_broadcasts++] = all_ones;
+    }
+}
+
 int ip_addr_add(struct ip_state *s, int link, const tern_ip *ip, int prefix_len)
 {
     int e = route_valid(s, link, ip, prefix_len);
@@ -177,6 +189,7 @@ int ip_addr_add(struct ip_state *s, int link, const tern_ip *ip, int prefix_len)
     if (e < 0 && e != -TERN_EEXIST)
         return e;
     s->addrs[s->n_addrs++] = (struct ip_addr){*ip, (uint8_t)link, (uint8_t)prefix_len, false};
+    derive_broadcasts(s);
     return 0;
 }
 
@@ -205,6 +218,7 @@ void ip_addr_remove(struct ip_state *s, struct ip_addr *a)
     uint32_t behind = s->n_addrs - 1 - (uint32_t)(a - s->addrs);
     memmove(a, a + 1, behind * sizeof *a);
     s->n_addrs--;
+    derive_broadcasts(s);
     struct ip_route *r = route_find(s, old.link, &old.ip, old.prefix_len);
     if (r != NULL && !r->asked && !prefix_wanted(s, r))
         route_drop(s, r);
@@ -238,31 +252,11 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link)
     return false;
 }
 
-/* All host bits one (RFC 922), in a prefix that has a broadcast address at all (RFC 3021). */
-static bool directed_broadcast(const struct ip_addr *a, uint32_t ip4)
-{
-    return a->prefix_len <= 30 && ip4 == (get32(a->ip.b + 12) | 0xffffffffu >> a->prefix_len) &&
-           tern_ip_is4(&a->ip);
-}
-
-bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip)
-{
-    uint32_t ip4 = get32(ip->b + 12);
-    if (!tern_ip_is4(ip))
-        return false;
-    if (ip4 == 0xffffffff)
-        return true;
-    for (uint32_t i = 0; i < s->n_addrs; i++)
-        if (directed_broadcast(&s->addrs[i], ip4))
-            return true;
-    return false;
-}
-
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip)
 {
-    if (ip_is_unspecified(ip) || ip_is_multicast(ip) || ip_is_broadcast(s, ip))
-        return false;
-    return !(tern_ip_is4(ip) && ip->b[12] == 0); /* 0.0.0.0/8: "this network" */
+    if (tern_ip_is4(ip))
+        return ip_valid_peer4(s, ip);
+    return !ip_is_unspecified(ip) && !ip_is_multicast(ip);
 }
 
 uint32_t ip_mss(const struct ip_state *s, int link, const tern_ip *remote)

@@ -44,6 +44,8 @@ struct ip_state {
     struct ip_addr addrs[IP_ADDRS];
     struct ip_route routes[IP_ROUTES];
     uint32_t n_addrs, n_routes;
+    uint32_t broadcasts[IP_ADDRS];  /* IPv4 broadcast addresses of our prefixes, each once (ip.c derives them) */
+    uint32_t n_broadcasts;
     struct ip_echo echoes[IP_ECHOES]; /* a ring: */
     uint32_t echo_head, echo_count;
     uint32_t echo_sent;               /* emitted, pages not yet released */
@@ -83,7 +85,27 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link);
 /* Whether a peer may have this address: neither unspecified, nor multicast, nor broadcast, that of our
  * prefixes included (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip);
-bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip);
+
+/* Of an IPv4 address as a number. */
+static inline bool ip_is_broadcast4_of(const struct ip_state *s, uint32_t ip4)
+{
+    for (uint32_t i = 0; i < s->n_broadcasts; i++)
+        if (s->broadcasts[i] == ip4)
+            return true;
+    return ip4 == 0xffffffff;
+}
+
+static inline bool ip_is_broadcast(const struct ip_state *s, const tern_ip *ip)
+{
+    return tern_ip_is4(ip) && ip_is_broadcast4_of(s, get32(ip->b + 12));
+}
+
+/* As ip_valid_peer: not 0.0.0.0/8 ("this network"), nor multicast. */
+static inline bool ip_valid_peer4(const struct ip_state *s, const tern_ip *ip)
+{
+    uint32_t ip4 = get32(ip->b + 12);
+    return ip4 >> 24 != 0 && ip4 >> 28 != 14 && !ip_is_broadcast4_of(s, ip4);
+}
 
 /* Link towards a destination (longest prefix, of links that are up); 0 = no route. */
 int ip_route(const struct ip_state *s, const tern_ip *dst);

@@ -36,10 +36,12 @@ static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival
 /* The packet that nearly all are: a segment to one of our addresses. */
 static bool read_plain(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 {
+    const struct ip_state *ip = &t->w->ip;
     if (!plain_parse(p->data, p->len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
-        !ip_is_ours(&t->w->ip, &out->ip.dst, p->link))
+        !ip_is_ours(ip, &out->s.dst, p->link) || !ip_valid_peer4(ip, &out->s.src) ||
+        !ip_valid_peer4(ip, &out->s.dst))
         return false;
-    out->ours = out->segment = true;
+    out->ours = out->segment = out->plain = true;
     out->cause = out->tcp_cause = TERN_CAUSE_NONE;
     note_arrival(t, p, &out->s);
     return true;
@@ -51,7 +53,7 @@ void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
     out->follows = false;
     if (LIKELY(up && read_plain(t, p, out)))
         return;
-    out->ours = out->segment = false;
+    out->ours = out->segment = out->plain = false;
     out->cause = (uint16_t)(up ? ip_parse(p->data, p->len, &out->ip) : TERN_C_LINK_DOWN);
     if (out->cause != TERN_CAUSE_NONE)
         return;

@@ -149,14 +149,8 @@ static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep 
     return true;
 }
 
-static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
+static void note_verdict(struct tern *t, tern_rx_packet *p, enum tern_cause cause, bool unclaimed)
 {
-    bool unclaimed = false;
-    struct keep keep;
-    bool lendable = may_keep(t, p, &keep);
-    p->trace = (uint32_t)t->trace.head;
-    enum tern_cause cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
-    p->kept = lendable && keep_end(t->a, &keep);
     p->cause = (uint16_t)cause;
     p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
     t->w->stats.rx_packets++;
@@ -167,6 +161,29 @@ static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
         t->w->stats.rx_dropped++;
         t->w->stats.dropped[cause]++;
     }
+}
+
+/* A short segment to us that nothing is wrong with: it has been looked at already, and is never kept. */
+static void judge_plain(struct tern *t, tern_rx_packet *p, struct arrival *a)
+{
+    p->trace = (uint32_t)t->trace.head;
+    p->kept = false;
+    note_verdict(t, p, tcp_input(t, &a->s), false);
+}
+
+static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
+{
+    if (LIKELY(a->plain)) {
+        judge_plain(t, p, a);
+        return;
+    }
+    bool unclaimed = false;
+    struct keep keep;
+    bool lendable = may_keep(t, p, &keep);
+    p->trace = (uint32_t)t->trace.head;
+    enum tern_cause cause = rx_one(t, p, a, lendable ? &keep : NULL, &unclaimed);
+    p->kept = lendable && keep_end(t->a, &keep);
+    note_verdict(t, p, cause, unclaimed);
 }
 
 /* One more of a run. False: it is none, and nothing has happened. */

@@ -27,23 +27,28 @@ static inline uint64_t load32(const uint8_t *p)
     return v;
 }
 
-/* Words as the machine loads them, in halves, so that no carry is lost: 2^31 of them may be added. */
-static inline uint64_t halves(uint64_t v) { return (v & 0xffffffff) + (v >> 32); }
-
-/* Of n bytes, a few. */
-static inline uint64_t sum_short(const uint8_t *p, uint32_t n)
+/* One's complement addition of words as the machine loads them: the carry comes back in at the bottom. */
+static inline uint64_t add(uint64_t a, uint64_t b)
 {
-    uint64_t sum = 0;
+    a += b;
+    return a + (a < b);
+}
+
+/* A sum and n bytes, few of them. */
+static inline uint64_t add_bytes(uint64_t sum, const uint8_t *p, uint32_t n)
+{
+    for (; n >= 32; n -= 32, p += 32)
+        sum = add(add(sum, load64(p)), load64(p + 8)), sum = add(add(sum, load64(p + 16)), load64(p + 24));
     for (; n >= 8; n -= 8, p += 8)
-        sum += halves(load64(p));
-    if (n & 4)
-        sum += load32(p), p += 4;
+        sum = add(sum, load64(p));
+    if (LIKELY(n == 0))
+        return sum;
+    uint64_t rest = 0;
+    memcpy(&rest, p, n & 4);
     uint16_t two = 0, one = 0;
-    if (n & 2)
-        memcpy(&two, p, 2), p += 2;
-    if (n & 1)
-        memcpy(&one, p, 1);
-    return sum + two + one;
+    memcpy(&two, p + (n & 4), n & 2);
+    memcpy(&one, p + (n & 6), n & 1);
+    return add(sum, rest + two + one);
 }
 
 static inline uint16_t fold(uint64_t s)
@@ -60,20 +65,26 @@ static inline uint16_t as_loaded(uint32_t v)
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16((uint16_t)v) : (uint16_t)v;
 }
 
-static inline uint64_t ip_sum(const uint8_t *p) { return halves(load64(p)) + halves(load64(p + 8)) + load32(p + 16); }
+static inline uint64_t ip_sum(const uint8_t *p) { return add(add(load64(p), load64(p + 8)), load32(p + 16)); }
 
 /* Both addresses, protocol and length (RFC 9293 3.1). */
 static inline uint64_t pseudo_sum(const uint8_t *ip, uint32_t tcp_len)
 {
-    return halves(load64(ip + 12)) + as_loaded(PROTO_TCP) + as_loaded(tcp_len);
+    return add(load64(ip + 12), (uint64_t)as_loaded(PROTO_TCP) + as_loaded(tcp_len));
 }
 
 /* --- reading -------------------------------------------------------------------------------------- */
 
+static inline void read_ip4(tern_ip *ip, const uint8_t *p)
+{
+    *ip = tern_ip4(0, 0, 0, 0);
+    memcpy(ip->b + 12, p, 4);
+}
+
 static inline void fill_ip(const uint8_t *p, uint32_t total, struct ip_hdr *ip)
 {
-    ip->src = tern_ip4(p[12], p[13], p[14], p[15]);
-    ip->dst = tern_ip4(p[16], p[17], p[18], p[19]);
+    read_ip4(&ip->src, p + 12);
+    read_ip4(&ip->dst, p + 16);
     ip->payload = p + IP;
     ip->payload_len = total - IP;
     ip->total_len = total;
@@ -151,7 +162,7 @@ bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct ip_hdr *ip,
         return false;
     if (fold(ip_sum(p)) != 0xffff)
         return false;
-    if (verify && fold(pseudo_sum(p, total - IP) + sum_short(p + IP, total - IP)) != 0xffff)
+    if (verify && fold(add_bytes(pseudo_sum(p, total - IP), p + IP, total - IP)) != 0xffff)
         return false;
     fill_ip(p, total, ip);
     fill_segment(ip, opt_len, s);
@@ -177,14 +188,14 @@ static inline uint64_t put_options(uint8_t *p, const struct tcp_opts *o, int len
         put32(p, TS_WORD);
         put32(p + 4, o->ts_val);
         put32(p + 8, o->ts_ecr);
-        return load32(p) + halves(load64(p + 4));
+            return add(load64(p + 4), load32(p));
     }
     put32(p, (uint32_t)MSS_HALF << 16 | o->mss);
     put32(p + 4, SYN_WORD);
     put32(p + 8, o->ts_val);
     put32(p + 12, o->ts_ecr);
     put32(p + 16, (uint32_t)WSCALE_THREE << 8 | o->wscale);
-    return halves(load64(p)) + halves(load64(p + 8)) + load32(p + 16);
+    return add(add(load64(p), load64(p + 8)), load32(p + 16));
 }
 
 /* Returns the sum of the TCP header. */
@@ -198,8 +209,8 @@ static inline uint64_t put_tcp(uint8_t *p, const struct segment *s, int opt_len)
     p[13] = s->flags;
     put16(p + 14, s->wnd);
     put32(p + 16, s->up);
-    uint64_t sum = halves(load64(p)) + halves(load64(p + 8)) + load32(p + 16);
-    return sum + put_options(p + TCP, &s->opt, opt_len);
+    uint64_t sum = add(add(load64(p), load64(p + 8)), load32(p + 16));
+    return add(sum, put_options(p + TCP, &s->opt, opt_len));
 }
 
 static inline void put_ip(uint8_t *p, const struct segment *s, uint32_t total)
@@ -222,7 +233,8 @@ uint16_t plain_emit(uint8_t *p, const struct segment *s, uint32_t payload, const
         return 0;
     uint32_t hdr_len = TCP + (uint32_t)opt_len;
     put_ip(p, s, IP + hdr_len + payload);
-    uint64_t sum = put_tcp(p + IP, s, opt_len) + pseudo_sum(p, hdr_len + payload) + sum_short(data, payload);
+    uint64_t sum = add(put_tcp(p + IP, s, opt_len), pseudo_sum(p, hdr_len + payload));
+    sum = add_bytes(sum, data, payload);
     uint16_t folded = (uint16_t)~fold(sum);
     memcpy(p + IP + 16, &folded, 2);
     return (uint16_t)(IP + hdr_len);
