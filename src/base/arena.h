@@ -142,6 +142,7 @@ struct pool {
     uint32_t total;    /* records in all pages */
     uint32_t empty;    /* pages without live records: 0 or 1 */
     uint32_t next_gen; /* of the next life; never 0 */
+    uint32_t per_grain; /* 2^24 / grains of a record, rounded up: a division as a multiplication */
 };
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size);

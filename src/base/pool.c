@@ -41,7 +41,9 @@ static inline ref_t page_of(const struct arena *a, ref_t r) { return r & ~(arena
 void pool_init(struct pool *p, uint32_t number, uint32_t size)
 {
     ASSERT(size >= GRAIN && size % GRAIN == 0 && PAGE_POOL0 + number <= UINT8_MAX);
-    *p = (struct pool){.size = size, .number = number, .next_gen = 1};
+    uint32_t grains = size / GRAIN;
+    *p = (struct pool){
+        .size = size, .number = number, .next_gen = 1, .per_grain = ((1u << 24) + grains - 1) / grains};
 }
 
 static inline enum page_kind kind_of(const struct pool *p)
@@ -163,13 +165,20 @@ void pool_put(struct arena *a, struct pool *p, ref_t r)
         p->empty++;
 }
 
+/* Whether a distance of less than a page is a multiple of a record's size. The product's error is less than
+ * distance / 2^24, too little to reach the next whole number (4096 grains in the largest page). */
+static inline bool divides(const struct pool *p, uint32_t grains)
+{
+    return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
+}
+
 bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
 {
     if (gen == 0 || arena_kind(a, r) != kind_of(p))
         return false;
     uint32_t grains = arena_page_size(a) / GRAIN;
     uint32_t to_end = grains - (r & (grains - 1));
-    return to_end < grains && to_end % (p->size / GRAIN) == 0 && pool_gen(a, r) == gen;
+    return to_end < grains && divides(p, to_end) && pool_gen(a, r) == gen;
 }
 
 /* The record behind r (0: the first of all), live or not; 0 = none. */

@@ -344,7 +344,7 @@ uint32_t frag_expire(struct arena *a, struct frag_table *t, uint64_t now)
 uint64_t frag_next_deadline(const struct frag_table *t)
 {
     uint64_t next = UINT64_MAX;
-    for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
+    for (uint32_t i = 0; t->live != 0 && i < FRAG_DATAGRAMS; i++)
         if (t->d[i].used)
             next = min_u64(next, t->d[i].deadline);
     return next;

@@ -15,7 +15,7 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
     uint64_t trace = t->trace.head;
     if (change_under_way(t) && !change_reaches(t, self(t, h)))
         return 0; /* it has just ended */
-    for (; n < limit && conn_output(t, h, &pkts[n]); trace = t->trace.head)
+    for (; n < limit && h->ready && conn_output(t, h, &pkts[n]); trace = t->trace.head)
         pkts[n++].trace = (uint32_t)trace;
     if (n < limit) {
         conn_unready(t, h);

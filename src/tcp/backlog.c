@@ -123,6 +123,7 @@ void backlog_slept(struct tern *t, uint64_t us)
         struct listener *l = listener_at(t, r);
         for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
             l->stale[queue] = l->queue[queue].tail;
+        l->any_stale = true;
         if (l->half_count > 0)
             conn_timer(t, &l->h, t->w->now);
     }
@@ -131,7 +132,7 @@ void backlog_slept(struct tern *t, uint64_t us)
 /* A stale record; NULL = none is left. */
 static struct halfopen *stale_head(struct tern *t, const struct listener *l)
 {
-    for (uint32_t queue = 0; queue < QUEUE_PENDING; queue++)
+    for (uint32_t queue = 0; l->any_stale && queue < QUEUE_PENDING; queue++)
         if (l->stale[queue] != 0)
             return half_at(t, l->queue[queue].head);
     return NULL;
@@ -142,8 +143,10 @@ static bool give_up_stale(struct tern *t, struct listener *l)
 {
     struct halfopen *h;
     for (int i = 0; i < TURN_MOST; i++) {
-        if ((h = stale_head(t, l)) == NULL)
+        if ((h = stale_head(t, l)) == NULL) {
+            l->any_stale = false;
             return true;
+        }
         halfopen_end(t, h, TERN_C_HALFOPEN_TIMEOUT);
     }
     return false;

@@ -383,23 +383,22 @@ static bool decide_ack(struct tcb *c, struct plan *p)
     return true;
 }
 
-/* Most often a connection that is asked once more has said all: none of what decide asks for is there. */
-static bool said_all(const struct tcb *c)
+/* Most often a connection has said all with one packet: none of what decide asks for is there. */
+bool says_no_more(struct tcb *c)
 {
-    bool quiet = !c->tlp.due && !c->tm.probe && !c->tm.keep_probe && c->rst_cause == 0 && c->ack.now_cause == 0 &&
-                 c->ack.dup_owed == 0;
-    return quiet && c->list.lost_next == 0 && c->rec.phase == PHASE_OPEN && synchronized(c) && c->snd.syn_acked &&
-           snd_unsent(&c->snd) == 0 && (c->snd.fin_sent || !c->snd.fin_queued);
+    bool owes = c->tlp.due | c->tm.probe | c->tm.keep_probe | (c->rst_cause != 0) | (c->ack.now_cause != 0) |
+                (c->ack.dup_owed != 0) | (c->list.lost_next != 0) | (c->rec.phase != PHASE_OPEN) |
+                !c->snd.syn_acked | (c->snd.fin_queued & !c->snd.fin_sent);
+    if (owes || !synchronized(c) || snd_unsent(&c->snd) > 0)
+        return false;
+    note_limited(c);
+    return true;
 }
 
 /* What was lost, new data, a rescue, nothing: NextSeg in its order (RFC6675-4-ek, RFC6675-5-l). What lies
  * below a SACK is lost in a recovery (rack.c), so rule (3) has nothing left. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p)
 {
-    if (said_all(c)) {
-        note_limited(c);
-        return false;
-    }
     if (UNLIKELY(c->rst_cause != 0))
         return decide_rst(c, p);
     if (c->h.state == TERN_CLOSED || c->h.state == TERN_LISTEN)

@@ -48,11 +48,23 @@ seq_t isn_make_above(struct tern *t, const void *record, seq_t used)
     return seq_gt(iss, used) ? iss : seq_add(used, 65536);
 }
 
+/* A function of addresses and port alone: of the pair that was asked for last it is known. */
+static uint32_t remembered(struct keyed *last, struct sipkey key, const tern_ip *local, const tern_ip *remote,
+                           uint16_t port)
+{
+    if (!tern_ip_is4(remote) || !tern_ip_is4(local))
+        return (uint32_t)prf(key, local, remote, 0, port, 0);
+    uint32_t a = get32(local->b + 12), b = get32(remote->b + 12);
+    if (last->local != a || last->remote != b || last->port != port)
+        *last = (struct keyed){a, b, port, (uint32_t)prf4(key, local, remote, 0, port)};
+    return last->value;
+}
+
 /* The offset hides our uptime (RFC7323-7-a, RFC7323-7.1-a) and is the same for all connections of a pair of
  * addresses, so that timestamps grow across incarnations (RFC 6191). */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote)
 {
-    return (uint32_t)prf(t->w->key_stamp, local, remote, 0, 0, 0);
+    return remembered(&t->w->last_stamp, t->w->key_stamp, local, remote, 0);
 }
 
 /* A tick each millisecond: proportional to time (RFC7323-4.1-a), fast and slow enough (RFC7323-5.4-abcd). */
@@ -63,5 +75,5 @@ uint32_t stamp_now(const struct tern *t, uint32_t offset) { return stamp_at(t->w
 /* RFC 6056 3.3.3, RFC6056-3.3-a: where the search for a port towards this remote begins. */
 uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote)
 {
-    return (uint32_t)prf(t->w->key_port, &local->ip, &remote->ip, 0, remote->port, 0);
+    return remembered(&t->w->last_port, t->w->key_port, &local->ip, &remote->ip, remote->port);
 }

@@ -9,10 +9,8 @@
  * (RFC7323-2.3-f). */
 uint8_t options_wscale(uint32_t buffer)
 {
-    uint8_t shift = 0;
-    while (shift < 14 && (buffer >> shift) > 65535)
-        shift++;
-    return shift;
+    uint32_t bits = 32 - (uint32_t)__builtin_clz(buffer | 1);
+    return (uint8_t)(bits <= 16 ? 0 : min_u32(bits - 16, 14));
 }
 
 /* What holds after the peer's SYN, its MSS too (MUST-14). `our_wscale` WSCALE_NONE: we did not offer scaling.

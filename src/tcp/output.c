@@ -10,15 +10,27 @@
  * (SHLD-22). */
 void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *s)
 {
-    memset(s, 0, sizeof *s);
     s->src = h->local;
     s->dst = h->remote;
     s->src_port = h->local_port;
     s->dst_port = h->remote_port;
-    s->link = link;
+    s->seq = s->ack = seq(0);
+    s->wnd = s->up = 0;
+    s->flags = 0;
     s->tos = h->tos;
     s->ttl = h->ttl;
+    s->link = link;
+    s->fragments = false;
+    s->gso_size = 0;
+    s->data = NULL;
+    s->len = 0;
+    s->keep = NULL;
+    s->pair = 0;
+    s->opt.mss = 0;
     s->opt.wscale = WSCALE_NONE;
+    s->opt.sack_ok = s->opt.ts = false;
+    s->opt.n_sack = 0; /* which are then not looked at */
+    s->opt.ts_val = s->opt.ts_ecr = 0;
 }
 
 /* By the codecs, step by step. Returns the length of the IP header. */
@@ -311,27 +323,36 @@ static void nothing_leaves(struct tern *t, struct tcb *c)
         tcb_rst_sent(t, c);
 }
 
+/* Its turn is over: nothing is to be sent now. */
+static void turn_ends(struct tern *t, struct tcb *c)
+{
+    timer_window(t, c); /* nothing could go: is it the window? */
+    conn_unready(t, &c->h);
+    timer_rearm(t, c);
+    tcb_said_all(t, c);
+}
+
 /* One packet of this connection, if it has one to send now. */
 static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p;
-    if (c->h.state == TERN_TIME_WAIT && c->ack.now_cause == 0) {
-        conn_unready(t, &c->h);
+    if (UNLIKELY(c->h.state == TERN_TIME_WAIT && c->ack.now_cause == 0)) {
+        conn_unready(t, &c->h); /* nothing else is ever sent */
         timer_rearm(t, c);
-        tcb_said_all(t, c); /* nothing else is ever sent */
+        tcb_said_all(t, c);
         return false;
     }
     if (UNLIKELY(c->snd.link == 0)) {
         nothing_leaves(t, c);
     } else if (decide(t, c, &p)) {
-        if (emit(t, c, &p, out))
+        if (LIKELY(emit(t, c, &p, out))) {
+            if (says_no_more(c))
+                turn_ends(t, c);
             return true;
+        }
         later_for_memory(t, c);
     }
-    timer_window(t, c); /* nothing could go: is it the window? */
-    conn_unready(t, &c->h);
-    timer_rearm(t, c);
-    tcb_said_all(t, c);
+    turn_ends(t, c);
     return false;
 }
 

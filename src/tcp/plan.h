@@ -19,6 +19,9 @@ struct plan {
 /* The next packet of a connection. False: there is none now. */
 bool decide(struct tern *t, struct tcb *c, struct plan *p);
 
+/* Whether decide would certainly find nothing: true, and what decide notes then is noted. */
+bool says_no_more(struct tcb *c);
+
 /* "Not before `when`": look again then, unless something comes before. Always false: return later(...). */
 bool later(struct tern *t, struct tcb *c, uint64_t when);
 

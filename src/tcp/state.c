@@ -42,7 +42,7 @@ static void remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t
 void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to)
 {
     uint8_t from = h->state;
-    if (rec_kind(t, self(t, h)) == REC_TCB)
+    if (h->kind == REC_TCB)
         remember((struct tcb *)h, cause, from, (uint8_t)to, t->w->now);
     t->w->wait_held += (to == TERN_TIME_WAIT) - (from == TERN_TIME_WAIT);
     h->state = (uint8_t)to;

@@ -367,6 +367,7 @@ struct listener {
     struct options set;
     struct list queue[QUEUES]; /* half-open records */
     ref_t stale[QUEUES];   /* the last one from before the machine slept too long; 0 = none */
+    bool any_stale;        /* one of them may be there */
     struct list aq;        /* tcbs that wait for accept, oldest first */
     uint32_t backlog, half_count, aq_count;
     bool foreign;          /* its address need not be the stack's */

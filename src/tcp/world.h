@@ -95,6 +95,13 @@ struct sweep {
     } gone[IP_ADDRS];      /* addresses removed */
 };
 
+/* The last keyed number that was made for a pair of addresses (isn.c): those of one peer follow each other. */
+struct keyed {
+    uint32_t local, remote; /* IPv4; 0 = none yet */
+    uint16_t port;
+    uint32_t value;
+};
+
 /* A key of SYN cookies (cookie.c), and how far the clock of its periods is ahead of ours, us, modulo 2^64. */
 #define COOKIE_KEYS 2
 struct cookie_key {
@@ -111,6 +118,7 @@ struct world {
     struct settings set;
     struct sipkey key_isn, key_port, key_stamp, key_sketch;
     struct mixkey key_table;
+    struct keyed last_stamp, last_port;
     struct rng rng;
     uint64_t now;
     uint64_t jump_us;         /* now, when the clock had last jumped (stack/tick.c); 0 = never */
