@@ -29,20 +29,30 @@ static inline void store64(uint8_t *p, uint64_t x)
         p[i] = (uint8_t)(x >> (8 * i));
 }
 
+static inline void one_round(struct sip *s)
+{
+    s->v0 += s->v1;
+    s->v1 = rotl(s->v1, 13) ^ s->v0;
+    s->v0 = rotl(s->v0, 32);
+    s->v2 += s->v3;
+    s->v3 = rotl(s->v3, 16) ^ s->v2;
+    s->v0 += s->v3;
+    s->v3 = rotl(s->v3, 21) ^ s->v0;
+    s->v2 += s->v1;
+    s->v1 = rotl(s->v1, 17) ^ s->v2;
+    s->v2 = rotl(s->v2, 32);
+}
+
+/* 1 to 4, known where this is inlined: no loop is left then. */
 static inline void rounds(struct sip *s, int n)
 {
-    for (int i = 0; i < n; i++) {
-        s->v0 += s->v1;
-        s->v1 = rotl(s->v1, 13) ^ s->v0;
-        s->v0 = rotl(s->v0, 32);
-        s->v2 += s->v3;
-        s->v3 = rotl(s->v3, 16) ^ s->v2;
-        s->v0 += s->v3;
-        s->v3 = rotl(s->v3, 21) ^ s->v0;
-        s->v2 += s->v1;
-        s->v1 = rotl(s->v1, 17) ^ s->v2;
-        s->v2 = rotl(s->v2, 32);
-    }
+    one_round(s);
+    if (n > 1)
+        one_round(s);
+    if (n > 2)
+        one_round(s);
+    if (n > 3)
+        one_round(s);
 }
 
 static inline void absorb(struct sip *s, uint64_t word, int c)
@@ -67,7 +77,7 @@ static inline uint64_t last_word(const uint8_t *p, size_t left, size_t n)
 }
 
 /* c rounds for every word, d rounds at the end; both constant where this is inlined. */
-static inline uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n, int c, int d)
+static inline __attribute__((always_inline)) uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n, int c, int d)
 {
     struct sip s = {
         key.k0 ^ 0x736f6d6570736575,

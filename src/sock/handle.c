@@ -25,8 +25,23 @@ ref_t sock_named(const struct tern *t, tern_handle h)
     return held ? r : 0;
 }
 
+/* A connection that is awake, as nearly all are that the program speaks to; NULL: look closer. */
+static struct tcb *awake(struct tern *t, tern_handle h)
+{
+    ref_t r = (ref_t)h.v;
+    const struct pool *p = arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE6) ? &t->w->idles6
+                                                                                           : &t->w->idles4;
+    if (!pool_valid(t->a, p, r, (uint32_t)(h.v >> 32)))
+        return NULL;
+    ref_t tcb = ((const struct idle *)at_const(t->a, r))->tcb;
+    return tcb != 0 && tcb_at(t, tcb)->face.held ? tcb_at(t, tcb) : NULL;
+}
+
 struct conn_head *sock_find(struct tern *t, tern_handle h, int *error)
 {
+    struct tcb *live = awake(t, h);
+    if (LIKELY(live != NULL))
+        return &live->h;
     ref_t r = sock_named(t, h);
     *error = -TERN_EBADF;
     if (r == 0)
@@ -42,6 +57,9 @@ struct conn_head *sock_find(struct tern *t, tern_handle h, int *error)
 
 struct tcb *sock_conn(struct tern *t, tern_handle h, int *error)
 {
+    struct tcb *c = awake(t, h);
+    if (LIKELY(c != NULL))
+        return c;
     struct conn_head *head = sock_find(t, h, error);
     if (head == NULL)
         return NULL;

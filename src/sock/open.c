@@ -115,11 +115,17 @@ static seq_t take_over(struct tern *t, const struct tcb *c)
     return iss;
 }
 
+static seq_t isn_of(struct tern *t, const struct tcb *c)
+{
+    tern_endpoint local = {c->h.local, c->h.local_port, 0}, remote = {c->h.remote, c->h.remote_port, 0};
+    return isn_for(t, &local, &remote, c->h.link);
+}
+
 static void prepare(struct tern *t, struct tcb *c, bool in_time_wait)
 {
     struct snd *s = &c->snd;
     c->h.conn = conn_number(t);
-    s->iss = in_time_wait ? take_over(t, c) : isn_make(t, &c->h);
+    s->iss = in_time_wait ? take_over(t, c) : isn_of(t, c);
     s->una = s->nxt = s->small = s->iss;
     chunkq_init(&s->q, s->iss.v + 1);
     sendlist_init(&c->list, s->iss);

@@ -48,20 +48,28 @@ struct vouched {
     uint8_t shift;
 };
 
+/* Of IPv4 addresses the four bytes that differ. The lengths tell the families apart. */
 static uint64_t mac(const struct cookie_key *k, const struct segment *s, seq_t irs, uint64_t period,
                     struct vouched v)
 {
-    uint8_t in[50];
-    memcpy(in, s->dst.b, 16);
-    memcpy(in + 16, s->src.b, 16);
-    put16(in + 32, s->dst_port);
-    put16(in + 34, s->src_port);
-    put32(in + 36, irs.v);
-    put32(in + 40, (uint32_t)period);
-    put32(in + 44, v.ts ? v.stamp : 0);
-    in[48] = v.ts && (v.stamp & 15) != NO_SHIFT ? v.shift : NO_SHIFT;
-    in[49] = v.ts;
-    return siphash24(k->key, in, sizeof in);
+    uint8_t in[50], *p = in;
+    uint32_t n = tern_ip_is4(&s->src) ? 4 : 16;
+    if (n == 4) {
+        memcpy(p, s->dst.b + 12, 4);
+        memcpy(p + 4, s->src.b + 12, 4);
+    } else {
+        memcpy(p, s->dst.b, 16);
+        memcpy(p + 16, s->src.b, 16);
+    }
+    p += 2 * n;
+    put16(p, s->dst_port);
+    put16(p + 2, s->src_port);
+    put32(p + 4, irs.v);
+    put32(p + 8, (uint32_t)period);
+    put32(p + 12, v.ts ? v.stamp : 0);
+    p[16] = v.ts && (v.stamp & 15) != NO_SHIFT ? v.shift : NO_SHIFT;
+    p[17] = v.ts;
+    return siphash24(k->key, in, 2 * n + 18);
 }
 
 /* --- sending ------------------------------------------------------------------------------------- */

@@ -114,6 +114,9 @@ static bool same_head(const struct conn_head *h, const tern_endpoint *local, con
 static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
                  uint8_t link, bool parked)
 {
+    const struct conn_head *h = at_const(t->a, r);
+    if (LIKELY(arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB)))
+        return h->parked == parked && same_head(h, local, remote, link);
     switch (rec_kind(t, r)) {
     case REC_IDLE:
         return same_idle(t, at_const(t->a, r), local, remote, link);
@@ -122,10 +125,9 @@ static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, cons
                ((const struct timewait *)at_const(t->a, r))->parked == parked;
     case REC_HALFOPEN:
         return !parked && halfopen_is(t, at_const(t->a, r), local, remote, link);
-    default:
-        return ((const struct conn_head *)at_const(t->a, r))->parked == parked &&
-               same_head(at_const(t->a, r), local, remote, link);
+    default: ASSERT(false);
     }
+    return false;
 }
 
 /* The record of that pair, whose hash is known. */
@@ -193,12 +195,13 @@ void demux_fetch_rest(const struct tern *t, ref_t r)
         fetch_lines(t, r, sizeof(struct idle) + 8, sizeof(struct tcb));
 }
 
-bool demux_insert(struct tern *t, ref_t r)
+bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
 {
-    uint32_t hash = make_hash(t, r);
-    keep_hash(t, r, hash);
-    return htab_insert(t->a, &t->w->conns, hash, r, MEM_DATA);
+    keep_hash(t, r, pair);
+    return htab_insert(t->a, &t->w->conns, pair, r, MEM_DATA);
 }
+
+bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
 void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, hash_of(t, r), r); }
 

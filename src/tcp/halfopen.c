@@ -14,7 +14,7 @@
 
 static struct halfopen *half_at(struct tern *t, ref_t r) { return at(t->a, r); }
 
-static bool is4(const struct tern *t, const struct halfopen *h)
+static inline bool is4(const struct tern *t, const struct halfopen *h)
 {
     return arena_kind(t->a, ref_of(t->a, h)) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4);
 }
@@ -79,14 +79,15 @@ static void agree(struct tern *t, struct halfopen *h, struct listener *l, const 
 }
 
 /* Above everything the predecessor sent (RFC 9293 MAY-2). */
-static seq_t isn_above(struct tern *t, const struct halfopen *h, ref_t old)
+static seq_t isn_above(struct tern *t, const struct halfopen *h, const struct segment *s, ref_t old)
 {
-    return old == 0 ? isn_make(t, h) : isn_make_above(t, h, time_wait_snd_nxt(t, old));
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    return old == 0 ? isn_for(t, &local, &remote, s->link) : isn_make_above(t, h, time_wait_snd_nxt(t, old));
 }
 
-static bool enter_table(struct tern *t, struct halfopen *h, ref_t old)
+static bool enter_table(struct tern *t, struct halfopen *h, uint32_t pair, ref_t old)
 {
-    if (!demux_insert(t, self(t, h)))
+    if (!demux_insert_pair(t, self(t, h), pair))
         return false;
     if (old != 0) {
         h->follows = 1;
@@ -116,8 +117,8 @@ static struct halfopen *make(struct tern *t, struct listener *l, const struct se
     h->irs = s->seq;
     ip_pair_write(h->pair, &s->dst, &s->src);
     agree(t, h, l, s);
-    h->iss = isn_above(t, h, old);
-    if (enter_table(t, h, old))
+    h->iss = isn_above(t, h, s, old);
+    if (enter_table(t, h, s->pair, old))
         return h;
     pool_put(t->a, pool, me);
     return NULL;
@@ -243,10 +244,8 @@ void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
 
 static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, struct opening *o)
 {
-    struct who who;
-    who_of(t, h, &who);
     *o = (struct opening){
-        .conn = who.conn,
+        .conn = conn_widened(t, h->id),
         .opened_us = backlog_opened_us(t, h),
         .state = TERN_SYN_RCVD,
         .cause = cause_of(h, old),

@@ -98,7 +98,7 @@ static uint64_t ration_over(const struct tcb *c)
 
 uint64_t idle_due(const struct tern *t, const struct tcb *c)
 {
-    if (settings(t)->rest_us == UINT64_MAX || !quiet(c) || change_under_way(t))
+    if (c->list.count > 0 || settings(t)->rest_us == UINT64_MAX || !quiet(c) || change_under_way(t))
         return 0;
     uint64_t last = max_u64(max_u64(c->last_rx_us, c->last_tx_us), max_u64(c->woken_us, c->h.since_us));
     uint64_t patience = max_u64(settings(t)->rest_us, rtt_timeout(&c->rtt, settings(t)) + 1ull);

@@ -33,13 +33,19 @@ static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remo
     return siphash24(key, in, sizeof in);
 }
 
+seq_t isn_for(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
+{
+    uint32_t m = (uint32_t)(t->w->now / 4);
+    uint8_t zone = ip_zone(&local->ip, &remote->ip, link);
+    return seq(m + (uint32_t)prf(t->w->key_isn, &local->ip, &remote->ip, local->port, remote->port, zone));
+}
+
 seq_t isn_make(struct tern *t, const void *record)
 {
     struct who w;
     who_of(t, record, &w);
-    uint32_t m = (uint32_t)(t->w->now / 4);
-    uint8_t zone = ip_zone(&w.local, &w.remote, w.link);
-    return seq(m + (uint32_t)prf(t->w->key_isn, &w.local, &w.remote, w.local_port, w.remote_port, zone));
+    tern_endpoint local = {.ip = w.local, .port = w.local_port}, remote = {.ip = w.remote, .port = w.remote_port};
+    return isn_for(t, &local, &remote, w.link);
 }
 
 seq_t isn_make_above(struct tern *t, const void *record, seq_t used)

@@ -23,6 +23,7 @@ void demux_fetch_slot(const struct tern *t, uint32_t pair);
 ref_t demux_fetch_record(const struct tern *t, uint32_t pair);
 void demux_fetch_rest(const struct tern *t, ref_t r);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
+bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair); /* the hash is known (demux_pair) */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
 uint32_t demux_hash(const struct tern *t, const struct who *w);
@@ -402,7 +403,8 @@ bool synack_build(struct tern *t, const struct who *who, const struct reply_syna
                   bool again, tern_tx_packet *out);
 
 /* isn.c */
-seq_t isn_make(struct tern *t, const void *record);
+seq_t isn_for(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
+seq_t isn_make(struct tern *t, const void *record); /* the same of a record */
 seq_t isn_make_above(struct tern *t, const void *record, seq_t used); /* of the same pair (RFC 9293 MAY-2) */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
 uint32_t stamp_at(uint64_t us, uint32_t offset);
@@ -440,6 +442,7 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
 
 /* who.c: `record` is any of listener, half-open, tcb, idle, timewait. */
 void who_of(const struct tern *t, const void *record, struct who *out);
+uint64_t conn_widened(const struct tern *t, uint32_t id); /* the number whose low half a small record keeps */
 
 /* trace.c: `record` as above, or NULL. Costs one branch while nobody wants that kind. */
 COLD void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,

@@ -45,7 +45,7 @@ static void of_idle(const struct tern *t, const struct idle *i, struct who *out)
 }
 
 /* The newest number that ends so: no record is 2^32 connections old. */
-static uint64_t widened(const struct tern *t, uint32_t id)
+uint64_t conn_widened(const struct tern *t, uint32_t id)
 {
     uint64_t next = t->w->next_conn;
     uint64_t conn = (next & ~(uint64_t)UINT32_MAX) | id;
@@ -55,7 +55,7 @@ static uint64_t widened(const struct tern *t, uint32_t id)
 static void of_halfopen(const struct tern *t, const struct halfopen *h, struct who *out)
 {
     const struct listener *l = at_const(t->a, h->listener);
-    out->conn = widened(t, h->id);
+    out->conn = conn_widened(t, h->id);
     halfopen_ips(t, h, &out->local, &out->remote);
     out->local_port = h->local_port;
     out->remote_port = h->remote_port;
