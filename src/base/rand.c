@@ -77,7 +77,8 @@ static inline uint64_t last_word(const uint8_t *p, size_t left, size_t n)
 }
 
 /* c rounds for every word, d rounds at the end; both constant where this is inlined. */
-static inline __attribute__((always_inline)) uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n, int c, int d)
+static inline __attribute__((always_inline)) uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n,
+                                                              int c, int d)
 {
     struct sip s = {
         key.k0 ^ 0x736f6d6570736575,

@@ -44,7 +44,8 @@ struct ip_state {
     struct ip_addr addrs[IP_ADDRS];
     struct ip_route routes[IP_ROUTES];
     uint32_t n_addrs, n_routes;
-    uint32_t broadcasts[IP_ADDRS];  /* IPv4 broadcast addresses of our prefixes, each once (ip.c derives them) */
+    uint32_t broadcasts[IP_ADDRS];  /* IPv4 broadcast addresses of our prefixes, each once (ip.c derives
+                                       them) */
     uint32_t n_broadcasts;
     struct ip_echo echoes[IP_ECHOES]; /* a ring: */
     uint32_t echo_head, echo_count;

@@ -197,16 +197,17 @@ static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, c
 
 /* --- all of it ------------------------------------------------------------------------------------ */
 
-/* The most frequent ACK of all short connections: of all that is in flight, which left at once and only once, while
- * nothing is being recovered from. */
+/* The most frequent ACK of all short connections: of all that is in flight, which left at once and only once,
+ * while nothing is being recovered from. */
 static bool is_plain(const struct tern *t, const struct tcb *c, const struct segment *s)
 {
     const struct snd *n = &c->snd;
     const struct sendlist *l = &c->list;
-    bool special = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid | c->rec.recover_valid |
-                   c->rack.round_valid | (c->rec.phase != PHASE_OPEN) | (s->opt.n_sack != 0);
-    if (special || !seq_eq(s->ack, n->nxt) || l->count > 1 || (s->flags & F_SYN) || s->wnd == 0 || n->link == 0 ||
-        c->tm.rexmit == TERN_TIMER_PERSIST)
+    bool special = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid |
+                   c->rec.recover_valid | c->rack.round_valid | (c->rec.phase != PHASE_OPEN) |
+                   (s->opt.n_sack != 0);
+    if (special || !seq_eq(s->ack, n->nxt) || l->count > 1 || (s->flags & F_SYN) || s->wnd == 0 ||
+        n->link == 0 || c->tm.rexmit == TERN_TIMER_PERSIST)
         return false;
     if (l->count == 0)
         return n->syn_acked && seq_eq(n->una, n->nxt) && c->tm.rexmit == TERN_TIMER_NONE;

@@ -44,7 +44,8 @@ seq_t isn_make(struct tern *t, const void *record)
 {
     struct who w;
     who_of(t, record, &w);
-    tern_endpoint local = {.ip = w.local, .port = w.local_port}, remote = {.ip = w.remote, .port = w.remote_port};
+    tern_endpoint local = {.ip = w.local, .port = w.local_port},
+                  remote = {.ip = w.remote, .port = w.remote_port};
     return isn_for(t, &local, &remote, w.link);
 }
 

@@ -26,8 +26,8 @@
  *   3. rcv.q ends at rcv.nxt (before a received FIN); out-of-order ranges lie above rcv.nxt, sorted, apart
  *      from each other.
  *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
- *   5. a timer's deadline is in the wheel at the latest when it is due, but for who is on the ready list: after
- *      its turn there.
+ *   5. a timer's deadline is in the wheel at the latest when it is due, but for who is on the ready list:
+ *      after its turn there.
  *   6. RETRANSMIT or PERSIST is armed while something is in flight: PERSIST while the window is shut. PERSIST
  *      also while something waits for a shut window. Never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
@@ -367,11 +367,11 @@ struct listener {
     struct options set;
     struct list queue[QUEUES]; /* half-open records */
     ref_t stale[QUEUES];   /* the last one from before the machine slept too long; 0 = none */
-    bool any_stale;        /* one of them may be there */
     struct list aq;        /* tcbs that wait for accept, oldest first */
     uint32_t backlog, half_count, aq_count;
     bool foreign;          /* its address need not be the stack's */
     bool defer;            /* SYNs wait for the program */
+    bool any_stale;        /* a record of `stale` may be there */
     uint8_t cookies;       /* TERN_COOKIES_... */
     uint64_t cookie_us;    /* when the last cookie was sent; 0 = never */
     uint32_t offer;        /* window of its SYN+ACKs: the largest so far, so that none is taken back */

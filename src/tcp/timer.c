@@ -55,8 +55,8 @@ static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
     return max_u64(c->tm.stuck_us + user_limit_us(t, c), asked);
 }
 
-/* Who stands on the ready list is looked at when its turn is over (output.c): until then its deadlines would only
- * change. */
+/* Who stands on the ready list is looked at when its turn is over (output.c): until then its deadlines would
+ * only change. */
 void timer_rearm(struct tern *t, struct tcb *c)
 {
     if (c->h.ready || c->h.state == TERN_CLOSED)

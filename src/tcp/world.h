@@ -95,7 +95,8 @@ struct sweep {
     } gone[IP_ADDRS];      /* addresses removed */
 };
 
-/* The last keyed number that was made for a pair of addresses (isn.c): those of one peer follow each other. */
+/* The last keyed number that was made for a pair of addresses (isn.c): those of one peer follow each
+ * other. */
 struct keyed {
     uint32_t local, remote; /* IPv4; 0 = none yet */
     uint16_t port;

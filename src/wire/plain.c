@@ -1,17 +1,24 @@
-/* plain.c - the headers that nearly all packets have, read and written at once: IPv4 without options, whole, and TCP
- * with no options, with timestamps alone where everybody puts them (RFC 7323 appendix A), or the SYN with all that
- * this stack and Linux ask for:
+/* plain.c - the headers that nearly all packets have, read and written at once: IPv4 without options, whole,
+ * and TCP with no options, with timestamps alone where everybody puts them (RFC 7323 appendix A), or the SYN
+ * with all that this stack and Linux ask for:
  *
  *     NOP NOP TS 10       MSS 4 | SACKOK 2, TS 10 | NOP, WS 3
  *
  * What is read here is what ip_parse and tcp_parse would have read, and what is written is what ip_emit and
- * tcp_emit would have written, to the byte (tests/unit/test_wire_plain.c); all else is left to them. They go through
- * a packet step by step, with sums of each part. Here the offsets are constants, and each word is touched once.
+ * tcp_emit would have written, to the byte (tests/unit/test_wire_plain.c); all else is left to them. They go
+ * through a packet step by step, with sums of each part. Here the offsets are constants, and each word is
+ * touched once.
  */
 #include "wire.h"
 
 enum { IP = 20, TCP = 20, TS = 12, SYN = 20 };
-enum { TS_WORD = 0x0101080a, MSS_HALF = 0x0204, SYN_WORD = 0x0402080a, WSCALE_THREE = 0x010303, WSCALE_MAX = 14 };
+enum {
+    TS_WORD = 0x0101080a,
+    MSS_HALF = 0x0204,
+    SYN_WORD = 0x0402080a,
+    WSCALE_THREE = 0x010303,
+    WSCALE_MAX = 14
+};
 
 static inline uint64_t load64(const uint8_t *p)
 {

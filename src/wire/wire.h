@@ -155,14 +155,14 @@ bool follower_right(const struct follower *f, uint64_t payload_sum);
  * Returns its length, 20..60. */
 uint16_t tcp_emit(uint8_t *p, const struct segment *s);
 
-/* A short packet with the headers that nearly all have (plain.c), read at once: what ip_parse and tcp_parse would
- * say of it, with `verify` both checksums. False: it is for those two, whatever is with it. */
+/* A short packet with the headers that nearly all have (plain.c), read at once: what ip_parse and tcp_parse
+ * would say of it, with `verify` both checksums. False: it is for those two, whatever is with it. */
 #define PLAIN_MOST 512u     /* bytes of the whole packet */
 #define PLAIN_IP   20u      /* of them the IP header */
 bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct ip_hdr *ip, struct segment *s);
 
-/* Write such headers as ip_emit and tcp_emit would, checksums made, for at most PLAIN_MOST bytes of payload that
- * lie at `data`. Returns their length; 0: they are not plain, nothing was written. */
+/* Write such headers as ip_emit and tcp_emit would, checksums made, for at most PLAIN_MOST bytes of payload
+ * that lie at `data`. Returns their length; 0: they are not plain, nothing was written. */
 uint16_t plain_emit(uint8_t *p, const struct segment *s, uint32_t payload, const uint8_t *data);
 
 /* Bytes that these options will take in the header, padded to 4. */

@@ -159,6 +159,7 @@ static const struct exempt listener_exempt[] = {
     NOT_H(struct listener),
     NOT(struct listener, queue),
     NOT(struct listener, stale),
+    NOT(struct listener, any_stale),
     NOT(struct listener, aq),
     NOT(struct listener, half_count),
     NOT(struct listener, aq_count),

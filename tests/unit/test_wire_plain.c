@@ -1,5 +1,5 @@
-/* The short way through the headers (wire/plain.c) against the long one (wire/ip.c, wire/tcp.c): what is written is
- * the same to the byte, and what is read says the same, or nothing. */
+/* The short way through the headers (wire/plain.c) against the long one (wire/ip.c, wire/tcp.c): what is
+ * written is the same to the byte, and what is read says the same, or nothing. */
 #include "wire_help.h"
 
 #define ROUNDS 200000
@@ -14,7 +14,8 @@ static uint32_t dice(uint32_t n)
 
 static struct segment any_segment(void)
 {
-    static const uint8_t flags[] = {F_ACK, F_ACK | F_PSH, F_ACK | F_FIN, F_SYN, F_SYN | F_ACK, F_RST, 0xff, 0};
+    static const uint8_t flags[] = {F_ACK,         F_ACK | F_PSH, F_ACK | F_FIN, F_SYN,
+                                    F_SYN | F_ACK, F_RST,         0xff,          0};
     struct segment s = {.src = tern_ip4(192, 0, 2, (uint8_t)dice(256)), .dst = tern_ip4(198, 51, 100, 7)};
     s.src_port = (uint16_t)dice(65536), s.dst_port = (uint16_t)dice(65536);
     s.seq = seq(dice(1 << 24) << 8), s.ack = seq(dice(1 << 24) * 257);
