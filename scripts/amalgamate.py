@@ -21,7 +21,9 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"].*\n', re.M)
 NAME = re.compile(r'[A-Za-z_]\w*')
 PRIVATE = '''
 /* What one part of the core offers another stays in this file. */
+#ifndef TERN_PRIVATE
 #define TERN_PRIVATE static __attribute__((unused))
+#endif
 '''
 
 
