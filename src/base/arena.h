@@ -153,21 +153,8 @@ void pool_put(struct arena *a, struct pool *p, ref_t r);
 
 static inline uint32_t pool_gen(const struct arena *a, ref_t r) { return *(const uint32_t *)at_const(a, r); }
 
-/* Whether a distance of less than a page is a multiple of a record's size. The product's error is less than
- * distance / 2^24, too little to reach the next whole number (4096 grains in the largest page). */
-static inline bool pool_divides(const struct pool *p, uint32_t grains)
-{
-    return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
-}
-
 /* Whether `r` is the start of a live record of this pool with this generation. Safe for any values. */
-static inline bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
-{
-    uint32_t grains = arena_page_size(a) / GRAIN;
-    uint32_t to_end = grains - (r & (grains - 1));
-    return gen != 0 && arena_kind(a, r) == (enum page_kind)(PAGE_POOL0 + p->number) && to_end < grains &&
-           pool_divides(p, to_end) && pool_gen(a, r) == gen;
-}
+bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen);
 
 /* Walk over live records: start with *r = 0; returns false at the end. Order is fixed by the allocation
  * history. */

@@ -165,6 +165,22 @@ void pool_put(struct arena *a, struct pool *p, ref_t r)
         p->empty++;
 }
 
+/* Whether a distance of less than a page is a multiple of a record's size. The product's error is less than
+ * distance / 2^24, too little to reach the next whole number (4096 grains in the largest page). */
+static inline bool divides(const struct pool *p, uint32_t grains)
+{
+    return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
+}
+
+bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
+{
+    if (gen == 0 || arena_kind(a, r) != kind_of(p))
+        return false;
+    uint32_t grains = arena_page_size(a) / GRAIN;
+    uint32_t to_end = grains - (r & (grains - 1));
+    return to_end < grains && divides(p, to_end) && pool_gen(a, r) == gen;
+}
+
 /* The record behind r (0: the first of all), live or not; 0 = none. */
 static ref_t step(const struct arena *a, const struct pool *p, ref_t r)
 {
