@@ -42,10 +42,10 @@ def own(program, row, **more):
     return Player(program, [row, '--seconds', '{seconds}'], **more)
 
 
-def over_tun(row):
+def over_tun(row, program='bench-tun'):
     arguments = [row, '--seconds', '{seconds}', '--core', '{core}']
     needs = 'wrk' if row.startswith('W5') else ''
-    return Player('bench-tun', arguments, tun=True, pins=True, needs=needs)
+    return Player(program, arguments, tun=True, pins=True, needs=needs)
 
 
 ROWS = [
@@ -172,7 +172,7 @@ ROWS = [
         '',
         tuned={'': 22},
         columns={'gvisor': 2.8, 'limit': 84},
-        players=[over_tun('W4'), own('peer-gvisor', 'W4', tun=True)],
+        players=[over_tun('W4'), over_tun('W4', 'peer-lwip'), own('peer-gvisor', 'W4', tun=True)],
     ),
     Row(
         'W4r',
@@ -182,7 +182,7 @@ ROWS = [
         '',
         tuned={'': 4.7},
         columns={'gvisor': 0.9, 'limit': 90},
-        players=[over_tun('W4r'), own('peer-gvisor', 'W4r', tun=True)],
+        players=[over_tun('W4r'), over_tun('W4r', 'peer-lwip'), own('peer-gvisor', 'W4r', tun=True)],
     ),
     Row(
         'W5',
@@ -192,7 +192,12 @@ ROWS = [
         '',
         of_limit=0.95,
         columns={'nginx': 89e3},
-        players=[over_tun('W5'), own('bench/peers/nginx.py', 'W5', needs='nginx', tun=True)],
+        players=[
+            over_tun('W5'),
+            over_tun('W5', 'peer-lwip'),
+            own('peer-gvisor', 'W5', tun=True, needs='wrk'),
+            own('bench/peers/nginx.py', 'W5', needs='nginx', tun=True),
+        ],
     ),
     Row(
         'W5c',
@@ -202,7 +207,12 @@ ROWS = [
         '',
         of_limit=0.93,
         columns={'nginx': 13e3},
-        players=[over_tun('W5c'), own('bench/peers/nginx.py', 'W5c', needs='nginx', tun=True)],
+        players=[
+            over_tun('W5c'),
+            over_tun('W5c', 'peer-lwip'),
+            own('peer-gvisor', 'W5c', tun=True, needs='wrk'),
+            own('bench/peers/nginx.py', 'W5c', needs='nginx', tun=True),
+        ],
     ),
     Row(
         'W6',
@@ -241,12 +251,12 @@ ROWS = [
     ),
     Row(
         'W8',
-        'two stacks and two threads on two cores against one',
-        'x',
-        {'W1': 1.8, 'W2c': 1.8},
+        'two stacks and two threads on two cores, as a multiple of one; a TUN device with two queues',
+        '',
+        {'W1': 1.8, 'W2c': 1.8, 'tun': None},
         '{}',
         scales=False,
-        players=[own('bench-two', 'W8', pins=True)],
+        players=[own('bench-threads', 'W8', pins=True), over_tun('W8')],
     ),
 ]
 W6_AT_MOST = 2.0  # of W6: N = 10 million against N = 1,000

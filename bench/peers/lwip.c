@@ -1,17 +1,29 @@
 /* lwip.c - lwIP as Debian packages it (liblwip0), two stacks in one thread, each the other's link.
  *
- *     peer-lwip [W1|W2|W2c|W3|W6]... [--seconds S]
+ *     peer-lwip [W1|W2|W2c|W3|W4|W4r|W5|W5c|W6]... [--seconds S] [--core N]
  *
  * lwIP keeps its state in variables of the library, so the library is loaded twice, the second time in a
  * namespace of its own (dlmopen). The raw API is used, no thread of lwIP's runs, and the clock is
  * ours: `tcp_ticks` is moved on and the slow timer called, so that what is over in TIME_WAIT goes. A packet
  * is copied once, from the sender's buffers into one of the receiver's, and all checksums are made and
- * verified. The package is built with a window of 64 KiB, malloc for every block, and locks. */
+ * verified. The package is built with a window of 64 KiB, malloc for every block, and locks.
+ *
+ * W4 to W5c: one stack on a TUN device without offloads, which lwIP does not know, and the kernel at the
+ *    other
+ * end (../tun_world.c), both on one core. */
+#include "../tun.h"
 #include "peer.h"
 
 #include <dlfcn.h>
 #include <malloc.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <lwip/init.h>
 #include <lwip/ip4.h>
@@ -34,24 +46,25 @@
     X(lwip_init) X(netif_add) X(netif_set_up) X(netif_set_link_up) X(tcp_new) X(tcp_bind) X(tcp_bind_netif)  \
     X(tcp_listen_with_backlog) X(tcp_accept) X(tcp_arg) X(tcp_recv) X(tcp_connect) X(tcp_write)              \
     X(tcp_output) X(tcp_recved) X(tcp_close) X(tcp_abort) X(ip4_input) X(pbuf_alloc) X(pbuf_free)            \
-    X(pbuf_copy_partial)
+    X(pbuf_copy_partial) X(tcp_sent)
 
 struct end {
 #define X(name) __typeof__(&name) name;
     CALLS(X)
 #undef X
-    void (*slow_timer)(void);
+    void (*slow_timer)(void), (*timer)(void);
     u32_t *ticks;
     struct netif nif;
     ip_addr_t ip;
-    struct end *other;
+    struct end *other; /* NULL: a TUN device is there instead */
+    int tun;
     struct pbuf *queue[QUEUE]; /* that have arrived and are not yet looked at */
     uint32_t head, tail;
 };
 
 static struct end a, b;
 static uint8_t in[1 << 16], out[1 << 16];
-static uint64_t got;      /* bytes that a program has read */
+static uint64_t got;      /* bytes that a program has read, or had acknowledged; requests answered */
 static uint64_t finished; /* lives whose client has closed */
 static uint64_t lost;     /* packets without room */
 static bool at_once;      /* the sink acknowledges each segment without delay */
@@ -73,11 +86,22 @@ static void *call_of(void *so, const char *name)
 
 /* --- the wire ---------------------------------------------------------------------------------- */
 
+static err_t leaves_by_tun(int fd, struct pbuf *p)
+{
+    uint8_t packet[2048];
+    uint32_t len = 0;
+    for (; p != NULL; len += p->len, p = p->next)
+        memcpy(packet + len, p->payload, p->len);
+    return write(fd, packet, len) == (ssize_t)len ? ERR_OK : ERR_IF;
+}
+
 /* What one end sends becomes a buffer of the other end. */
 static err_t leaves(struct netif *nif, struct pbuf *p, const ip4_addr_t *to)
 {
     struct end *e = nif->state, *o = e->other;
     (void)to;
+    if (o == NULL)
+        return leaves_by_tun(e->tun, p);
     struct pbuf *q = o->pbuf_alloc(PBUF_RAW, p->tot_len, PBUF_RAM);
     if (q == NULL || o->tail - o->head == QUEUE) {
         lost++;
@@ -117,6 +141,7 @@ static void end_init(struct end *e, struct end *other, void *so, uint8_t host)
     CALLS(X)
 #undef X
     *(void **)&e->slow_timer = call_of(so, "tcp_slowtmr");
+    *(void **)&e->timer = call_of(so, "tcp_tmr");
     e->ticks = call_of(so, "tcp_ticks");
     e->other = other;
     e->lwip_init();
@@ -333,12 +358,124 @@ static void spoken_to(uint32_t n, double seconds)
     result("W6", what, STACK, "ns/packet", used / (double)packets * 1e9);
 }
 
-int main(int argc, char **argv)
+/* --- over TUN ---------------------------------------------------------------------------------- */
+
+static bool closes;    /* the server does, after each answer */
+
+static err_t tun_sink_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+    (void)arg, (void)err;
+    if (p == NULL)
+        return a.tcp_close(pcb);
+    got += a.pbuf_copy_partial(p, out, p->tot_len, 0);
+    a.tcp_recved(pcb, p->tot_len);
+    a.pbuf_free(p);
+    return ERR_OK;
+}
+
+static err_t tun_source_sent(void *arg, struct tcp_pcb *pcb, u16_t n)
+{
+    (void)arg;
+    got += n;
+    while (tcp_sndbuf(pcb) > 0 && a.tcp_write(pcb, in, tcp_sndbuf(pcb), TCP_WRITE_FLAG_COPY) == ERR_OK)
+        continue;
+    return ERR_OK;
+}
+
+static err_t tun_web_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+    (void)arg, (void)err;
+    if (p == NULL)
+        return a.tcp_close(pcb);
+    uint16_t n = a.pbuf_copy_partial(p, out, p->tot_len, 0);
+    a.tcp_recved(pcb, n);
+    a.pbuf_free(p);
+    if (n < 4 || memcmp(out + n - 4, "\r\n\r\n", 4) != 0)
+        return ERR_OK; /* wrk sends a request in one segment: this is none */
+    uint32_t len;
+    const char *answer = web_answer(closes, &len);
+    need(a.tcp_write(pcb, answer, (u16_t)len, TCP_WRITE_FLAG_COPY) == ERR_OK, "the server cannot write");
+    got++;
+    return closes ? a.tcp_close(pcb) : ERR_OK;
+}
+
+static err_t tun_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+    const char *row = arg;
+    (void)err;
+    a.tcp_recv(pcb, row[1] == '5' ? tun_web_recv : tun_sink_recv);
+    if (strcmp(row, "W4r") == 0) {
+        a.tcp_sent(pcb, tun_source_sent);
+        tun_source_sent(NULL, pcb, 0);
+        a.tcp_output(pcb);
+    }
+    return ERR_OK;
+}
+
+static int tun_open(void)
+{
+    struct ifreq r = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    snprintf(r.ifr_name, sizeof r.ifr_name, TUN_NAME);
+    need(fd >= 0 && ioctl(fd, TUNSETIFF, &r) == 0, "/dev/net/tun");
+    return fd;
+}
+
+/* Packets until there are none; then it waits a little for some. */
+static void tun_turn(void)
+{
+    static uint8_t packet[2048];
+    static double timers;
+    ssize_t n;
+    for (int k = 0; k < 256 && (n = read(a.tun, packet, sizeof packet)) > 0; k++) {
+        struct pbuf *p = a.pbuf_alloc(PBUF_RAW, (u16_t)n, PBUF_RAM);
+        need(p != NULL, "no buffer");
+        memcpy(p->payload, packet, (size_t)n);
+        a.ip4_input(p, &a.nif);
+    }
+    if (world_clock() - timers >= 0.25) {
+        timers = world_clock();
+        a.timer();
+    }
+    if (n <= 0)
+        poll(&(struct pollfd){.fd = a.tun, .events = POLLIN}, 1, 10);
+}
+
+static void over_tun(void *so, char *row, int core, double seconds)
+{
+    enum peer peer = row[1] == '4' ? (row[2] == 'r' ? PEER_RECEIVES : PEER_SENDS)
+                                   : (row[2] == 'c' ? PEER_WRK_CLOSE : PEER_WRK);
+    bool web = row[1] == '5';
+    closes = peer == PEER_WRK_CLOSE;
+    world_enter(core);
+    a.tun = tun_open();
+    end_init(&a, NULL, so, 1);
+    world_up(TUN_NAME);
+    struct tcp_pcb *l = a.tcp_new();
+    need(a.tcp_bind(l, &a.ip, web ? 80 : 9) == ERR_OK, "bind");
+    l = a.tcp_listen_with_backlog(l, BACKLOG);
+    a.tcp_arg(l, row);
+    a.tcp_accept(l, tun_accept);
+    pid_t pid = world_peer(peer);
+    for (double begin = world_clock(); world_clock() - begin < 0.2;)
+        tun_turn();
+    uint64_t before = got;
+    double from = world_cpu(pid), began = world_clock(), used = 0;
+    while (used < seconds && world_clock() - began < 10 * seconds) {
+        for (int k = 0; k < 20; k++)
+            tun_turn();
+        used = world_cpu(pid) - from;
+    }
+    double did = (double)(got - before) / used;
+    world_end_peer(pid);
+    result(row, "", STACK, web ? "requests/cpu-s" : "Gbit/s", web ? did : did * 8e-9);
+}
+
+static void in_memory(int argc, char **argv, void *one, double seconds)
 {
     static const uint32_t windows[] = {8, 64}, many[] = {1000, 10000};
-    double seconds = argument(argc, argv, "--seconds", 1);
-    void *one = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL), *two = dlmopen(LM_ID_NEWLM, LIBRARY, RTLD_NOW);
-    need(one != NULL && two != NULL, "no liblwip.so.0 (Debian: liblwip0)");
+    void *two = dlmopen(LM_ID_NEWLM, LIBRARY, RTLD_NOW);
+    need(two != NULL, "liblwip.so.0 cannot be loaded twice");
     end_init(&a, &b, one, 1);
     end_init(&b, &a, two, 2);
     for (uint16_t k = 0; k < SERVERS; k++)
@@ -354,5 +491,25 @@ int main(int argc, char **argv)
         sizes();
     for (int i = 0; i < 2 && row_asked(argc, argv, "W6"); i++)
         spoken_to(many[i], seconds);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const rows[] = {"W4", "W4r", "W5", "W5c"};
+    double seconds = argument(argc, argv, "--seconds", 1);
+    int core = (int)argument(argc, argv, "--core", -1);
+    void *one = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    need(one != NULL, "no liblwip.so.0 (Debian: liblwip0)");
+    for (int i = 0; i < 4; i++) {
+        if (!row_asked(argc, argv, rows[i]))
+            continue;
+        pid_t pid = fork(); /* a stack and a namespace for each */
+        if (pid == 0) {
+            over_tun(one, strdup(rows[i]), core, seconds);
+            _exit(0);
+        }
+        waitpid(pid, NULL, 0);
+    }
+    in_memory(argc, argv, one, seconds);
     return 0;
 }

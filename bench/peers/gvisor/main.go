@@ -1,11 +1,11 @@
 // Command peer-gvisor measures gVisor's TCP as Debian packages it, for `./dev bench` (bench/README.md).
 //
-//	peer-gvisor [W1|W1z|W2|W2c|W3|W7|W4|W4r]... [--seconds S]
+//	peer-gvisor [W1|W1z|W2|W2c|W3|W7|W4|W4r|W5|W5c]... [--seconds S]
 //
 // In memory two stacks are joined by a link that hands a packet over within the call that sends it; no byte
 // is copied on the way. Everything runs on one core (GOMAXPROCS 1) and the processor time of the process is
-// counted, the garbage collector's included. W4 and W4r play with the kernel over a TUN device, in a
-// network namespace of their own; the kernel's side is a goroutine of the same process.
+// counted, the garbage collector's included. W4, W4r, W5 and W5c play with the kernel over a TUN device, in
+// a network namespace of their own; the kernel's side is a goroutine of the same process, or wrk.
 package main
 
 import (
@@ -63,6 +63,8 @@ func main() {
 		{"W7", flood},
 		{"W4", func(s float64) { overTun("W4", s) }},
 		{"W4r", func(s float64) { overTun("W4r", s) }},
+		{"W5", func(s float64) { overTun("W5", s) }},
+		{"W5c", func(s float64) { overTun("W5c", s) }},
 	}
 	for _, row := range rows {
 		if len(asked) == 0 || asked[row.name] {
