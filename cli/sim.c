@@ -16,6 +16,7 @@ enum {
     FAILURES_MOST = 3,      /* are shrunk and told; more are counted */
     SHRINK_MOST = 4000,     /* worlds that the shrinker may play */
     SHRINK_SEGMENTS = 60000000, /* and segments in them: a minute or two */
+    SHRINK_SECONDS = 120,   /* of processor time, if even that is slower than thought */
 };
 
 static int usage(FILE *out)
@@ -111,21 +112,30 @@ struct sim {
     bool stopped; /* before all runs were done */
 };
 
+static bool shrunk_long_enough(void *began_ns)
+{
+    return tern_cpu_ns() - *(uint64_t *)began_ns > SHRINK_SECONDS * 1000000000ull;
+}
+
 static void failed(struct sim *s, uint64_t seed)
 {
+    uint64_t began_ns = tern_cpu_ns();
     struct sim_failure f = {.plan = s->plan, .complaint = s->net->complaint, .seed = seed};
     struct shrinker shrinker = {.net = s->net,
                                 .scratch = s->scratch,
                                 .check_every = 1,
                                 .most = SHRINK_MOST,
                                 .most_segments = SHRINK_SEGMENTS,
-                                .stop = s->interrupted};
+                                .stop = s->interrupted,
+                                .over = shrunk_long_enough,
+                                .with = &began_ns};
     progress_clear(&s->progress);
     if (!s->o.json)
         fprintf(stderr, "tern sim: seed %llu fails (%s: %s); it is being shrunk\n", (unsigned long long)seed,
                 complaint_word(f.complaint.kind), f.complaint.text);
     shrink(&shrinker, s->plan, &f.complaint);
     f.tries = shrinker.tries;
+    f.unfinished = shrinker.unfinished;
     sim_tell(&s->o, s->net, &f);
 }
 

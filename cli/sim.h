@@ -22,6 +22,7 @@ struct sim_failure {
     struct complaint complaint;
     uint64_t seed;
     uint32_t tries;     /* of the shrinker */
+    bool unfinished;    /* it had no more time */
 };
 
 /* What all runs have shown: for people, or as one line of JSON. `cpu_ns`: processor time of the worlds. */

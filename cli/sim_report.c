@@ -263,6 +263,8 @@ static void json_failure(const struct sim_failure *f, const char *items)
     json_line_number(&l, "faults", plan_count(f->plan, ITEM_FAULT));
     json_line_number(&l, "attacks", plan_count(f->plan, ITEM_ATTACK));
     json_line_number(&l, "tries", f->tries);
+    if (f->unfinished)
+        json_line_bool(&l, "unfinished", true);
     json_line_string(&l, "replay", command);
     json_line_end(&l);
     fwrite(l.text, 1, l.len, stdout);
@@ -282,7 +284,8 @@ static void print_verdict(const struct sim_failure *f, const char *items)
         printf("  trapped at %#lx of the program: addr2line -f -e tern %#lx\n",
                (unsigned long)guard_offset(c->where), (unsigned long)guard_offset(c->where));
     if (f->tries != 0)
-        printf("  shrunk in %u tries; once more: tern sim --seed %llu --only '%s'\n", f->tries,
+        printf("  shrunk in %u tries%s; once more: tern sim --seed %llu --only '%s'\n", f->tries,
+               f->unfinished ? ", and then there was no more time: it may get smaller yet" : "",
                (unsigned long long)f->seed, items);
 }
 

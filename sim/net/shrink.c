@@ -11,10 +11,12 @@ static bool same(const struct complaint *a, const struct complaint *b)
            (a->kind != WRONG_REASON || strcmp(a->text, b->text) == 0);
 }
 
-static bool enough(const struct shrinker *s)
+static bool enough(struct shrinker *s)
 {
     bool slow = s->most_segments != 0 && s->scratch->segments >= s->most_segments;
-    return slow || s->tries >= s->most || (s->stop != NULL && *s->stop);
+    bool late = s->over != NULL && s->over(s->with);
+    s->unfinished = slow || late || s->tries >= s->most || (s->stop != NULL && *s->stop);
+    return s->unfinished;
 }
 
 /* Does this plan fail in the same way? */

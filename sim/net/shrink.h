@@ -18,6 +18,9 @@ struct shrinker {
     uint64_t most_segments;     /* in all tries, at most; 0 = as many as it takes */
     uint32_t tries;             /* so far */
     const volatile int *stop;   /* not 0: enough; may be NULL */
+    bool (*over)(void *with);   /* asked before each try: the time is over; may be NULL */
+    void *with;
+    bool unfinished;            /* it stopped before nothing more could go, for one of these reasons */
 };
 
 /* Shrink the plan in place; it fails with a complaint of the kind of `*c`, which is renewed. */

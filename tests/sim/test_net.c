@@ -383,6 +383,34 @@ static void lying_wire(void **state)
     runs_end(&r);
 }
 
+static bool no_more_time(void *asked) { return ++*(int *)asked >= 30; }
+
+/* A shrinker without time stops, says so, and leaves a world that fails. */
+static void shrinking_is_bounded(void **state)
+{
+    (void)state;
+    struct runs r = runs_new();
+    uint64_t seed = 0;
+    r.net->calm_limit_us = 1; /* so that nearly each world fails */
+    do {
+        plan_draw(r.plan, ++seed);
+        net_play(r.net, r.plan, r.counts, 0, NULL);
+    } while (r.net->complaint.kind != STUCK);
+    struct complaint c = r.net->complaint;
+    int asked = 0;
+    struct shrinker s = {.net = r.net, .scratch = r.counts, .most = 3000, .over = no_more_time, .with = &asked};
+    shrink(&s, r.plan, &c);
+    assert_true(s.unfinished);
+    assert_in_range(s.tries, 1, 30);
+    net_play(r.net, r.plan, r.counts, 0, NULL);
+    assert_int_equal(r.net->complaint.kind, STUCK);
+    s = (struct shrinker){.net = r.net, .scratch = r.counts, .most = 3000};
+    shrink(&s, r.plan, &c);
+    assert_false(s.unfinished);
+    assert_int_equal(c.kind, STUCK);
+    runs_end(&r);
+}
+
 /* No time at all for the connections to end. */
 static void stuck(void **state)
 {
@@ -447,6 +475,7 @@ int main(void)
         cmocka_unit_test(short_way_or_not),
         cmocka_unit_test(plan_as_text),
         cmocka_unit_test(lying_wire),
+        cmocka_unit_test(shrinking_is_bounded),
         cmocka_unit_test(stuck),
         cmocka_unit_test(default_run),
     };
