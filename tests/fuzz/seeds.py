@@ -77,10 +77,12 @@ STATES = {
 }
 
 
-def wait(p, steps):
-    """Time passes, and what A sends is lost."""
+def wait(p, steps, how_long=NEXT):
+    """Time passes, and what is sent is lost."""
     for _ in range(steps):
-        p.do('time', NEXT).do('transmit', A, 7).do('wire', A, 0, 0).do('wire', A, 0, 0)
+        p.do('time', how_long)
+        for side in (A, B):
+            p.do('transmit', side, 7).do('wire', side, 0, 0).do('wire', side, 0, 0)
     return p
 
 
@@ -112,10 +114,11 @@ EVENTS = {
     'linger0': lambda p: p.option(A, 0, 'linger0', 1).do('end', A, 0, CLOSE).pump(),
     'data_after_close': lambda p: p.do('end', A, 0, CLOSE).do('transmit', A, 2).forge(A, 'ack', 7),
     'user_timeout': lambda p: wait(p.option(A, 0, 'user_timeout', 1).do('send', A, 0, 50)
-                                   .do('transmit', A, 7), 12),
-    'retries': lambda p: wait(p.do('send', A, 0, 50).do('transmit', A, 7), 30),
+                                   .do('transmit', A, 7), 24),
+    'retries': lambda p: wait(p.do('send', A, 0, 50).do('transmit', A, 7), 60),
+    'unanswered': lambda p: wait(p.do('send', A, 0, 50).do('transmit', A, 7), 24, 133),
     'keepalive': lambda p: wait(p.option(A, 0, 'keepidle', 1).option(A, 0, 'keepintvl', 1)
-                                .option(A, 0, 'keepcnt', 2).option(A, 0, 'keepalive', 1), 12),
+                                .option(A, 0, 'keepcnt', 2).option(A, 0, 'keepalive', 1), 24),
     'icmp': lambda p: p.do('icmp', A, 0, 0, 1, 0, 0, 3, 40, 1, 0),
     'icmp_port': lambda p: p.do('icmp', A, 0, 0, 1, 0, 3, 3, 40, 1, 0),
     'icmp_6': lambda p: p.do('icmp', A, 0, 0, 0, 1, 0, 4, 3, 40, 1, 0),
@@ -147,10 +150,16 @@ TIMED = {
 
 def link_local(h, state):
     """The same over link-local addresses of a second link, which is then taken away."""
-    p = Program(h).do('net', A, 5 | 16).do('net', B, 5 | 16).do('listen', B, 0, 4).do('connect', A, 0xc1)
+    p = Program(h).do('net', A, 5 | 16).do('net', B, 5 | 16)
+    if state == 'syn_rcvd':  # both connect, from port 82 to port 82
+        p.do('connect', A, 0xdd).do('connect', B, 0xdd)
+        p.do('transmit', A, 1).do('transmit', B, 1).do('deliver', A, 1).do('deliver', B, 1)
+    else:
+        p.do('listen', B, 0, 4).do('connect', A, 0xc1)
     shut_a, shut_b = ('end', A, 0, SHUTDOWN), ('end', B, 1, SHUTDOWN)
     ways = {
         'syn_sent': [],
+        'syn_rcvd': [],
         'established': ['open'],
         'fin_wait_1': ['open', shut_a, ('transmit', A, 1)],
         'fin_wait_2': ['open', shut_a, ('pump', 0)],
@@ -291,8 +300,7 @@ def main():
         for event, program in TIMED.items():
             write(folder, f'time_wait_small-{event}{mark}', program(head))
         for state in list(STATES) + ['time_wait_small']:
-            if state != 'syn_rcvd':
-                write(folder, f'link_local-{state}{mark}', link_local(head, state))
+            write(folder, f'link_local-{state}{mark}', link_local(head, state))
         for event, come in HALF.items():
             for defer in (0, 192):
                 kind = 'deferred' if defer else 'halfopen'

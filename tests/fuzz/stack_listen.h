@@ -22,7 +22,7 @@ static void op_listen(void)
     if (e < 0)
         x->h.v = 0;
     else if (v & 8)
-        ASSERT(tern_setopt(s->t, x->h, TERN_OPT_COOKIES, v >> 6 & 1 ? TERN_COOKIES_ALWAYS : v >> 7) == 0);
+        ASSERT(tern_setopt(s->t, x->h, TERN_OPT_COOKIES, v >> 6 == 2 ? TERN_COOKIES_NEVER : v >> 6 & 1) == 0);
 }
 
 /* The program decides about a SYN, of which it may have taken another in between. */
