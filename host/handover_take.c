@@ -144,7 +144,8 @@ static int receive_head(tern_host *h, struct handover_head *head, int *memory, c
         return cut_off(n, pr);
     for (int id = 0; id < HOST_LINKS; id++)
         links += head->links[id] != 0;
-    bool whole = n == sizeof *head && memcmp(head->magic, handover_magic, sizeof head->magic) == 0;
+    bool whole = n == sizeof *head && memcmp(head->magic, handover_magic, sizeof head->magic) == 0 &&
+                 head->links[0] == 0; /* there is no link 0 */
     if (!whole || n_fds != 1 + links || head->luggage_fds > HANDOVER_FDS_ALL) {
         close_all(fds, n_fds);
         return whole ? fail(pr, -EMFILE, "not all descriptors came: raise the limit (ulimit -n)")
