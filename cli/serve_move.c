@@ -36,7 +36,7 @@ struct move_conn {
     uint64_t text_len; /* of the answer, from its next byte on */
     uint32_t drained;
     uint8_t phase;
-    bool has_req, has_ans, has_file;
+    uint8_t has_req, has_ans, has_file; /* 0 or 1 */
 };
 
 static uint32_t sizes(void)
@@ -188,11 +188,19 @@ static request *unpack_request(struct reader *r)
     return req;
 }
 
+/* Nothing is sent that is not there. */
+static bool answer_fits(const answer *a, const struct move_conn *m)
+{
+    bool body = m->text_len > 0 ? a->offset == 0 && a->left == m->text_len : m->has_file || a->left == 0;
+    return body && a->head_len <= sizeof a->head && a->head_sent <= a->head_len;
+}
+
 static answer *unpack_answer(struct reader *r, const struct move_conn *m)
 {
     answer *a = unpack_new(r, sizeof *a);
     if (a == NULL)
         return NULL;
+    r->failed |= !answer_fits(a, m);
     a->text = m->text_len > 0 ? unpack_new(r, m->text_len) : NULL;
     a->fd = -1;
     if (m->has_file && r->n_fds > 0) {
@@ -219,6 +227,7 @@ static void unpack_conn(server *s, struct reader *r)
     c->phase = m.phase;
     c->req = m.has_req ? unpack_request(r) : NULL;
     c->ans = m.has_ans ? unpack_answer(r, &m) : NULL;
+    r->failed |= m.phase > PHASE_DRAIN || (m.phase == PHASE_SEND) != (m.has_ans != 0);
     r->failed |= tern_set_data(s->net.stack, c->h, (uint64_t)(uintptr_t)c) != 0;
 }
 

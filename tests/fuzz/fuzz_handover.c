@@ -141,7 +141,8 @@ static void another_memory(struct list *l)
         return;
     }
     close(old.memory);
-    old.memory = v & 2 ? open("/dev/null", O_RDWR | O_CLOEXEC) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    old.memory =
+        v & 2 ? open("/dev/null", O_RDWR | O_CLOEXEC) : socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ASSERT(old.memory >= 0);
     old.damaged = true;
 }

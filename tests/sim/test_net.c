@@ -398,7 +398,8 @@ static void shrinking_is_bounded(void **state)
     } while (r.net->complaint.kind != STUCK);
     struct complaint c = r.net->complaint;
     int asked = 0;
-    struct shrinker s = {.net = r.net, .scratch = r.counts, .most = 3000, .over = no_more_time, .with = &asked};
+    struct shrinker s = {
+        .net = r.net, .scratch = r.counts, .most = 3000, .over = no_more_time, .with = &asked};
     shrink(&s, r.plan, &c);
     assert_true(s.unfinished);
     assert_in_range(s.tries, 1, 30);
