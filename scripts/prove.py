@@ -5,8 +5,9 @@
     TERN_PROVE_SECONDS=N    what each proof may take, where its length can be chosen (each has a default)
 
 A proof is an executable. Its exit code says whether it holds; each line `proof: NAME: FIGURES` that it prints
-becomes a row of the table, and a closing line `N passed, N failed` stands for those that print none. What it
-prints besides is in build/prove-logs/NAME.log. An interrupted run prints the table of what is done."""
+becomes a row of the table. For those that print none a closing line `N passed, N failed` stands, or the cases
+that TAP tells of and its last comment. What it prints besides is in build/prove-logs/NAME.log. An interrupted
+run prints the table of what is done."""
 import argparse
 import os
 import re
@@ -39,7 +40,16 @@ def rows_of(name, text):
             rows.append((row.group(1), row.group(2)))
         elif end:
             closing = end.group(1)
-    return rows or [(name, closing or 'no figures')]
+    return rows or [(name, closing or cases_of(text) or 'no figures')]
+
+
+def cases_of(text):
+    """The cases of TAP, and the last comment with a figure in it."""
+    passed, failed = (len(re.findall(rf'^{word} \d+', text, re.M)) for word in ('ok', 'not ok'))
+    figures = re.findall(r'^# (.*\d.*)$', text, re.M)
+    if passed + failed == 0:
+        return ''
+    return f'{passed} passed, {failed} failed' + (f'; {figures[-1]}' if figures else '')
 
 
 def run(name, path):
@@ -50,6 +60,7 @@ def run(name, path):
         process = subprocess.Popen(
             [path],
             cwd=ROOT,
+            env=dict(os.environ, CMOCKA_MESSAGE_OUTPUT='TAP', TERN_SOURCE_ROOT=ROOT),
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
