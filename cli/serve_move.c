@@ -203,6 +203,7 @@ static answer *unpack_answer(struct reader *r, const struct move_conn *m)
     r->failed |= !answer_fits(a, m);
     a->text = m->text_len > 0 ? unpack_new(r, m->text_len) : NULL;
     a->fd = -1;
+    a->piece = 0; /* it was one of the old process' memory */
     if (m->has_file && r->n_fds > 0) {
         a->fd = *r->fds++;
         r->n_fds--;

@@ -98,6 +98,9 @@ static bool packs(server *s)
     stderr = nowhere;
     bool went = move_out(s);
     stderr = there;
+    for (conn *c = s->conns; c != NULL; c = c->next)
+        if (c->ans != NULL)
+            c->ans->piece = 0; /* nothing was mapped in truth */
     return went;
 }
 
@@ -108,6 +111,7 @@ static void give_answer(conn *c, struct list *l)
     ASSERT(a != NULL);
     c->phase = PHASE_SEND;
     *a = (answer){.status = 200, .head_len = n, .head_sent = u8(l) % (n + 1), .fd = -1};
+    a->piece = (int)(kind >> 2);
     if (kind & 1) {
         a->fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         a->offset = n;
@@ -143,7 +147,8 @@ static void fill(server *s, struct list *l)
 static void same_answer(const answer *a, const answer *b)
 {
     ASSERT(a->status == b->status && a->head_len == b->head_len && a->head_sent == b->head_sent);
-    ASSERT(a->left == b->left && (a->fd < 0) == (b->fd < 0) && (a->fd < 0 || a->offset == b->offset));
+    ASSERT(b->piece == 0 && a->left == b->left && (a->fd < 0) == (b->fd < 0) &&
+           (a->fd < 0 || a->offset == b->offset));
     if (a->text != NULL && a->left > 0)
         ASSERT(memcmp(a->text + a->offset, b->text + b->offset, a->left) == 0);
 }
@@ -171,7 +176,7 @@ static void in_bounds(const server *s)
         ASSERT(c->phase <= PHASE_DRAIN && (c->phase == PHASE_SEND) == (a != NULL));
         if (a == NULL)
             continue;
-        ASSERT(a->head_sent <= a->head_len && a->head_len <= sizeof a->head);
+        ASSERT(a->piece == 0 && a->head_sent <= a->head_len && a->head_len <= sizeof a->head);
         for (uint64_t i = 0; a->text != NULL && i < a->left; i += 64)
             ASSERT(a->text[a->offset + i] >= 0 || a->text[a->offset + i] < 0); /* the sanitizer looks */
     }
