@@ -88,7 +88,7 @@ static ref_t segment_new(struct arena *a, uint32_t depth, enum mem_prio prio)
 
 bool htab_init(struct arena *a, struct htab *h)
 {
-    *h = (struct htab){.dir_pages = 1};
+    *h = (struct htab){.dir_pages = 1, .changes = 1};
     ref_t dir = arena_pages(a, 1, MEM_DATA);
     if (dir == 0)
         return false;
@@ -199,6 +199,8 @@ static bool split(struct arena *a, struct htab *h, uint32_t hash, enum mem_prio 
     return true;
 }
 
+static inline void note_change(struct htab *h) { h->changes += h->changes == UINT32_MAX ? 2 : 1; }
+
 bool htab_insert(struct arena *a, struct htab *h, uint32_t hash, ref_t r, enum mem_prio prio)
 {
     uint32_t n = slots_in(a), m = spread(hash);
@@ -209,6 +211,7 @@ bool htab_insert(struct arena *a, struct htab *h, uint32_t hash, ref_t r, enum m
         return false;
     put(s, n, (struct slot){m, r});
     h->count++;
+    note_change(h);
     return true;
 }
 
@@ -261,6 +264,7 @@ void htab_remove(struct arena *a, struct htab *h, uint32_t hash, ref_t r)
     shift_back(s, n, locate(s, n, m, r));
     s->used--;
     h->count--;
+    note_change(h);
     if (s->used == n / 8 || s->used == 0)
         join(a, h, m);
 }
@@ -268,6 +272,7 @@ void htab_remove(struct arena *a, struct htab *h, uint32_t hash, ref_t r)
 void htab_replace(struct arena *a, struct htab *h, uint32_t hash, ref_t from, ref_t to)
 {
     uint32_t m = spread(hash);
+    note_change(h);
     struct segment *s = at(a, segment_of(a, h, m));
     s->slots[locate(s, slots_in(a), m, from)].ref = to;
 }

@@ -18,6 +18,7 @@ struct htab {
     uint32_t dir_pages;
     uint32_t depth;   /* log2 of the directory's entries */
     uint32_t count;
+    uint32_t changes; /* of any entry: what was found is still so while it is the same; never 0 */
 };
 
 struct htab_iter {

@@ -6,9 +6,9 @@
  *   pair ─▶ slot of the table ─▶ record ─▶ (of a control block) the rest of it
  *
  * One after the other these cost a trip to memory each. So each step is made for all packets of the batch
- * before the next step, and only asks for the memory; when the packets' turn comes, it is there. What is
- * found here is a guess and is used for nothing else: a packet may change what the next one finds, so in its
- * turn it is looked up again.
+ * before the next step, and only asks for the memory; when the packets' turn comes, it is there. A packet may
+ * change what the next one finds: so what is found here counts only while the table is the same, and else it
+ * is looked up again.
  */
 #include "stack/arrival.h"
 #include "tcp/tcp.h"
@@ -23,6 +23,7 @@ static void note_arrival(struct tern *t, const tern_rx_packet *p, struct segment
     s->link = p->link;
     s->gso_size = p->gso_size;
     s->pair = demux_pair(t, s);
+    s->found_at = 0;
 }
 
 static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival *a)
@@ -65,30 +66,30 @@ void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 static bool leads_on(const struct arrival *a) { return a->segment && a->tcp_cause == TERN_CAUSE_NONE; }
 
 /* The records that n segments will find are asked for, then what lies behind them. */
-static void fetch_records(struct tern *t, const uint32_t *pairs, int n)
+static void fetch_records(struct tern *t, struct segment *const *first, int n)
 {
     ref_t found[RX_AHEAD];
     for (int i = 0; i < n; i++)
-        found[i] = demux_fetch_record(t, pairs[i]);
+        found[i] = demux_fetch_record(t, first[i]);
     for (int i = 0; i < n; i++)
         demux_fetch_rest(t, found[i]);
 }
 
 /* The pairs of segments that lead somewhere are asked for, each once: one connection's packets often follow
  * each other. */
-static int fetch_slot(struct tern *t, uint32_t pair, uint32_t *pairs, int differ)
+static int fetch_slot(struct tern *t, struct segment *s, struct segment **first, int differ)
 {
-    if (differ > 0 && pairs[differ - 1] == pair)
+    if (differ > 0 && first[differ - 1]->pair == s->pair)
         return differ;
-    demux_fetch_slot(t, pair);
-    pairs[differ] = pair;
+    demux_fetch_slot(t, s->pair);
+    first[differ] = s;
     return differ + 1;
 }
 
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
                    struct follower *run)
 {
-    uint32_t pairs[RX_AHEAD];
+    struct segment *first[RX_AHEAD];
     struct tcp_lead lead;
     uint8_t link = 0;
     int differ = 0;
@@ -109,8 +110,8 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         link = p->link;
         if (!settings(t)->no_runs)
             tcp_lead(&out[i].ip, p->data, &out[i].s, &lead);
-        differ = fetch_slot(t, out[i].s.pair, pairs, differ);
+        differ = fetch_slot(t, &out[i].s, first, differ);
     }
     if (differ > 1)
-        fetch_records(t, pairs, differ);
+        fetch_records(t, first, differ);
 }

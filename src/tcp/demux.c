@@ -158,9 +158,15 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
     return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
 }
 
+/* Read ahead, a segment has been looked for already: while the table is the same, the search would be too. */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
+    bool known = s->found_at == t->w->conns.changes;
+    if (known && s->found == 0)
+        return 0;
     tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    if (known && same(t, s->found, &local, &remote, s->link, false))
+        return s->found;
     return find(t, s->pair, &local, &remote, s->link, false);
 }
 
@@ -180,13 +186,14 @@ static inline void fetch_lines(const struct tern *t, ref_t r, uint32_t from, uin
 void demux_fetch_slot(const struct tern *t, uint32_t pair) { htab_fetch(t->a, &t->w->conns, pair); }
 
 /* What is compared, and all of an idle record, whatever kind it is. */
-ref_t demux_fetch_record(const struct tern *t, uint32_t pair)
+ref_t demux_fetch_record(const struct tern *t, struct segment *s)
 {
     struct htab_iter it;
-    ref_t r = htab_first(t->a, &t->w->conns, pair, &it);
-    if (r != 0)
-        fetch_lines(t, r, 0, sizeof(struct idle) + 8);
-    return r;
+    s->found = htab_first(t->a, &t->w->conns, s->pair, &it);
+    s->found_at = t->w->conns.changes;
+    if (s->found != 0)
+        fetch_lines(t, s->found, 0, sizeof(struct idle) + 8);
+    return s->found;
 }
 
 void demux_fetch_rest(const struct tern *t, ref_t r)

@@ -25,7 +25,7 @@ void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *
     s->data = NULL;
     s->len = 0;
     s->keep = NULL;
-    s->pair = 0;
+    s->pair = s->found = s->found_at = 0;
     s->opt.mss = 0;
     s->opt.wscale = WSCALE_NONE;
     s->opt.sack_ok = s->opt.ts = false;

@@ -20,7 +20,7 @@ ref_t demux_find_segment(struct tern *t, const struct segment *s);
 /* The steps of a look-up to come, each asking for the memory of the next (stack/arrival.c): the table's slot;
  * the record, which is a guess, 0 = none; what the record leads to. */
 void demux_fetch_slot(const struct tern *t, uint32_t pair);
-ref_t demux_fetch_record(const struct tern *t, uint32_t pair);
+ref_t demux_fetch_record(const struct tern *t, struct segment *s);
 void demux_fetch_rest(const struct tern *t, ref_t r);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair); /* the hash is known (demux_pair) */

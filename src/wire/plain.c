@@ -143,7 +143,7 @@ static inline void fill_segment(const struct ip_hdr *ip, uint32_t opt_len, struc
     s->data = p + TCP + opt_len;
     s->len = ip->payload_len - TCP - opt_len;
     s->keep = NULL;
-    s->pair = 0;
+    s->pair = s->found = s->found_at = 0;
     fill_options(p + TCP, opt_len, &s->opt);
 }
 

@@ -109,7 +109,8 @@ struct segment {
     const uint8_t *data;    /* payload */
     uint32_t len;           /* payload bytes, without SYN and FIN */
     struct keep *keep;      /* received: where it may stay; NULL = it must be copied */
-    uint32_t pair;          /* received: hash of its addresses and ports (tcp/demux.c) */
+    uint32_t pair;          /* received: hash of its addresses and ports (tcp/demux.c), */
+    uint32_t found, found_at; /* and what was found for it when it was read ahead (tcp/demux.c) */
     struct tcp_opts opt;
 };
 
