@@ -10,7 +10,11 @@
 #include <string.h>
 #include <tern/host.h>
 
-enum { BLOCK = 1 << 20 };
+enum {
+    BLOCK = 1 << 16,
+    BULK_PAGE = 1 << 16,   /* who moves much gives the stack large pages: a page is a piece of a packet */
+    BULK_BUFFER = 3 << 20, /* what is sent in a turn: its cost is shared by so many packets */
+};
 
 struct program {
     tern_host *host;
@@ -79,7 +83,7 @@ static void accept_all(struct program *p, tern_handle listener, uint64_t data)
     while (tern_accept(p->t, listener, &h) == 0) {
         tern_set_data(p->t, h, data);
         if (p->sends)
-            tern_setopt(p->t, h, TERN_OPT_SEND_BUFFER, 1 << 20);
+            tern_setopt(p->t, h, TERN_OPT_SEND_BUFFER, BULK_BUFFER);
         if (data == DATA_BULK && p->sends)
             p->peer = h;
         else if (data == DATA_WEB)
@@ -141,14 +145,15 @@ static _Noreturn void cannot(const char *why)
     exit(2);
 }
 
-static struct program *make_on(tern_link *tun)
+static struct program *make_on(tern_link *tun, uint32_t page)
 {
     char err[300];
     struct program *p = calloc(1, sizeof *p);
     tern_ip ip = tern_ip4(192, 0, 2, 1);
     p->block = aligned_alloc(4096, BLOCK);
     memset(p->block, 'x', BLOCK);
-    if (tern_host_create(&p->host, &(tern_host_config){.memory = 256 << 20}, err, sizeof err) < 0)
+    tern_host_config cfg = {.memory = 256 << 20, .stack.page_size = page};
+    if (tern_host_create(&p->host, &cfg, err, sizeof err) < 0)
         cannot(err);
     p->t = tern_host_stack(p->host);
     tern_addr_add(p->t, tern_host_attach(p->host, tun), &ip, 24);
@@ -159,13 +164,13 @@ static struct program *make_on(tern_link *tun)
     return p;
 }
 
-static struct program *make(const char *device)
+static struct program *make(const char *device, uint32_t page)
 {
     char err[300];
     tern_link *tun;
     if (tern_link_tun(&tun, device, false, err, sizeof err) < 0)
         cannot(err);
-    return make_on(tun);
+    return make_on(tun, page);
 }
 
 /* The first call opens all queues and takes one, the others take the rest. */
@@ -177,23 +182,25 @@ static void *make_queue(const char *device)
     if (left == 0 && tern_link_tun_queues(queues, TUN_QUEUES, device, false, err, sizeof err) < 0)
         cannot(err);
     left = left == 0 ? TUN_QUEUES - 1 : left - 1;
-    struct program *p = make_on(queues[left]);
+    struct program *p = make_on(queues[left], BULK_PAGE);
     p->peeks = true;
     return p;
 }
 
-static void *make_recv(const char *device) { return make(device); }
+static void *make_recv(const char *device) { return make(device, BULK_PAGE); }
+
+static void *make_web(const char *device) { return make(device, 0); }
 
 static void *make_peek(const char *device)
 {
-    struct program *p = make(device);
+    struct program *p = make(device, BULK_PAGE);
     p->peeks = true;
     return p;
 }
 
 static void *make_send(const char *device)
 {
-    struct program *p = make(device);
+    struct program *p = make(device, BULK_PAGE);
     p->sends = true;
     return p;
 }
@@ -207,7 +214,7 @@ static void *make_lend(const char *device)
 
 static void *make_close(const char *device)
 {
-    struct program *p = make(device);
+    struct program *p = make(device, 0);
     p->closes = true;
     p->answer = web_answer(true, &p->len);
     return p;
@@ -226,5 +233,5 @@ const struct side our_sink_peek = {"tern-peek", make_peek, tern_turn, tern_done,
 const struct side our_queue = {"tern", make_queue, tern_turn, tern_done, end};
 const struct side our_source = {"tern", make_send, tern_turn, tern_done, end};
 const struct side our_source_lend = {"tern-lent", make_lend, tern_turn, tern_done, end};
-const struct side our_web = {"tern", make_recv, tern_turn, tern_done, end};
+const struct side our_web = {"tern", make_web, tern_turn, tern_done, end};
 const struct side our_web_close = {"tern", make_close, tern_turn, tern_done, end};
