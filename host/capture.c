@@ -144,7 +144,7 @@ static uint32_t interface_of(struct capture *c, uint32_t link)
     snprintf(description, sizeof description, "link %u (%s, MTU %u) of tern in process %d", link,
              l ? l->ops->name : "gone", l ? l->info.mtu : 0, (int)getpid());
     name_connections(c, connections, sizeof connections);
-    pcapng_interface(&c->out, name, description, connections);
+    pcapng_interface(&c->out, name, description, connections, l && l->info.ethernet);
     c->interface[link] = ++c->interfaces;
     return c->interfaces - 1;
 }

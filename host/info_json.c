@@ -97,7 +97,8 @@ static const struct field live_fields[] = {
     NUMBER(tern_live, chunks),     NUMBER(tern_live, sendrecs), NUMBER(tern_live, ranges),
     NUMBER(tern_live, timers),     NUMBER(tern_live, pieces),   NUMBER(tern_live, lent),
     NUMBER(tern_live, returned),   NUMBER(tern_live, kept),     NUMBER(tern_live, taken),
-    NUMBER(tern_live, fragments),  NUMBER(tern_live, replies),  NUMBER(tern_live, arena_used),
+    NUMBER(tern_live, fragments),  NUMBER(tern_live, replies),  NUMBER(tern_live, neighbours),
+    NUMBER(tern_live, held),       NUMBER(tern_live, arena_used),
     NUMBER(tern_live, arena_free),
 };
 

@@ -13,6 +13,7 @@ enum {
     BLOCK_INTERFACE = 1,
     BLOCK_PACKET = 6,
     ORDER_MAGIC = 0x1a2b3c4d, /* tells the reader our byte order */
+    LINKTYPE_ETHERNET = 1,
     LINKTYPE_RAW = 101,       /* IPv4 or IPv6 header first; its version field says which */
     END_OF_OPTIONS = 0,
     COMMENT = 1,
@@ -103,10 +104,11 @@ void pcapng_section(struct pcapng *p, const char *application, const char *comme
     end(p, at);
 }
 
-void pcapng_interface(struct pcapng *p, const char *name, const char *description, const char *comment)
+void pcapng_interface(struct pcapng *p, const char *name, const char *description, const char *comment,
+                      bool ethernet)
 {
     size_t at = begin(p, BLOCK_INTERFACE);
-    uint16_t link[2] = {LINKTYPE_RAW, 0};
+    uint16_t link[2] = {ethernet ? LINKTYPE_ETHERNET : LINKTYPE_RAW, 0};
     uint8_t resolution = MICROSECONDS;
     put(p, link, sizeof link);
     put32(p, 0); /* no limit to a packet's bytes */

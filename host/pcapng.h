@@ -22,7 +22,7 @@ enum pcapng_way { PCAPNG_UNKNOWN, PCAPNG_IN, PCAPNG_OUT };
 struct pcapng_packet {
     uint32_t interface;   /* number of the interface, from 0 in the order of pcapng_interface */
     uint64_t t_us;        /* microseconds since 1970-01-01 UTC */
-    const uint8_t *data;  /* from the IP header on */
+    const uint8_t *data;  /* from the IP header on, or the frame's */
     uint32_t len, whole;  /* bytes in data; bytes that the packet had */
     enum pcapng_way way;
     uint64_t lost;        /* packets that are missing before this one; 0 = none, or not known */
@@ -32,8 +32,10 @@ struct pcapng_packet {
 /* Begin a section: a file begins with one. Interfaces are counted from 0 again. */
 void pcapng_section(struct pcapng *p, const char *application, const char *comment);
 
-/* The next interface, of IP packets without a link header (LINKTYPE_RAW). Texts may be NULL. */
-void pcapng_interface(struct pcapng *p, const char *name, const char *description, const char *comment);
+/* The next interface, of IP packets without a link header (LINKTYPE_RAW), or of Ethernet frames. Texts may be
+ * NULL. */
+void pcapng_interface(struct pcapng *p, const char *name, const char *description, const char *comment,
+                      bool ethernet);
 
 void pcapng_packet(struct pcapng *p, const struct pcapng_packet *pkt);
 

@@ -35,6 +35,7 @@ enum {
 struct lane {
     tern_impair_config cfg;
     bool on;               /* false: packets of this direction are not touched */
+    bool ethernet;         /* they are frames */
     uint64_t random;       /* state of the generator */
     uint64_t arrived;      /* packets so far: gives pkt.order */
     struct pkt_queue held; /* by arrival, so by deadline too */
@@ -77,12 +78,13 @@ static bool chance(struct lane *ln, uint32_t ppm) { return ppm > 0 && draw_below
 
 static void mark_ce(struct lane *ln, struct pkt *p)
 {
-    bool v4 = p->data[0] >> 4 == 4;
-    uint8_t ecn = v4 ? p->data[1] & 3 : p->data[1] >> 4 & 3;
-    if (ecn == 0 || ecn == 3 || p->len < 20)
+    uint8_t *ip = p->data + frame_header(ln->ethernet);
+    bool v4 = ip[0] >> 4 == 4;
+    uint8_t ecn = v4 ? ip[1] & 3 : ip[1] >> 4 & 3;
+    if (ecn == 0 || ecn == 3 || p->len < 20 + frame_header(ln->ethernet) || (!v4 && ip[0] >> 4 != 6))
         return;
-    p->data[1] |= v4 ? 3 : 0x30;
-    ip4_header_checksum(p->data);
+    ip[1] |= v4 ? 3 : 0x30;
+    ip4_header_checksum(ip);
     ln->count.marked++;
 }
 
@@ -195,6 +197,7 @@ static void enter_copy(struct impair *im, struct lane *ln, const uint8_t *data, 
     }
     memcpy(p->data, data, len);
     p->order = ln->arrived++;
+    p->flags = ln->ethernet ? TERN_RX_ETHERNET : 0;
     if (chance(ln, ln->cfg.ce_ppm))
         mark_ce(ln, p);
     if (chance(ln, ln->cfg.corrupt_ppm))
@@ -242,7 +245,9 @@ static uint64_t lane_next(const struct lane *ln)
 static void show_tx(const struct pkt *p, tern_tx_packet *out)
 {
     out->link = 0;
-    out->flags = p->data[0] >> 4 == 6 ? TERN_TX_IP6 : 0;
+    bool ethernet = (p->flags & TERN_RX_ETHERNET) != 0;
+    out->flags = p->data[frame_header(ethernet)] >> 4 == 6 ? TERN_TX_IP6 : 0;
+    out->flags |= ethernet ? TERN_TX_ETHERNET : 0;
     out->hdr_len = (uint16_t)(p->len < 40 ? p->len : 40);
     out->gso_size = out->csum_start = out->csum_offset = 0;
     out->n_slices = 1;
@@ -366,8 +371,9 @@ static const struct tern_link_ops impair_ops = {.name = "impair",
                                                 .close = impair_close};
 
 /* `salt` keeps the two directions of one seed from rolling the same dice. */
-static void lane_init(struct lane *ln, const tern_impair_config *cfg, uint64_t salt)
+static void lane_init(struct lane *ln, const tern_impair_config *cfg, uint64_t salt, bool ethernet)
 {
+    ln->ethernet = ethernet;
     if (!cfg)
         return;
     ln->on = true;
@@ -392,8 +398,8 @@ int tern_link_impair(tern_link **out, tern_link *inner, const tern_impair_config
         return -ENOMEM;
     im->link = (tern_link){.ops = &impair_ops, .info = inner->info, .device = inner->device};
     im->inner = inner;
-    lane_init(&im->tx, tx, 0);
-    lane_init(&im->rx, rx, 0x7265636569766564);
+    lane_init(&im->tx, tx, 0, inner->info.ethernet);
+    lane_init(&im->rx, rx, 0x7265636569766564, inner->info.ethernet);
     *out = &im->link;
     return 0;
 }

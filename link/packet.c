@@ -17,7 +17,7 @@ enum {
 static uint32_t size_class(uint32_t len)
 {
     uint32_t k = 0;
-    if (len > LINK_MAX_PACKET)
+    if (len > LINK_MAX_FRAME)
         return PKT_SIZES;
     while (k < PKT_SIZES - 1 && len + sizeof(struct pkt) > (size_t)SMALLEST << k)
         k++;
@@ -26,7 +26,7 @@ static uint32_t size_class(uint32_t len)
 
 static uint32_t room_of(uint32_t k)
 {
-    return k < PKT_SIZES - 1 ? (uint32_t)((SMALLEST << k) - sizeof(struct pkt)) : LINK_MAX_PACKET;
+    return k < PKT_SIZES - 1 ? (uint32_t)((SMALLEST << k) - sizeof(struct pkt)) : LINK_MAX_FRAME;
 }
 
 uint32_t pkt_size(const struct pkt *p)
@@ -236,18 +236,22 @@ static uint32_t tcp_headers(const uint8_t *p, uint32_t len, uint32_t start)
 
 void packet_from_rx(const tern_rx_packet *rx, tern_tx_packet *tx)
 {
-    uint8_t proto;
-    uint32_t start = transport_offset(rx->data, rx->len, &proto);
-    uint32_t hdr = proto == PROTO_TCP ? tcp_headers(rx->data, rx->len, start) : 0;
+    uint8_t proto = 0;
+    bool ethernet = (rx->flags & TERN_RX_ETHERNET) != 0;
+    uint32_t front = rx->len > frame_header(ethernet) ? frame_header(ethernet) : 0;
+    const uint8_t *ip = rx->data + front;
+    uint32_t start = transport_offset(ip, rx->len - front, &proto);
+    uint32_t hdr = proto == PROTO_TCP ? tcp_headers(ip, rx->len - front, start) : 0;
+    hdr = hdr != 0 && hdr + front <= TERN_TX_HDR ? hdr + front : 0;
     bool vouched = (rx->flags & TERN_RX_CSUM_OK) != 0; /* then the field may hold anything */
     bool has_sum = hdr != 0 || (start != 0 && proto == PROTO_UDP);
 
     tx->link = rx->link;
-    tx->flags =
-        (uint8_t)((vouched && has_sum ? TERN_TX_CSUM : 0) | (rx->data[0] >> 4 == 6 ? TERN_TX_IP6 : 0));
+    tx->flags = (uint8_t)((vouched && has_sum ? TERN_TX_CSUM : 0) | (ip[0] >> 4 == 6 ? TERN_TX_IP6 : 0) |
+                          (ethernet ? TERN_TX_ETHERNET : 0));
     tx->hdr_len = (uint16_t)hdr;
     tx->gso_size = hdr ? rx->gso_size : 0;
-    tx->csum_start = (uint16_t)start;
+    tx->csum_start = (uint16_t)(start + front);
     tx->csum_offset = proto == PROTO_UDP ? UDP_CHECKSUM : TCP_CHECKSUM;
     tx->n_slices = 1;
     tx->len = rx->len;

@@ -9,6 +9,7 @@
 #include <tern/host.h>
 
 enum { LINK_MAX_PACKET = 65575 }; /* 40 bytes of IPv6 header and 65535 behind it */
+enum { LINK_MAX_FRAME = LINK_MAX_PACKET + 18 }; /* with Ethernet's header and a tag */
 
 /* A packet kept in memory. */
 struct pkt {
@@ -73,6 +74,9 @@ static inline void store32(uint8_t *p, uint32_t v)
     store16(p, v >> 16);
     store16(p + 2, v);
 }
+
+/* Bytes of an Ethernet header before the IP packet; 0 on a link of IP packets. */
+static inline uint32_t frame_header(bool ethernet) { return ethernet ? TERN_ETHERNET_HDR : 0; }
 
 /* Where the transport header begins; 0 when it does not (fragments, extension headers, not IP). `proto` is
  * set then too. */

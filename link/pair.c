@@ -102,6 +102,7 @@ static void put_pieces(struct pair_end *end, const tern_tx_packet *pkt)
             pkt_give(&end->pair->pool, p);
             return;
         }
+        p->flags = pkt->flags & TERN_TX_ETHERNET ? TERN_RX_ETHERNET : 0;
         pkt_push(q, p);
     }
 }
@@ -120,6 +121,8 @@ static void put_whole(struct pair_end *end, const tern_tx_packet *pkt)
     }
     p->gso_size = pkt->gso_size;
     p->flags = pkt->gso_size > 0 || (pkt->flags & TERN_TX_CSUM) ? TERN_RX_CSUM_OK : 0;
+    if (pkt->flags & TERN_TX_ETHERNET)
+        p->flags |= TERN_RX_ETHERNET;
 }
 
 static int pair_tx(tern_link *l, uint64_t now, const tern_tx_packet *pkts, int n)
@@ -186,6 +189,8 @@ static struct pair_end *make_end(struct pair *pair, int side, const tern_link_in
             .link = {.ops = &pair_ops, .info = *info, .memory = pool->memory, .memory_len = pool->len},
             .pair = pair,
             .side = side};
+    if (end)
+        end->link.info.hw[5] ^= (uint8_t)side; /* two stations */
     return end;
 }
 

@@ -59,6 +59,12 @@ static uint64_t put_parts(tern_cut *c, uint8_t *to, uint32_t n)
     return sum;
 }
 
+/* Bytes before the IP header. */
+static uint32_t front_of(const tern_tx_packet *pkt)
+{
+    return frame_header((pkt->flags & TERN_TX_ETHERNET) != 0);
+}
+
 /* Write n bytes of payload; returns their sum. */
 static inline uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
 {
@@ -74,17 +80,18 @@ static inline uint64_t put_payload(tern_cut *c, uint8_t *to, uint32_t n)
 static uint32_t put_whole(tern_cut *c, uint8_t *to)
 {
     const tern_tx_packet *pkt = c->pkt;
+    uint32_t front = front_of(pkt);
     memcpy(to, pkt->hdr, pkt->hdr_len);
     uint64_t payload = put_payload(c, to + pkt->hdr_len, pkt->len - pkt->hdr_len);
     uint32_t start = pkt->csum_start;
     if (!(pkt->flags & TERN_TX_CSUM))
         return pkt->len;
     if (pkt->csum_offset != TCP_CHECKSUM || start + 20u > pkt->hdr_len || (pkt->hdr_len - start) % 2 != 0) {
-        transport_checksum(to, pkt->len, start, pkt->csum_offset);
+        transport_checksum(to + front, pkt->len - front, start - front, pkt->csum_offset);
         return pkt->len;
     }
     uint32_t sum = sum_words_but(to + start, pkt->hdr_len - start, 1u << TCP_CHECKSUM / 2);
-    store16(to + start + TCP_CHECKSUM, ~fold(payload + sum + sum_addresses(to) + pkt->len - start));
+    store16(to + start + TCP_CHECKSUM, ~fold(payload + sum + sum_addresses(to + front) + pkt->len - start));
     return pkt->len;
 }
 
@@ -115,13 +122,14 @@ static inline void fill_tcp(const tern_cut *c, uint8_t *tcp, uint32_t len, bool 
 static uint32_t put_piece(tern_cut *c, uint8_t *to)
 {
     const tern_tx_packet *pkt = c->pkt;
+    uint32_t front = front_of(pkt);
     uint32_t left = pkt->len - pkt->hdr_len - c->done, n = pkt->gso_size < left ? pkt->gso_size : left;
     uint32_t len = pkt->hdr_len + n, start = pkt->csum_start;
     memcpy(to, pkt->hdr, TERN_TX_HDR / 2); /* all of most headers, and a number of bytes that the compiler
                                               knows */
     if (pkt->hdr_len > TERN_TX_HDR / 2)
         memcpy(to + TERN_TX_HDR / 2, pkt->hdr + TERN_TX_HDR / 2, TERN_TX_HDR / 2);
-    fill_ip(c, to, len);
+    fill_ip(c, to + front, len - front);
     uint64_t payload = put_payload(c, to + pkt->hdr_len, n);
     fill_tcp(c, to + start, len - start, n == left, payload);
     c->done += n;
@@ -138,12 +146,13 @@ void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum)
         return;
     /* number, flags and checksum are each piece's own; so are length, identification and checksum of IP */
     c->hdr_sum = sum_words_but(pkt->hdr + start, pkt->hdr_len - start, 1u << 2 | 1u << 3 | 1u << 6 | 1u << 8);
-    c->hdr_sum += sum_addresses(pkt->hdr);
+    const uint8_t *ip = pkt->hdr + front_of(pkt);
+    c->hdr_sum += sum_addresses(ip);
     c->number = load32(pkt->hdr + start + 4);
     c->flags = load16(pkt->hdr + start + 12);
-    c->ip4 = pkt->hdr[0] >> 4 == 4;
-    c->ip_id = load16(pkt->hdr + 4);
-    c->ip_sum = sum_words_but(pkt->hdr, (pkt->hdr[0] & 15) * 4u, 1u << 1 | 1u << 2 | 1u << 5);
+    c->ip4 = ip[0] >> 4 == 4;
+    c->ip_id = load16(ip + 4);
+    c->ip_sum = sum_words_but(ip, (ip[0] & 15) * 4u, 1u << 1 | 1u << 2 | 1u << 5);
 }
 
 uint32_t tern_cut_next(tern_cut *c, uint8_t *to)

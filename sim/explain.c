@@ -118,7 +118,7 @@ void explain_write(const struct world *w, const char *name, const char *title, u
     char text[2 * CAPTURE_TEXT + 200], hosts[200], a[46], b[46];
     snprintf(hosts, sizeof hosts, "A is %s, B is %s. Each packet once, at the time it was sent.",
              tern_ip_text(&w->host[A].ip, a), tern_ip_text(&w->host[B].ip, b));
-    pcapng_interface(out, name, title, hosts);
+    pcapng_interface(out, name, title, hosts, false);
     for (uint32_t i = 0; i < w->wire.n; i++) {
         const struct wire *p = &w->wire.v[i];
         comment(w, i, text, sizeof text);

@@ -85,7 +85,8 @@ int tern_link_tun_queues(tern_link **out, int n, const char *name, bool plain, c
  * or CAP_BPF); it then sends by the queue on which it was last spoken to, if that was in the last 3 s. */
 int tern_link_queue_of(const tern_link *l, uint16_t local_port, uint16_t remote_port);
 
-/* Two ends in memory. `info` for both; packets are kept (at most `queue` each way) until the other end
+/* Two ends in memory. `info` for both (of Ethernet ends the second one's address differs in the last bit);
+ * packets are kept (at most `queue` each way) until the other end
  * receives. */
 int tern_link_pair(tern_link **a, tern_link **b, const tern_link_info *info, uint32_t queue);
 

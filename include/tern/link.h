@@ -1,7 +1,8 @@
 /* link.h - how a link hands over batches of packets, with offload flags.
  *
- * A link is whatever carries IP packets: a TUN device, memory, a test. It calls tern_rx with what arrived and
- * sends what tern_tx gives. It lives outside of the core and is never called by it.
+ * A link is whatever carries IP packets or Ethernet frames: a TUN device, a network card, memory, a test. It
+ * calls tern_rx with what arrived and sends what tern_tx gives. It lives outside of the core and is never
+ * called by it.
  */
 #ifndef TERN_LINK_H
 #define TERN_LINK_H
@@ -23,15 +24,17 @@ enum {
 enum {
     TERN_RX_CSUM_OK = 1,  /* the link vouches for the TCP checksum (verified, or never on a wire) */
     TERN_RX_LENDABLE = 2, /* the packet lies in `region`, and the stack may leave it there (lent.h) */
+    TERN_RX_ETHERNET = 4, /* it is a frame: 14 bytes of Ethernet header (18 with a VLAN tag), then the packet.
+                             Only from a link of that kind */
 };
 
-/* One IP packet that arrived. It may be a super-segment: one TCP header, up to 64 KiB of payload (gso_size >
- * 0 says what the segments' size on the wire was). The bytes are read during tern_rx only, and payload is
- * copied; but a lendable packet that comes back with `kept` set must stay as it is until tern_rx_returned
- * (lent.h) names its buffer. */
+/* One IP packet, or Ethernet frame, that arrived. It may be a super-segment: one TCP header, up to 64 KiB of
+ * payload (gso_size > 0 says what the segments' size on the wire was). The bytes are read during tern_rx
+ * only, and payload is copied; but a lendable packet that comes back with `kept` set must stay as it is until
+ * tern_rx_returned (lent.h) names its buffer. */
 typedef struct tern_rx_packet {
-    const uint8_t *data; /* first byte of the IP header */
-    uint32_t len;        /* bytes, 1..65575 */
+    const uint8_t *data; /* first byte of the IP header, or of the frame */
+    uint32_t len;        /* bytes, 1..65575, of a frame 18 more */
     uint16_t gso_size;   /* payload bytes of one original segment; 0 = one segment */
     uint8_t link;        /* id from tern_link_add */
     uint8_t flags;       /* TERN_RX_... */
@@ -45,6 +48,7 @@ typedef struct tern_rx_packet {
     uint32_t trace;      /* out: as in tern_tx_packet */
 } tern_rx_packet;
 
+#define TERN_ETHERNET_HDR 14
 #define TERN_TX_SLICES 20
 #define TERN_TX_HDR 128
 
@@ -76,7 +80,9 @@ typedef struct tern_tx_packet {
 
 enum {
     TERN_TX_CSUM = 1, /* complete the checksum at csum_start + csum_offset */
-    TERN_TX_IP6 = 2,  /* IPv6 (else IPv4) */
+    TERN_TX_IP6 = 2,  /* IPv6 (else IPv4, or ARP) */
+    TERN_TX_ETHERNET = 4, /* `hdr` begins with an Ethernet header of TERN_ETHERNET_HDR bytes; hdr_len, len and
+                             csum_start count it */
 };
 
 /* Sums n bytes (fewer than 2^31) for an Internet checksum (RFC 1071) and copies them to `to` on the way,

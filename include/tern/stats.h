@@ -77,6 +77,8 @@ typedef struct tern_live {
     uint32_t taken;       /* chunks that the program holds */
     uint32_t fragments;   /* datagrams in reassembly */
     uint32_t replies;     /* stateless answers waiting for tern_tx */
+    uint32_t neighbours;  /* in the cache; they outlive connections */
+    uint32_t held;        /* packets that wait for a neighbour's address, ARP and the like to be sent */
     uint64_t arena_used;  /* bytes of the arena ever used (high-water, whole pages) */
     uint64_t arena_free;  /* of those, bytes in free pages */
 } tern_live;

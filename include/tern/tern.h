@@ -136,6 +136,9 @@ typedef struct tern_config {
     uint8_t no_timestamps;        /* 1: never offer RFC 7323 timestamps */
     uint8_t no_wscale;            /* 1: never offer window scaling */
     uint8_t no_sack;              /* 1: never offer SACK (RFC 2018) */
+    uint8_t iid_secret[16];       /* what IPv6 addresses are made with that the stack makes by itself (RFC
+                                     7217): the same secret gives the same address on the same network. All
+                                     zero: made from the seed */
     uint8_t unclaimed_rst;        /* TERN_RST_...: whether a segment for no connection of ours draws a RST
                                      (RFC 9293 3.10.7.1); default TERN_RST_YES */
     uint8_t no_runs;              /* 1: each segment goes through the ordered list of RFC 9293 3.10.7.4, also
@@ -208,6 +211,11 @@ typedef struct tern_link_info {
     uint32_t gso_max;    /* largest TCP payload handed over as one super-segment with gso_size; 0 = the link
                             cannot split */
     bool tx_csum;        /* the link fills in TCP checksums (csum_start, csum_offset) */
+    bool ethernet;       /* what it carries are Ethernet frames (else IP packets): the stack finds out its
+                            neighbours' addresses by itself (net.h). Stays as it is. Only then: */
+    bool no_dad;         /* use addresses at once, without asking whether another host has them */
+    bool autoconf;       /* IPv6 by itself: a link-local address, routers, prefixes, MTU (RFC 4862) */
+    uint8_t hw[6];       /* its Ethernet address: not a group's, not all zero */
 } tern_link_info;
 
 /* Add a link. Returns its id, 1..15. Errors: -TERN_EINVAL, -TERN_ENOMEM (too many). */
@@ -222,7 +230,7 @@ int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len);
 
 /* Route `dst`/`prefix_len` to a link; longest prefix wins, then what was added first. The same prefix by
  * several links: the first that is up is used. At most 64 routes (prefixes of addresses included). Errors as
- * tern_addr_add. How all of this is changed and listed later: net.h. */
+ * tern_addr_add. By a gateway, and how all of this is changed and listed later: net.h. */
 int tern_route_add(tern *t, int link, const tern_ip *dst, int prefix_len);
 
 /* "0.1.0": the version of the library. */

@@ -69,7 +69,7 @@ static bool emit_piece(struct arena *a, struct ip_state *s, struct ip_echo *e, t
 {
     uint8_t version = tern_ip_is4(&e->dst) ? 4 : 6;
     uint32_t slices = (TERN_TX_SLICES - 1) * (arena_page_size(a) - CHUNK_HEAD);
-    uint32_t piece = piece_of(e, s->links[e->link].mtu, version, slices), got = 0;
+    uint32_t piece = piece_of(e, ip_mtu(s, e->link, &e->dst), version, slices), got = 0;
     uint32_t head = e->at == 0 ? ICMP_BYTES : 0, from = e->at == 0 ? 0 : e->at - ICMP_BYTES;
     uint16_t ip_len = emit_ip(e, piece, version, out->hdr);
     if (head > 0)

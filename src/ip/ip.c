@@ -9,7 +9,10 @@ static int prefix_most(const tern_ip *ip) { return tern_ip_is4(ip) ? 32 : 128; }
 
 static bool info_valid(const tern_link_info *info)
 {
-    return info->mtu >= 576 && info->mtu <= 65535 && info->gso_max <= GSO_MOST;
+    struct eth_addr hw;
+    memcpy(hw.b, info->hw, sizeof hw.b);
+    bool named = !eth_is_group(&hw) && (hw.b[0] | hw.b[1] | hw.b[2] | hw.b[3] | hw.b[4] | hw.b[5]) != 0;
+    return info->mtu >= 576 && info->mtu <= 65535 && info->gso_max <= GSO_MOST && (!info->ethernet || named);
 }
 
 int ip_link_add(struct ip_state *s, const tern_link_info *info, uint32_t taken)
@@ -39,7 +42,11 @@ int ip_link_set(struct ip_state *s, int link, const tern_link_info *info)
         return -TERN_ENODEV;
     if (!info_valid(info) || (info->mtu < 1280 && has_address6(s, link)))
         return -TERN_EINVAL; /* RFC 8200 5 */
+    if (info->ethernet != s->links[link].ethernet)
+        return -TERN_EINVAL;
     s->links[link] = *info;
+    if (s->ether.link[link].mtu6 > info->mtu)
+        s->ether.link[link].mtu6 = 0;
     return 0;
 }
 
@@ -58,10 +65,11 @@ static bool same_prefix(const struct ip_route *r, const tern_ip *dst, int prefix
     return r->prefix_len == prefix_len && ip_prefix_eq(&r->dst, dst, prefix_len);
 }
 
+/* Those that routers advertise stand beside the others. */
 static struct ip_route *route_find(struct ip_state *s, int link, const tern_ip *dst, int prefix_len)
 {
     for (uint32_t i = 0; i < s->n_routes; i++)
-        if (s->routes[i].link == link && same_prefix(&s->routes[i], dst, prefix_len))
+        if (s->routes[i].link == link && same_prefix(&s->routes[i], dst, prefix_len) && !s->routes[i].learned)
             return &s->routes[i];
     return NULL;
 }
@@ -89,9 +97,73 @@ static int route_put(struct ip_state *s, int link, const tern_ip *dst, int prefi
         return -TERN_ENOMEM;
     if (r == NULL)
         r = &s->routes[s->n_routes++];
-    *r = (struct ip_route){*dst, (uint8_t)link, (uint8_t)prefix_len, asked};
+    *r = (struct ip_route){
+        .dst = *dst, .link = (uint8_t)link, .prefix_len = (uint8_t)prefix_len, .asked = asked};
     return 0;
 }
+
+int ip_route_via(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via)
+{
+    int e = route_valid(s, link, dst, prefix_len);
+    if (e < 0)
+        return e;
+    if (!ether_is(&s->ether, (uint32_t)link) || tern_ip_is4(dst) != tern_ip_is4(via) ||
+        !ip_valid_peer(s, via))
+        return -TERN_EINVAL;
+    e = route_put(s, link, dst, prefix_len, true);
+    if (e < 0 && e != -TERN_EEXIST)
+        return e;
+    route_find(s, link, dst, prefix_len)->via = *via;
+    return 0;
+}
+
+/* --- routes that routers advertise ---------------------------------------------------------------- */
+
+static struct ip_route *learned_find(struct ip_state *s, int link, const tern_ip *dst, int prefix_len,
+                                     const tern_ip *via)
+{
+    for (uint32_t i = 0; i < s->n_routes; i++) {
+        struct ip_route *r = &s->routes[i];
+        if (r->learned && r->link == link && same_prefix(r, dst, prefix_len) && ip_eq(&r->via, via))
+            return r;
+    }
+    return NULL;
+}
+
+static uint32_t learned_count(const struct ip_state *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_routes; i++)
+        n += s->routes[i].learned;
+    return n;
+}
+
+bool ip_route_learn(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via,
+                    uint64_t until_us)
+{
+    struct ip_route *r = learned_find(s, link, dst, prefix_len, via);
+    if (r == NULL && (s->n_routes == IP_ROUTES || learned_count(s) == IP_LEARNED))
+        return false;
+    if (r == NULL)
+        r = &s->routes[s->n_routes++];
+    *r = (struct ip_route){.dst = *dst,
+                           .link = (uint8_t)link,
+                           .prefix_len = (uint8_t)prefix_len,
+                           .learned = true,
+                           .via = *via,
+                           .until_us = until_us};
+    return true;
+}
+
+bool ip_route_unlearn(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via)
+{
+    struct ip_route *r = learned_find(s, link, dst, prefix_len, via);
+    if (r != NULL)
+        route_drop(s, r);
+    return r != NULL;
+}
+
+/* --- what the program asks for -------------------------------------------------------------------- */
 
 int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_len)
 {
@@ -123,7 +195,8 @@ int ip_route_replace(struct ip_state *s, int link, const tern_ip *dst, int prefi
         } else if (placed) {
             route_drop(s, r);
         } else {
-            *r = (struct ip_route){*dst, (uint8_t)link, (uint8_t)prefix_len, true};
+            *r = (struct ip_route){
+                .dst = *dst, .link = (uint8_t)link, .prefix_len = (uint8_t)prefix_len, .asked = true};
             placed = true;
             i++;
         }
@@ -181,14 +254,15 @@ int ip_addr_add(struct ip_state *s, int link, const tern_ip *ip, int prefix_len)
         return -TERN_EINVAL;
     if (!tern_ip_is4(ip) && s->links[link].mtu < 1280)
         return -TERN_EINVAL; /* RFC 8200 5 */
-    if (ip_is_ours(s, ip, link))
+    if (ip_addr_at(s, ip, link) != NULL)
         return -TERN_EEXIST;
     if (s->n_addrs == IP_ADDRS)
         return -TERN_ENOMEM;
     e = route_put(s, link, ip, prefix_len, false);
     if (e < 0 && e != -TERN_EEXIST)
         return e;
-    s->addrs[s->n_addrs++] = (struct ip_addr){*ip, (uint8_t)link, (uint8_t)prefix_len, false};
+    s->addrs[s->n_addrs++] =
+        (struct ip_addr){.ip = *ip, .link = (uint8_t)link, .prefix_len = (uint8_t)prefix_len};
     derive_broadcasts(s);
     return 0;
 }
@@ -247,9 +321,19 @@ bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link)
 {
     bool zoned = link != 0 && ip_is_link_local6(ip);
     for (uint32_t i = 0; i < s->n_addrs; i++)
-        if (ip_eq(&s->addrs[i].ip, ip) && (!zoned || s->addrs[i].link == link))
+        if (ip_eq(&s->addrs[i].ip, ip) && (!zoned || s->addrs[i].link == link) &&
+            s->addrs[i].state == TERN_ADDR_USABLE)
             return true;
     return false;
+}
+
+struct ip_addr *ip_addr_at(struct ip_state *s, const tern_ip *ip, int link)
+{
+    bool zoned = link != 0 && ip_is_link_local6(ip);
+    for (uint32_t i = 0; i < s->n_addrs; i++)
+        if (ip_eq(&s->addrs[i].ip, ip) && (!zoned || s->addrs[i].link == link))
+            return &s->addrs[i];
+    return NULL;
 }
 
 bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip)
@@ -259,7 +343,13 @@ bool ip_valid_peer(const struct ip_state *s, const tern_ip *ip)
     return !ip_is_unspecified(ip) && !ip_is_multicast(ip);
 }
 
+uint32_t ip_mtu(const struct ip_state *s, int link, const tern_ip *remote)
+{
+    uint32_t mtu6 = s->ether.link[link].mtu6;
+    return mtu6 == 0 || tern_ip_is4(remote) ? s->links[link].mtu : mtu6;
+}
+
 uint32_t ip_mss(const struct ip_state *s, int link, const tern_ip *remote)
 {
-    return s->links[link].mtu - (tern_ip_is4(remote) ? 40 : 60);
+    return ip_mtu(s, link, remote) - (tern_ip_is4(remote) ? 40 : 60);
 }

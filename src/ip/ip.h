@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/chunkq.h"
 #include "base/sizes.h"
+#include "ip/ether.h"
 #include "ip/frag.h"
 #include "wire/wire.h"
 #include <tern/net.h>
@@ -18,13 +19,24 @@ struct ip_addr {
     uint8_t link;
     uint8_t prefix_len;
     bool deprecated;
+    uint8_t state;     /* TERN_ADDR_... */
+    bool learned;      /* made by the stack (stack/autoconf.c) */
+    uint8_t probes;    /* still to be sent, then announcements: */
+    uint8_t announces;
+    uint8_t tries;     /* before it, of the same prefix, that others had (RFC 7217 6) */
+    uint64_t step_us;  /* when the next of them is due, or it becomes usable; 0 = nothing is */
+    uint64_t defended_us; /* when we last did; 0 = never */
+    uint64_t valid_us, preferred_us; /* it goes, is deprecated then; 0 = never */
 };
 
 struct ip_route {
     tern_ip dst;
     uint8_t link;
     uint8_t prefix_len;
-    bool asked;        /* by the program; else it is the prefix of an address */
+    bool asked;        /* by the program; else it is the prefix of an address, */
+    bool learned;      /* or a router advertised it */
+    tern_ip via;       /* gateway; all zero: none */
+    uint64_t until_us; /* it goes then; 0 = never */
 };
 
 /* An echo reply waiting for tern_tx. */
@@ -52,6 +64,7 @@ struct ip_state {
     uint32_t echo_sent;               /* emitted, pages not yet released */
     uint16_t id;                      /* IPv4 identification */
     struct frag_table frag;
+    struct ether ether;
 };
 
 /* The tables (the errors are those of tern.h and net.h). ip_link_add: `taken` has the bits of ids that must
@@ -66,6 +79,14 @@ void ip_addr_remove(struct ip_state *s, struct ip_addr *a);
 int ip_route_add(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
 int ip_route_remove(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
 int ip_route_replace(struct ip_state *s, int link, const tern_ip *dst, int prefix_len);
+int ip_route_via(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via);
+
+/* A route that a router advertises, until then (0: for ever); one that is there is renewed. False: no
+ * room. */
+bool ip_route_learn(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via,
+                    uint64_t until_us);
+/* It does so no more. False: there was none. */
+bool ip_route_unlearn(struct ip_state *s, int link, const tern_ip *dst, int prefix_len, const tern_ip *via);
 
 static inline bool ip_link_known(const struct ip_state *s, int link)
 {
@@ -80,8 +101,11 @@ static inline uint8_t ip_zone(const tern_ip *a, const tern_ip *b, uint8_t link)
     return ip_is_link_local6(a) || ip_is_link_local6(b) ? link : 0;
 }
 
-/* Whether packets to `ip` that come by `link` (0: by any) are ours. */
+/* Whether packets to `ip` that come by `link` (0: by any) are ours: an address that is usable. */
 bool ip_is_ours(const struct ip_state *s, const tern_ip *ip, int link);
+
+/* Its entry, usable or not; NULL: none. */
+struct ip_addr *ip_addr_at(struct ip_state *s, const tern_ip *ip, int link);
 
 /* Whether a peer may have this address: neither unspecified, nor multicast, nor broadcast, that of our
  * prefixes included (RFC 9293 3.9.2.3; RFC 1122 3.2.1.3). */
@@ -120,6 +144,9 @@ uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *re
 
 /* source.c: source address for a destination by that link (RFC 6724 5); false: none. */
 bool ip_source(const struct ip_state *s, int link, const tern_ip *dst, tern_ip *out);
+
+/* Largest IP packet to this peer by this link. */
+uint32_t ip_mtu(const struct ip_state *s, int link, const tern_ip *remote);
 
 /* Largest TCP payload with an option-less header on this link: MMS_S - 20 (RFC 9293 MUST-16, MUST-67). */
 uint32_t ip_mss(const struct ip_state *s, int link, const tern_ip *remote);

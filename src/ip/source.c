@@ -104,8 +104,8 @@ static bool better(const struct ip_addr *a, const struct ip_addr *b, int link, c
  * can be meant when the destination is beyond the link too. */
 static bool candidate(const struct ip_addr *a, int link, const tern_ip *dst, bool of_link)
 {
-    if (tern_ip_is4(&a->ip) != tern_ip_is4(dst))
-        return false;
+    if (tern_ip_is4(&a->ip) != tern_ip_is4(dst) || a->state != TERN_ADDR_USABLE)
+        return false; /* tentative ones are none yet (RFC 4862 5.4) */
     if (a->link == link)
         return true;
     return !of_link && scope_of(&a->ip) != SCOPE_LINK && scope_of(dst) != SCOPE_LINK;

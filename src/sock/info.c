@@ -8,6 +8,10 @@ void tern_get_stats(const tern *t, tern_stats *out)
     out->copied_bytes = t->a->copied;
     out->dropped[TERN_C_FRAGMENT_TIMEOUT] += t->w->ip.frag.timeouts;
     out->dropped[TERN_C_FRAGMENT_LIMIT] += t->w->ip.frag.evicted;
+    out->neigh_asked = t->w->ip.ether.asks;
+    out->neigh_failed = t->w->ip.ether.failures;
+    out->neigh_dropped = t->w->ip.ether.dropped;
+    out->addr_conflicts = t->w->ip.ether.conflicts;
 }
 
 void tern_get_live(const tern *t, tern_live *out)
@@ -25,6 +29,8 @@ void tern_get_live(const tern *t, tern_live *out)
     out->timers = w->wheel.armed;
     out->fragments = frag_live(&w->ip.frag);
     out->replies = w->reply_count + w->ip.echo_count;
+    out->neighbours = w->ip.ether.neighs.live;
+    out->held = w->ip.ether.helds.live;
     out->arena_used = (uint64_t)t->a->pages_used << t->a->page_shift;
     out->arena_free = (uint64_t)t->a->free_count << t->a->page_shift;
     out->chunks = t->a->chunks;

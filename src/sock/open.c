@@ -41,7 +41,7 @@ int tern_listen_as(tern *t, const tern_endpoint *local, uint32_t backlog, unsign
         return -TERN_EADDRNOTAVAIL;
     if (local->zone != 0 && !ip_link_known(&t->w->ip, local->zone))
         return -TERN_ENODEV;
-    if (!any && !foreign && !ip_is_ours(&t->w->ip, &local->ip, local->zone))
+    if (!any && !foreign && ip_addr_at(&t->w->ip, &local->ip, local->zone) == NULL)
         return -TERN_EADDRNOTAVAIL;
     tern_endpoint at = *local;
     if (any)

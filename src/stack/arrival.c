@@ -11,6 +11,7 @@
  * is looked up again.
  */
 #include "stack/arrival.h"
+#include "stack/ether.h"
 #include "tcp/tcp.h"
 
 static bool may_be_ours(const struct tern *t, const struct arrival *a)
@@ -35,10 +36,10 @@ static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival
 }
 
 /* The packet that nearly all are: a segment to one of our addresses. */
-static bool read_plain(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+static bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
 {
     const struct ip_state *ip = &t->w->ip;
-    if (!plain_parse(p->data, p->len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
+    if (!plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
         !ip_is_ours(ip, &out->s.dst, p->link) || !ip_valid_peer4(ip, &out->s.src) ||
         !ip_valid_peer4(ip, &out->s.dst))
         return false;
@@ -48,19 +49,40 @@ static bool read_plain(struct tern *t, const tern_rx_packet *p, struct arrival *
     return true;
 }
 
-void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+/* An IP packet of `len` bytes at out->packet. */
+static void read_packet(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
 {
-    bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
-    out->follows = false;
-    if (LIKELY(up && read_plain(t, p, out)))
-        return;
     out->ours = out->segment = out->plain = false;
-    out->cause = (uint16_t)(up ? ip_parse(p->data, p->len, &out->ip) : TERN_C_LINK_DOWN);
+    out->cause = (uint16_t)ip_parse(out->packet, len, &out->ip);
     if (out->cause != TERN_CAUSE_NONE)
         return;
     out->ours = ip_is_ours(&t->w->ip, &out->ip.dst, p->link);
     if (out->ip.proto == PROTO_TCP && !out->ip.fragment && may_be_ours(t, out))
         read_segment(t, p, out);
+}
+
+/* A frame to all stations may carry what only one may: that is looked at in its turn. */
+static COLD void read_frame(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+{
+    uint32_t len = p->len;
+    out->ours = out->segment = out->plain = false;
+    if (ether_open(t, p, out, &len) && (eth_is_group(&out->eth.dst) || !read_plain(t, p, len, out)))
+        read_packet(t, p, len, out);
+}
+
+void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
+{
+    bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
+    out->follows = false;
+    out->packet = p->data;
+    out->frame = FRAME_NONE;
+    out->cause = TERN_C_LINK_DOWN;
+    if (UNLIKELY(!up))
+        out->ours = out->segment = out->plain = false;
+    else if (UNLIKELY(p->flags & TERN_RX_ETHERNET))
+        read_frame(t, p, out);
+    else if (UNLIKELY(!read_plain(t, p, p->len, out)))
+        read_packet(t, p, p->len, out);
 }
 
 static bool leads_on(const struct arrival *a) { return a->segment && a->tcp_cause == TERN_CAUSE_NONE; }
@@ -86,11 +108,18 @@ static int fetch_slot(struct tern *t, struct segment *s, struct segment **first,
     return differ + 1;
 }
 
+/* Of frames: what stands before the IP header is the same too. */
+static bool same_front(const uint8_t *lead, const tern_rx_packet *p, uint32_t front)
+{
+    return p->len > front && memcmp(lead - front, p->data, front) == 0;
+}
+
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
                    struct follower *run)
 {
     struct segment *first[RX_AHEAD];
     struct tcp_lead lead;
+    uint32_t front = 0; /* bytes before the IP header of the lead */
     uint8_t link = 0;
     int differ = 0;
     if (n == 1) { /* its turn is now */
@@ -100,7 +129,9 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
     lead.p = NULL;
     for (int i = 0; i < n; i++) {
         const tern_rx_packet *p = &pkts[i];
-        out[i].follows = p->link == link && tcp_follows(&lead, p->data, p->len, &run[i]);
+        out[i].follows = p->link == link && lead.p != NULL &&
+                         (LIKELY(front == 0) || same_front(lead.p, p, front)) &&
+                         tcp_follows(&lead, p->data + front, p->len - front, &run[i]);
         if (out[i].follows)
             continue;
         arrival_read(t, p, &out[i]);
@@ -108,8 +139,9 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         if (!leads_on(&out[i]))
             continue;
         link = p->link;
+        front = (uint32_t)(out[i].packet - p->data);
         if (!settings(t)->no_runs)
-            tcp_lead(&out[i].ip, p->data, &out[i].s, &lead);
+            tcp_lead(&out[i].ip, out[i].packet, &out[i].s, &lead);
         differ = fetch_slot(t, &out[i].s, first, differ);
     }
     if (differ > 1)

@@ -3,6 +3,9 @@
 #define STACK_ARRIVAL_H
 
 #include "tcp/world.h"
+#include "wire/ethernet.h"
+
+enum frame { FRAME_NONE /* no frame */, FRAME_PACKET, FRAME_ARP, FRAME_OTHER /* not ours */ };
 
 struct arrival {
     uint16_t cause;     /* why it is refused, whosoever it is; else TERN_CAUSE_NONE, and `ip` is valid: */
@@ -11,6 +14,9 @@ struct arrival {
     bool follows;       /* as the latest before it that does not, but for its text: nothing else is valid */
     bool segment;       /* a whole TCP segment that may be ours: */
     uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */
+    uint8_t frame;      /* FRAME_...: what is in a frame; but for FRAME_NONE `eth` is valid */
+    const uint8_t *packet; /* first byte of the IP header */
+    struct eth_frame eth;
     struct ip_hdr ip;
     struct segment s;
 };

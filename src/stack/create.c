@@ -74,6 +74,16 @@ static void fill_pools(struct world *w)
     pool_init(&w->ranges, POOL_RANGE, ROUND16(sizeof(struct range)));
     pool_init(&w->taken, POOL_TAKEN, ROUND16(sizeof(struct taken)));
     lent_init(&w->lent, POOL_HOLD, POOL_PIECE);
+    neigh_init(&w->ip.ether, POOL_NEIGH, POOL_HELD);
+}
+
+static void fill_ether_keys(struct ether *e, const tern_config *c)
+{
+    static const uint8_t none[sizeof c->iid_secret];
+    bool given = memcmp(c->iid_secret, none, sizeof none) != 0;
+    e->key = sipkey_derive(c->seed, KEY_NEIGH);
+    e->iid = given ? sipkey_of(c->iid_secret) : sipkey_derive(c->seed, KEY_IID);
+    rng_init(&e->rng, c->seed, KEY_ETHER);
 }
 
 static void fill_keys(struct world *w, const uint8_t seed[32])
@@ -116,6 +126,7 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
     t->w = world;
     fill_settings(&t->w->set, cfg);
     fill_keys(t->w, cfg->seed);
+    fill_ether_keys(&t->w->ip.ether, cfg);
     fill_pools(t->w);
     t->a->lent = ref_of(t->a, &t->w->lent);
     wheel_init(&t->w->wheel, 0);

@@ -464,21 +464,101 @@ static void add_lent(struct sum *set, const struct tern *t)
 
 /* --- IP ----------------------------------------------------------------------------------------- */
 
-static void put_tables(struct sum *s, const struct ip_state *ip)
+static const struct field addr_fields[] = {
+    FIELD(struct ip_addr, ip, BYTES),          FIELD(struct ip_addr, link, RAW),
+    FIELD(struct ip_addr, prefix_len, RAW),    FIELD(struct ip_addr, deprecated, RAW),
+    FIELD(struct ip_addr, state, RAW),         FIELD(struct ip_addr, learned, RAW),
+    FIELD(struct ip_addr, probes, RAW),        FIELD(struct ip_addr, announces, RAW),
+    FIELD(struct ip_addr, tries, RAW),         FIELD(struct ip_addr, step_us, TIME),
+    FIELD(struct ip_addr, defended_us, TIME),  FIELD(struct ip_addr, valid_us, TIME),
+    FIELD(struct ip_addr, preferred_us, TIME),
+};
+
+static const struct field route_fields[] = {
+    FIELD(struct ip_route, dst, BYTES),      FIELD(struct ip_route, link, RAW),
+    FIELD(struct ip_route, prefix_len, RAW), FIELD(struct ip_route, asked, RAW),
+    FIELD(struct ip_route, learned, RAW),    FIELD(struct ip_route, via, BYTES),
+    FIELD(struct ip_route, until_us, TIME),
+};
+
+static void put_link(struct sum *s, const tern_link_info *l)
 {
+    sum_word(s, (uint64_t)l->mtu << 32 | l->gso_max << 1 | l->tx_csum);
+    sum_word(s, l->autoconf << 2 | l->no_dad << 1 | l->ethernet);
+    put_raw(s, l->hw, sizeof l->hw);
+}
+
+static void put_tables(struct sum *s, const struct tern *t)
+{
+    const struct ip_state *ip = &t->w->ip;
     for (int i = 0; i < IP_LINKS; i++)
-        sum_word(s, (uint64_t)ip->links[i].mtu << 32 | ip->links[i].gso_max << 1 | ip->links[i].tx_csum);
+        put_link(s, &ip->links[i]);
     sum_word(s, ip->up);
     sum_word(s, (uint64_t)ip->n_addrs << 32 | ip->n_routes);
-    for (uint32_t i = 0; i < ip->n_addrs; i++) {
-        put_ip(s, &ip->addrs[i].ip);
-        sum_word(s, ip->addrs[i].link << 16 | ip->addrs[i].prefix_len << 8 | ip->addrs[i].deprecated);
-    }
-    for (uint32_t i = 0; i < ip->n_routes; i++) {
-        put_ip(s, &ip->routes[i].dst);
-        sum_word(s, ip->routes[i].link << 16 | ip->routes[i].prefix_len << 8 | ip->routes[i].asked);
-    }
+    for (uint32_t i = 0; i < ip->n_addrs; i++)
+        PUT(s, t, &ip->addrs[i], addr_fields);
+    for (uint32_t i = 0; i < ip->n_routes; i++)
+        PUT(s, t, &ip->routes[i], route_fields);
     sum_word(s, ip->id);
+}
+
+static const struct field ether_link_fields[] = {
+    FIELD(struct ether_link, reachable_us, RAW), FIELD(struct ether_link, renew_us, TIME),
+    FIELD(struct ether_link, retrans_us, RAW),   FIELD(struct ether_link, solicit_us, TIME),
+    FIELD(struct ether_link, report_us, TIME),   FIELD(struct ether_link, base_ms, RAW),
+    FIELD(struct ether_link, mtu6, RAW),         FIELD(struct ether_link, solicits, RAW),
+    FIELD(struct ether_link, reports, RAW),      FIELD(struct ether_link, asked, RAW),
+};
+
+static const struct field held_fields[] = {
+    FIELD(struct held_packet, link, RAW),       FIELD(struct held_packet, flags, RAW),
+    FIELD(struct held_packet, hdr_len, RAW),    FIELD(struct held_packet, gso_size, RAW),
+    FIELD(struct held_packet, csum_start, RAW), FIELD(struct held_packet, csum_offset, RAW),
+    FIELD(struct held_packet, hdr, BYTES),
+};
+
+static void put_held(struct sum *s, const struct tern *t, const struct list *l)
+{
+    for (ref_t r = l->head; r != 0; r = list_next(t->a, r, offsetof(struct held_packet, place))) {
+        const struct held_packet *h = at_const(t->a, r);
+        PUT(s, t, h, held_fields);
+        put_queue(s, t, &h->body);
+    }
+    sum_word(s, 0);
+}
+
+static const struct field neigh_fields[] = {
+    FIELD(struct neigh, ip, BYTES),   FIELD(struct neigh, from, BYTES), FIELD(struct neigh, hw, BYTES),
+    FIELD(struct neigh, link, RAW),   FIELD(struct neigh, probes, RAW), FIELD(struct neigh, known, RAW),
+    FIELD(struct neigh, router, RAW), FIELD(struct neigh, used, RAW),
+};
+
+/* In the order in which they give way. */
+static void put_neighbours(struct sum *s, const struct tern *t)
+{
+    const struct ether *e = &t->w->ip.ether;
+    for (ref_t r = e->all.head; r != 0; r = list_next(t->a, r, offsetof(struct neigh, all))) {
+        const struct neigh *n = at_const(t->a, r);
+        uint8_t state = neigh_state(n, t->w->now);
+        PUT(s, t, n, neigh_fields);
+        sum_word(s, state);
+        put_time(s, t, state == TERN_NEIGH_STALE ? 0 : n->until_us);
+        put_held(s, t, &n->waiting);
+    }
+}
+
+/* All zero while no link is of this kind. */
+static void put_ether(struct sum *s, const struct tern *t)
+{
+    const struct ether *e = &t->w->ip.ether;
+    if (e->links == 0)
+        return;
+    sum_word(s, e->links);
+    sum_word(s, e->rng.counter);
+    for (int i = 0; i < IP_LINKS; i++)
+        PUT(s, t, &e->link[i], ether_link_fields);
+    put_neighbours(s, t);
+    put_held(s, t, &e->out);
 }
 
 static void put_echoes(struct sum *s, const struct tern *t)
@@ -567,6 +647,9 @@ static const struct field world_fields[] = {
     FIELD(struct world, key_table, RAW64S),
     FIELD(struct world, key_stamp, RAW64S),
     FIELD(struct world, key_sketch, RAW64S),
+    FIELD(struct world, ip.ether.key, RAW64S),
+    FIELD(struct world, ip.ether.iid, RAW64S),
+    FIELD(struct world, ip.ether.rng.key, RAW64S),
     FIELD(struct world, cookie_keys, RAW64S),
     FIELD(struct world, cookie_shared, RAW),
     FIELD(struct world, rng, RAW64S),
@@ -614,7 +697,8 @@ void tern_digest(const tern *stack, uint64_t out[2])
     put_sketch(&s, t);
     sum_word(&s, t->w->sweep.left != 0);
     sum_word(&s, (uint64_t)t->a->pages_max << 32 | t->a->page_shift);
-    put_tables(&s, &t->w->ip);
+    put_tables(&s, t);
+    put_ether(&s, t);
     put_echoes(&s, t);
     put_replies(&s, t);
     put_orders(&s, t);

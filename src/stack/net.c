@@ -1,5 +1,6 @@
 /* net.c - links, addresses and routes, from the program's side (tern.h, net.h): the tables change, then the
  * records follow (tcp/change.c). */
+#include "stack/ether.h"
 #include "tcp/tcp.h"
 
 /* What a change still under way has removed must not come back before it is done: old records of the same
@@ -13,11 +14,17 @@ static void settle(struct tern *t, const tern_ip *ip)
     life_end_of_batch(t);
 }
 
+void net_changed(struct tern *t)
+{
+    t->w->ip.ether.last = 0; /* the next hop may be another */
+    change_begin(t);
+}
+
 /* To be called after each change of the tables. */
 static int changed(struct tern *t, int result)
 {
     if (result >= 0) {
-        change_begin(t);
+        net_changed(t);
         life_end_of_batch(t);
     }
     return result;
@@ -34,7 +41,7 @@ static void note_gone(struct tern *t, const struct ip_addr *a)
     s->gone[s->n_gone++].link = a->link;
 }
 
-int tern_link_add(tern *t, const tern_link_info *info)
+static int add_link(struct tern *t, const tern_link_info *info)
 {
     int id = ip_link_add(&t->w->ip, info, t->w->sweep.links_gone);
     if (id != -TERN_ENOMEM || !change_under_way(t))
@@ -42,6 +49,17 @@ int tern_link_add(tern *t, const tern_link_info *info)
     change_finish(t);
     life_end_of_batch(t);
     return ip_link_add(&t->w->ip, info, 0);
+}
+
+int tern_link_add(tern *t, const tern_link_info *info)
+{
+    int id = add_link(t, info);
+    if (id < 0 || !info->ethernet)
+        return id;
+    ether_link_begin(&t->w->ip, id);
+    if (info->autoconf)
+        autoconf_begin(t, id);
+    return id;
 }
 
 int tern_link_set(tern *t, int link, const tern_link_info *info)
@@ -58,6 +76,7 @@ int tern_link_remove(tern *t, int link)
         if (ip->addrs[i].link == link)
             note_gone(t, &ip->addrs[i]);
     int e = ip_link_remove(ip, link);
+    ether_link_end(t->a, ip, e == 0 ? link : 0);
     if (e == 0)
         t->w->sweep.links_gone |= 1u << link;
     return changed(t, e);
@@ -66,7 +85,31 @@ int tern_link_remove(tern *t, int link)
 int tern_addr_add(tern *t, int link, const tern_ip *ip, int prefix_len)
 {
     settle(t, ip);
-    return changed(t, ip_addr_add(&t->w->ip, link, ip, prefix_len));
+    int e = ip_addr_add(&t->w->ip, link, ip, prefix_len);
+    if (e == 0)
+        dad_begin(&t->w->ip, &t->w->ip.addrs[t->w->ip.n_addrs - 1], t->w->now);
+    return changed(t, e);
+}
+
+/* Its own route has no more than the address: whether the prefix is on the link the router says (RFC 5942
+ * 4). */
+int net_addr_learn(struct tern *t, int link, const struct ip_addr *like)
+{
+    struct ip_state *s = &t->w->ip;
+    if (change_under_way(t))
+        change_finish(t);
+    int e = ip_addr_add(s, link, &like->ip, 128);
+    if (e < 0)
+        return e;
+    struct ip_addr *x = &s->addrs[s->n_addrs - 1];
+    x->learned = true;
+    x->tries = like->tries;
+    x->valid_us = like->valid_us;
+    x->preferred_us = like->preferred_us;
+    x->deprecated = like->deprecated;
+    dad_begin(s, x, t->w->now);
+    net_changed(t);
+    return 0;
 }
 
 int tern_addr_remove(tern *t, int link, const tern_ip *ip)
@@ -105,6 +148,42 @@ int tern_route_replace(tern *t, int link, const tern_ip *dst, int prefix_len)
     return changed(t, ip_route_replace(&t->w->ip, link, dst, prefix_len));
 }
 
+int tern_route_add_via(tern *t, int link, const tern_ip *dst, int prefix_len, const tern_ip *via)
+{
+    return changed(t, ip_route_via(&t->w->ip, link, dst, prefix_len, via));
+}
+
+int tern_neigh_flush(tern *t, int link, const tern_ip *ip)
+{
+    if (link != 0 && !ip_link_known(&t->w->ip, link))
+        return -TERN_ENODEV;
+    return neigh_flush(t->a, &t->w->ip.ether, link, ip);
+}
+
+static void show_neigh(const struct neigh *n, uint64_t now, tern_neigh_entry *out)
+{
+    *out = (tern_neigh_entry){.ip = n->ip,
+                              .link = n->link,
+                              .state = neigh_state(n, now),
+                              .known = n->known,
+                              .router = n->router,
+                              .probes = n->probes,
+                              .waiting = n->waits,
+                              .since_us = n->since_us};
+    if (out->state != n->state)
+        out->since_us = n->until_us; /* it became stale by itself */
+    memcpy(out->hw, n->hw.b, sizeof out->hw);
+}
+
+int tern_neigh_list(const tern *t, tern_neigh_entry *out, int max)
+{
+    int n = 0;
+    for (ref_t r = t->w->ip.ether.all.head; r != 0; r = list_next(t->a, r, offsetof(struct neigh, all)), n++)
+        if (n < max)
+            show_neigh(at_const(t->a, r), t->w->now, &out[n]);
+    return n;
+}
+
 int tern_link_list(const tern *t, tern_link_entry *out, int max)
 {
     const struct ip_state *ip = &t->w->ip;
@@ -123,7 +202,14 @@ int tern_addr_list(const tern *t, tern_addr_entry *out, int max)
     const struct ip_state *ip = &t->w->ip;
     for (int i = 0; i < max && (uint32_t)i < ip->n_addrs; i++) {
         const struct ip_addr *a = &ip->addrs[i];
-        out[i] = (tern_addr_entry){a->ip, a->prefix_len, a->link, a->deprecated};
+        out[i] = (tern_addr_entry){.ip = a->ip,
+                                   .prefix_len = a->prefix_len,
+                                   .link = a->link,
+                                   .deprecated = a->deprecated,
+                                   .state = a->state,
+                                   .learned = a->learned,
+                                   .valid_us = a->valid_us,
+                                   .preferred_us = a->preferred_us};
     }
     return (int)ip->n_addrs;
 }
@@ -133,7 +219,13 @@ int tern_route_list(const tern *t, tern_route_entry *out, int max)
     const struct ip_state *ip = &t->w->ip;
     for (int i = 0; i < max && (uint32_t)i < ip->n_routes; i++) {
         const struct ip_route *r = &ip->routes[i];
-        out[i] = (tern_route_entry){r->dst, r->prefix_len, r->link, !r->asked};
+        out[i] = (tern_route_entry){.dst = r->dst,
+                                    .prefix_len = r->prefix_len,
+                                    .link = r->link,
+                                    .by_addr = !r->asked && !r->learned,
+                                    .learned = r->learned,
+                                    .via = r->via,
+                                    .until_us = r->until_us};
     }
     return (int)ip->n_routes;
 }

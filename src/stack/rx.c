@@ -4,6 +4,7 @@
  * Nothing is sent here. What is not ours goes back to the program as unclaimed, untouched.
  */
 #include "stack/arrival.h"
+#include "stack/ether.h"
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
@@ -90,16 +91,16 @@ static bool ours_when_whole(const struct ip_hdr *ip)
     return ip->proto != PROTO_UDP; /* TCP, ICMPv6, or headers that lead to them */
 }
 
-static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct ip_hdr *ip,
+static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, const struct arrival *a,
                                    bool *unclaimed)
 {
     struct frag_packet whole = {0};
     struct arrival inner;
-    if (!ours_when_whole(ip)) {
+    if (!ours_when_whole(&a->ip)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
     }
-    enum tern_cause cause = frag_add(t->a, &t->w->ip.frag, t->w->now, ip, p->data, p->link, &whole);
+    enum tern_cause cause = frag_add(t->a, &t->w->ip.frag, t->w->now, &a->ip, a->packet, p->link, &whole);
     if (cause != TERN_CAUSE_NONE || whole.data == NULL)
         return cause;
     t->w->stats.reassembled++;
@@ -117,8 +118,11 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct ar
                               bool *unclaimed)
 {
     const struct ip_hdr *ip = &a->ip;
-    if (a->cause != TERN_CAUSE_NONE)
-        return (enum tern_cause)a->cause;
+    enum tern_cause cause = (enum tern_cause)a->cause;
+    if (UNLIKELY(a->frame != FRAME_NONE) && ether_hear(t, p, a, &cause, unclaimed))
+        return cause;
+    if (cause != TERN_CAUSE_NONE)
+        return cause;
     if (!for_us(t, a) && !to_foreign(t, ip, p->link) && !about_foreign(t, ip, p->link)) {
         *unclaimed = true;
         return TERN_CAUSE_NONE;
@@ -126,7 +130,7 @@ static enum tern_cause rx_one(struct tern *t, const tern_rx_packet *p, struct ar
     if (ip->source_route)
         return TERN_C_IP_SOURCE_ROUTE; /* deviation from MUST-51, MUST-52, MUST-53, SHLD-24 */
     if (ip->fragment)
-        return rx_fragment(t, p, ip, unclaimed);
+        return rx_fragment(t, p, a, unclaimed);
     return rx_whole(t, p, a, keep, unclaimed);
 }
 

@@ -20,7 +20,7 @@
 #include "tcp/tcp.h"
 #include <tern/snapshot.h>
 
-#define IMAGE_VERSION 2u
+#define IMAGE_VERSION 3u
 #define ORDER         0x01020304u /* reads otherwise on a machine of the other byte order */
 
 static const char magic[8] = {'t', 'e', 'r', 'n', 's', 'n', 'a', 'p'};
@@ -65,6 +65,8 @@ static uint64_t layout(void)
         sizeof(struct chunkq),
         sizeof(struct wheel),
         sizeof(struct ip_state),
+        sizeof(struct neigh),
+        sizeof(struct held_packet),
         sizeof(tern_stats),
         TERN_CAUSES,
         TERN_STATES,

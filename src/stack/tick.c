@@ -1,4 +1,5 @@
 /* tick.c - time passes: timers that are due fire, each at most once. */
+#include "stack/ether.h"
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
@@ -42,12 +43,14 @@ void tern_tick(tern *t, uint64_t now)
     change_slice(t);
     waiting_expire(t);
     frag_expire(t->a, &t->w->ip.frag, t->w->now);
+    ether_tick(t);
     life_end_of_batch(t);
 }
 
 static bool output_waits(const struct tern *t)
 {
-    return t->w->ready.head != 0 || t->w->reply_count > 0 || t->w->ip.echo_count > 0;
+    return t->w->ready.head != 0 || t->w->reply_count > 0 || t->w->ip.echo_count > 0 ||
+           ether_wants_out(&t->w->ip.ether);
 }
 
 uint64_t tern_next_deadline(const tern *t)
@@ -57,6 +60,7 @@ uint64_t tern_next_deadline(const tern *t)
     if (change_under_way(t))
         return t->w->now;
     uint64_t next = min_u64(wheel_next(&t->w->wheel), frag_next_deadline(&t->w->ip.frag));
+    next = min_u64(next, t->w->ip.ether.next_us);
     return min_u64(min_u64(next, shortage_deadline(t)), waiting_next_deadline(t));
 }
 

@@ -4,6 +4,7 @@
  * A connection gives a few packets and goes to the end of the list, so that one with much to send does not
  * hold up the others.
  */
+#include "stack/ether.h"
 #include "stack/stack.h"
 #include "tcp/tcp.h"
 
@@ -41,14 +42,35 @@ static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
 
 uint32_t tern_replies_room(const tern *t) { return REPLIES - t->w->reply_count; }
 
+static int tx_some(struct tern *t, tern_tx_packet *pkts, int max)
+{
+    int n = t->w->reply_count > 0 || t->w->ip.echo_count > 0 ? tx_stateless(t, pkts, max) : 0;
+    while (n < max && t->w->ready.head != 0)
+        n += tx_conn(t, head_at(t, t->w->ready.head), pkts + n, max - n);
+    return n;
+}
+
+/* With Ethernet: what waited leaves first, and packets whose neighbour must be asked for first stay here. If
+ * that is all there was, the questions leave now. */
+static COLD int tx_ether(struct tern *t, tern_tx_packet *pkts, int max)
+{
+    struct ether *e = &t->w->ip.ether;
+    int n = 0, some = 1;
+    held_done(t->a, e);
+    while (n == 0 && some > 0) {
+        n = ether_send(t, pkts, max);
+        some = tx_some(t, pkts + n, max - n);
+        n += ether_frames(t, pkts + n, some);
+    }
+    return n;
+}
+
 int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
 {
     stack_clock(t, now);
     if (UNLIKELY(t->w->ip.echo_sent > 0))
         ip_echo_done(t->a, &t->w->ip);
-    int n = t->w->reply_count > 0 || t->w->ip.echo_count > 0 ? tx_stateless(t, pkts, max) : 0;
-    while (n < max && t->w->ready.head != 0)
-        n += tx_conn(t, head_at(t, t->w->ready.head), pkts + n, max - n);
+    int n = LIKELY(t->w->ip.ether.links == 0) ? tx_some(t, pkts, max) : tx_ether(t, pkts, max);
     for (int i = 0; i < n; i++)
         t->w->stats.tx_bytes += pkts[i].len;
     t->w->stats.tx_packets += (uint64_t)n;

@@ -261,6 +261,7 @@ void tcp_check_all(struct tern *t)
     check_idles(t, &t->w->idles6);
     check_halfopens(t);
     check_budget(t);
+    ether_check(t->a, &t->w->ip);
 }
 
 void tern_check(tern *t) { tcp_check_all(t); }

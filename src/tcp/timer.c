@@ -131,6 +131,8 @@ void timer_restart(struct tern *t, struct tcb *c)
 /* RFC6298-5.2-a, RFC6298-5.3-a */
 void timer_progress(struct tern *t, struct tcb *c)
 {
+    if (UNLIKELY(ether_is(&t->w->ip.ether, c->snd.link))) /* RFC 4861 7.3.1: the way there is fine */
+        neigh_confirm(t->a, &t->w->ip, t->w->now, c->snd.link, &c->h.remote);
     c->tm.retries = 0;
     c->tm.judged = c->tm.overslept = false;
     c->tm.stuck_us = in_flight(c) ? t->w->now : 0;

@@ -21,7 +21,18 @@
 #include <tern/stats.h>
 
 /* Purposes of keys drawn from the seed. */
-enum { KEY_ISN = 1, KEY_PORT, KEY_TABLE, KEY_STAMP, KEY_RNG, KEY_COOKIE, KEY_SKETCH };
+enum {
+    KEY_ISN = 1,
+    KEY_PORT,
+    KEY_TABLE,
+    KEY_STAMP,
+    KEY_RNG,
+    KEY_COOKIE,
+    KEY_SKETCH,
+    KEY_ETHER,
+    KEY_NEIGH,
+    KEY_IID
+};
 
 /* The pools, by number: a page's kind tells what its records are (rec_kind). */
 enum {
@@ -38,6 +49,8 @@ enum {
     POOL_HOLD,
     POOL_PIECE,
     POOL_TAKEN,
+    POOL_NEIGH,
+    POOL_HELD,
     POOLS
 };
 

@@ -79,6 +79,22 @@ enum tern_cause icmp_parse(const struct ip_hdr *ip, struct icmp_msg *out)
     return TERN_CAUSE_NONE;
 }
 
+void icmp_unreachable(const uint8_t *packet, uint32_t tcp_at, struct icmp_msg *out)
+{
+    uint8_t version = packet[0] >> 4;
+    *out = (struct icmp_msg){
+        .version = version,
+        .type = version == 4 ? ICMP_UNREACH : ICMP6_UNREACH,
+        .code = version == 4 ? 1 : 3, /* host (RFC 792), address (RFC 4443 3.1) */
+        .is_error = true,
+        .has_tcp = true,
+        .in_src_port = get16(packet + tcp_at),
+        .in_dst_port = get16(packet + tcp_at + 2),
+        .in_seq = seq(get32(packet + tcp_at + 4)),
+    };
+    ip_addresses(packet, &out->in_src, &out->in_dst);
+}
+
 void icmp_emit(uint8_t *p, uint8_t version, uint8_t type, uint8_t code, uint32_t rest, const uint8_t *body,
                uint32_t body_len, const tern_ip *src, const tern_ip *dst)
 {

@@ -39,6 +39,17 @@ uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t pro
     return IP4_HDR;
 }
 
+void ip_addresses(const uint8_t *p, tern_ip *src, tern_ip *dst)
+{
+    if (p[0] >> 4 == 4) {
+        *src = tern_ip4(p[12], p[13], p[14], p[15]);
+        *dst = tern_ip4(p[16], p[17], p[18], p[19]);
+        return;
+    }
+    memcpy(src->b, p + 8, 16);
+    memcpy(dst->b, p + 24, 16);
+}
+
 void ip4_allow_fragments(uint8_t *p)
 {
     put16(p + 6, (uint16_t)(get16(p + 6) & ~0x4000));

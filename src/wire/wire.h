@@ -70,6 +70,9 @@ uint16_t ip_emit(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t pro
 uint16_t ip_emit_fragment(uint8_t *p, const tern_ip *src, const tern_ip *dst, uint8_t proto, uint8_t ttl,
                           uint8_t tos, uint32_t payload_len, uint16_t id, uint32_t offset, bool more);
 
+/* Who an IP packet whose header ip_emit wrote is from, and to. */
+void ip_addresses(const uint8_t *p, tern_ip *src, tern_ip *dst);
+
 /* Take DF out of an IPv4 header that ip_emit wrote: routers may cut this packet. */
 void ip4_allow_fragments(uint8_t *p);
 
@@ -206,6 +209,10 @@ struct icmp_msg {
 
 /* Parse and verify the checksum. */
 enum tern_cause icmp_parse(const struct ip_hdr *ip, struct icmp_msg *out);
+
+/* As if a router had said that the host cannot be reached to which this packet of ours goes; its TCP header
+ * begins at `tcp_at`. */
+void icmp_unreachable(const uint8_t *packet, uint32_t tcp_at, struct icmp_msg *out);
 
 /* Write the 8 bytes of an ICMP (or, by version, ICMPv6) message whose body stands at `body`; checksum
  * made. */

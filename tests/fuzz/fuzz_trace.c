@@ -122,7 +122,7 @@ static void capture(const tern_trace_record *r, uint32_t n, uint8_t how)
     uint32_t packets = 0;
     memset(&notes, 0, sizeof notes);
     pcapng_section(&c, "tern", how & 1 ? "a comment" : NULL);
-    pcapng_interface(&c, "tern0", NULL, "");
+    pcapng_interface(&c, "tern0", NULL, "", (how & 2) != 0);
     for (uint32_t i = 0; i < n; i += 1 + (how & 3), packets++) {
         uint32_t k = min_u32(n - i, 1 + (how & 7));
         tern_rx_packet rx = {.verdict = r[i].state % 4, .cause = r[i].cause};

@@ -426,7 +426,7 @@ static void blocks_of_every_shape(void **state)
     memset(text, 'x', 69999);
     text[69999] = '\0';
     pcapng_section(&p, NULL, text);
-    pcapng_interface(&p, NULL, "", NULL);
+    pcapng_interface(&p, NULL, "", NULL, false);
     for (uint32_t n = 0; n <= 8; n++)
         pcapng_packet(&p, &(struct pcapng_packet){.data = data, .len = n, .whole = n, .t_us = 1ull << 40 | n,
                                                   .lost = n, .comment = n % 2 ? "odd" : NULL});
