@@ -26,6 +26,14 @@ static void op_connect(void)
         x->h.v = 0;
 }
 
+/* A buffer was full: what then waits to fill a packet (decide.c, waits_for_more) is less than one, and with
+ * super-segments a packet is more. */
+static void was_refused(void)
+{
+    if (z.mode.cut)
+        z.given_up = true;
+}
+
 static void op_send(void)
 {
     struct side *s = a_side();
@@ -38,6 +46,8 @@ static void op_send(void)
     long got = tern_send(s->t, x->h, buf, n, f > 224 ? f & 3 : 0);
     ASSERT(got <= (long)n);
     x->wrote += got > 0 ? (uint64_t)got : 0;
+    if (got == -TERN_EAGAIN || (got >= 0 && got < (long)n))
+        was_refused();
     see((uint64_t)got);
     SAY("  send %u -> %ld\n", n, got);
 }
