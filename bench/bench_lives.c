@@ -5,7 +5,7 @@
  * A life: connect, 64 bytes there, 64 back, the client closes, the server closes, the client waits in
  * TIME_WAIT. Everything goes through the public calls, every checksum is made and verified, and what a stack
  * wrote is handed to the other as it is: the bench copies headers and payload into one packet, as a wire
- * would, and does nothing else. The virtual clock moves on with each life, so that as many connections stay
+ * would, where there is payload, and does nothing else. The virtual clock moves on with each life, so that as many connections stay
  * in TIME_WAIT as the row says; their ends and the choice of ports are inside of the measured time.
  *
  *     W2    1 at a time, about 1,000 in TIME_WAIT
@@ -76,6 +76,7 @@ static void end_init(struct end *e, const char *seed, const tern_ip *ip, size_t 
     memcpy(cfg.seed, seed, strlen(seed));
     void *mem =
         mmap(NULL, memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    madvise(mem, memory, MADV_HUGEPAGE); /* as host/ does: a page table is a table that is missed, too */
     must(mem != MAP_FAILED && tern_create(&e->t, &cfg, mem, memory) == 0, "no memory");
     tern_link_info info = {.mtu = 1500};
     e->link = tern_link_add(e->t, &info);
@@ -101,21 +102,27 @@ static struct bench *bench_new(const struct row *row)
     return b;
 }
 
+/* What the other end receives: what was written, as one piece. */
+static const uint8_t *one_piece(const tern_tx_packet *p, uint8_t *room)
+{
+    if (p->n_slices == 0)
+        return p->hdr;
+    uint32_t len = p->hdr_len;
+    memcpy(room, p->hdr, len);
+    for (uint32_t i = 0; i < p->n_slices; len += p->slices[i].len, i++)
+        memcpy(room + len, p->slices[i].data, p->slices[i].len);
+    return room;
+}
+
 /* Everything that `from` has to send now arrives at `to`. Packets, how many. */
 static int carry(struct bench *w, struct end *from, struct end *to)
 {
     int total = 0, n;
     do {
         n = tern_tx(from->t, w->now, w->tx, BATCH);
-        for (int i = 0; i < n; i++) {
-            const tern_tx_packet *p = &w->tx[i];
-            uint8_t *out = w->bytes[i];
-            uint32_t len = p->hdr_len;
-            memcpy(out, p->hdr, len);
-            for (uint32_t s = 0; s < p->n_slices; len += p->slices[s].len, s++)
-                memcpy(out + len, p->slices[s].data, p->slices[s].len);
-            w->rx[i] = (tern_rx_packet){.data = out, .len = len, .link = (uint8_t)to->link};
-        }
+        for (int i = 0; i < n; i++)
+            w->rx[i] = (tern_rx_packet){
+                .data = one_piece(&w->tx[i], w->bytes[i]), .len = w->tx[i].len, .link = (uint8_t)to->link};
         if (n > 0)
             tern_rx(to->t, w->now, w->rx, n);
         total += n;
@@ -150,17 +157,18 @@ static void connect_all(struct bench *w, uint32_t n)
 
 static bool due(const struct end *e, uint64_t now) { return tern_next_deadline(e->t) <= now; }
 
-/* One call of tern_tick does a bounded piece of work, and may leave something to send. */
+/* Timers are run when a stack says that one is due. One call of tern_tick does a bounded piece of work, and may
+ * leave something to send. */
 static void time_passes(struct bench *w, uint64_t us)
 {
     w->now += us;
-    tern_tick(w->a.t, w->now);
-    tern_tick(w->b.t, w->now);
-    while (due(&w->a, w->now) || due(&w->b, w->now)) {
-        carry(w, &w->a, &w->b);
-        carry(w, &w->b, &w->a);
+    while (due(&w->a, w->now)) {
         tern_tick(w->a.t, w->now);
+        carry(w, &w->a, &w->b);
+    }
+    while (due(&w->b, w->now)) {
         tern_tick(w->b.t, w->now);
+        carry(w, &w->b, &w->a);
     }
 }
 
