@@ -39,7 +39,8 @@ static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival
 static bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
 {
     const struct ip_state *ip = &t->w->ip;
-    if (!plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
+    if (UNLIKELY(t->w->by_steps) ||
+        !plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
         !ip_is_ours(ip, &out->s.dst, p->link) || !ip_valid_peer4(ip, &out->s.src) ||
         !ip_valid_peer4(ip, &out->s.dst))
         return false;

@@ -264,7 +264,7 @@ static void ack_plain(struct tern *t, struct tcb *c, const struct segment *s)
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
-    if (LIKELY(is_plain(t, c, s))) {
+    if (LIKELY(is_plain(t, c, s) && !t->w->by_steps)) {
         ack_plain(t, c, s);
         return TERN_CAUSE_NONE;
     }

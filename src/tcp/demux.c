@@ -161,7 +161,7 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
 /* Read ahead, a segment has been looked for already: while the table is the same, the search would be too. */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
-    bool known = s->found_at == t->w->conns.changes;
+    bool known = s->found_at == t->w->conns.changes && !t->w->by_steps;
     if (known && s->found == 0)
         return 0;
     tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};

@@ -130,6 +130,7 @@ struct sketch {
 
 struct world {
     struct settings set;
+    bool by_steps;            /* tests: no short way is taken, all goes through the ordered lists */
     struct sipkey key_isn, key_port, key_stamp, key_sketch;
     struct mixkey key_table;
     struct keyed last_stamp, last_port;

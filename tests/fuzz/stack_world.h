@@ -265,6 +265,7 @@ static bool begin_side(int i, uint32_t a, uint32_t b)
         memset(s->block, z.mode.fill, size);
     if (tern_create(&s->t, &cfg, s->block, size) != 0)
         return false;
+    s->t->w->by_steps = z.mode.by_steps;
     s->mtu = 1500;
     s->gso_max = (b & 128) && !z.mode.no_gso ? 65000 : 0;
     tern_link_info info = {.mtu = s->mtu, .gso_max = s->gso_max, .tx_csum = b & 64};
