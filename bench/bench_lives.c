@@ -5,8 +5,9 @@
  * A life: connect, 64 bytes there, 64 back, the client closes, the server closes, the client waits in
  * TIME_WAIT. Everything goes through the public calls, every checksum is made and verified, and what a stack
  * wrote is handed to the other as it is: the bench copies headers and payload into one packet, as a wire
- * would, where there is payload, and does nothing else. The virtual clock moves on with each life, so that as many connections stay
- * in TIME_WAIT as the row says; their ends and the choice of ports are inside of the measured time.
+ * would, where there is payload, and does nothing else. The virtual clock moves on with each life, so that as
+ * many connections stay in TIME_WAIT as the row says; their ends and the choice of ports are inside of the
+ * measured time.
  *
  *     W2    1 at a time, about 1,000 in TIME_WAIT
  *     W2c   1,000 at a time, about 1,000 more in TIME_WAIT
@@ -157,8 +158,8 @@ static void connect_all(struct bench *w, uint32_t n)
 
 static bool due(const struct end *e, uint64_t now) { return tern_next_deadline(e->t) <= now; }
 
-/* Timers are run when a stack says that one is due. One call of tern_tick does a bounded piece of work, and may
- * leave something to send. */
+/* Timers are run when a stack says that one is due. One call of tern_tick does a bounded piece of work, and
+ * may leave something to send. */
 static void time_passes(struct bench *w, uint64_t us)
 {
     w->now += us;
