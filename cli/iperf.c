@@ -235,6 +235,7 @@ int cmd_iperf(int argc, char **argv)
     if (it == NULL)
         return cmd_cannot("iperf", "not enough memory");
     it->options.command = "iperf";
+    it->options.page = 1 << 16; /* few connections, and much for each: a page is a piece of a packet */
     it->port = 5201;
     it->parallel = 1;
     it->seconds = 10;

@@ -220,6 +220,7 @@ static tern_host_config host_config(const net_options *o)
     tern_host_config cfg = {.name = host_name(o)};
     bool traced = o->trace != NULL || o->ladder || o->pcap.file != NULL;
     cfg.trace_records = traced ? 1u << 16 : 0;
+    cfg.stack.page_size = o->page;
     cfg.stack.send_buffer = o->buffer;
     cfg.stack.recv_buffer = o->buffer;
     return cfg;
@@ -339,8 +340,10 @@ int net_turn_fds(net *n, struct pollfd *fds, int n_fds, int timeout_ms)
         fds[i].revents = 0;
         all[2 + i] = fds[i];
     }
-    tern_host_flush(n->host);
-    if (poll(all, (nfds_t)n_fds + 2, timeout_ms) > 0) {
+    bool more = tern_host_more(n->host); /* one acknowledgment for all that is there */
+    if (!more)
+        tern_host_flush(n->host);
+    if (!more && poll(all, (nfds_t)n_fds + 2, timeout_ms) > 0) {
         struct signalfd_siginfo info;
         if ((all[1].revents & POLLIN) && read(n->signals, &info, sizeof info) > 0)
             result |= NET_SIGNAL;

@@ -32,6 +32,7 @@ typedef struct net_options {
     bool ladder;       /* a ladder of each connection when it is over, on standard output */
     tern_capture_config pcap; /* .file NULL: none */
     uint32_t buffer;   /* send and receive buffer of a connection, bytes; 0 = the stack's default */
+    uint32_t page;     /* bytes of a page of the stack's memory; 0 = its default */
     tern_link *queue;  /* one of several of the device (net_queues), instead of opening it; NULL: none */
     bool silent;       /* no advice about the kernel's side: another one gives it */
 } net_options;
