@@ -38,7 +38,7 @@ struct options {
     bool json, color, list;
     int bound[BOUNDS]; /* NOT_GIVEN: the setting's own */
     uint64_t limit, seconds;
-    uint32_t threads;
+    uint32_t threads, probes;
     const char *replay;
     const struct setting *chosen[CHOSEN_MOST];
     int n_chosen;
@@ -67,7 +67,7 @@ static int usage(FILE *out)
     fputs(
         "usage: tern explore [SETTING...] [--losses N] [--dups N] [--bytes N] [--aborts N] [--early N]\n"
         "                    [--cuts N] [--refusals N] [--waits N] [--limit N] [--seconds N]\n"
-        "                    [--threads N] [--json] [--color=auto|always|never]\n"
+        "                    [--threads N] [--probes N] [--json] [--color=auto|always|never]\n"
         "       tern explore SETTING --replay MOVES\n"
         "       tern explore --list\n\n"
         "Searches every world that two stacks, their programs and the network between them can come to: any\n"
@@ -85,6 +85,8 @@ static int usage(FILE *out)
         "  --limit N       stop each setting after so many worlds (default: none)\n"
         "  --seconds N     stop all after so long; the settings share it (default: no end)\n"
         "  --threads N     how many work (default: one for each processor); the result is the same\n"
+        "  --probes N      in each world so many things are tried that nobody on the way has done, and held\n"
+        "                  against the standard (default: 1; 0: none)\n"
         "  --replay MOVES  tell one path of a setting, as a story printed its moves\n"
         "  --json          one JSON object a setting and a story, and one for all\n"
         "  --color=WHEN    auto (on a terminal), always or never\n\n"
@@ -100,6 +102,7 @@ enum {
     OPT_LIMIT,
     OPT_SECONDS,
     OPT_THREADS,
+    OPT_PROBES,
     OPT_REPLAY,
     OPT_JSON,
     OPT_COLOR,
@@ -127,6 +130,7 @@ static int parse_option(struct options *o, int option, const char *word)
     case OPT_COLOR: return args_color("explore", optarg, &o->color);
     case OPT_LIMIT: return args_number("explore", "limit", optarg, UINT32_MAX / 4, &o->limit);
     case OPT_SECONDS: return args_number("explore", "seconds", optarg, 1000000, &o->seconds);
+    case OPT_PROBES: return args_number32("explore", "probes", optarg, 1000, &o->probes);
     case OPT_THREADS: return args_number32("explore", "threads", optarg, 64, &o->threads);
     case ':': return cmd_cannot("explore", "%s needs a value; see `tern explore --help`", word);
     default: return cmd_cannot("explore", "unknown option '%s'; see `tern explore --help`", word);
@@ -150,6 +154,7 @@ static int parse(struct options *o, int argc, char **argv)
     static const struct option others[] = {
         {"list", no_argument, NULL, OPT_LIST},           {"limit", required_argument, NULL, OPT_LIMIT},
         {"seconds", required_argument, NULL, OPT_SECONDS}, {"threads", required_argument, NULL, OPT_THREADS},
+        {"probes", required_argument, NULL, OPT_PROBES},
         {"replay", required_argument, NULL, OPT_REPLAY}, {"json", no_argument, NULL, OPT_JSON},
         {"color", required_argument, NULL, OPT_COLOR},   {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
@@ -160,7 +165,8 @@ static int parse(struct options *o, int argc, char **argv)
         options[i] = (struct option){bound_options[i].name, required_argument, NULL, OPT_BOUND + i};
     memcpy(options + BOUNDS, others, sizeof others);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    *o = (struct options){.color = isatty(STDOUT_FILENO), .threads = cores > 0 ? (unsigned)cores : 1};
+    *o = (struct options){
+        .color = isatty(STDOUT_FILENO), .threads = cores > 0 ? (unsigned)cores : 1, .probes = 1};
     for (int i = 0; i < BOUNDS; i++)
         o->bound[i] = NOT_GIVEN;
     optind = 0;
@@ -237,7 +243,8 @@ static void print_told(const struct options *o, const struct told *t, uint32_t c
                circle != 0 && i + 1 == circle ? "   (from here on in a circle)" : "");
     fputc('\n', stdout);
     ladder_print(&t->story, stdout, o->color);
-    fputc('\n', stdout);
+    if (t->why[0] != 0)
+        printf("%s\n  %s\n", t->log, t->why);
 }
 
 static void story_json(const struct setting *s, enum fault f, const struct search_found *found,
@@ -363,8 +370,13 @@ static bool run_setting(const struct options *o, int i, struct sum *sum)
     struct bounds b = bounds_for(o, s);
     struct run run = {
         .o = o, .setting = s, .sum = sum, .until_us = share_until(o, sum, o->n_chosen - i)};
-    struct search_config config = {
-        .setting = s, .bounds = &b, .limit = o->limit, .threads = o->threads, .go_on = go_on, .ctx = &run};
+    struct search_config config = {.setting = s,
+                                   .bounds = &b,
+                                   .limit = o->limit,
+                                   .threads = o->threads,
+                                   .probes = o->probes,
+                                   .go_on = go_on,
+                                   .ctx = &run};
     struct search_result *r = search(&config);
     progress_clear(&sum->progress);
     if (r == NULL)

@@ -4,6 +4,7 @@
 #include "move.h"
 #include "prelude.h"
 #include "sim/packet.h"
+#include "sim/spec/stage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static const struct {
     {"error", "a program hears of an error that nothing explains"},
     {"gives-up", "an end gives up though the other one is there and answers"},
     {"call", "a call fails that must not, or says what it must not say"},
+    {"standard", "what is tried draws what the standard does not allow"},
     {"storm", "more segments are under way than any end could have reason to send"},
     {"disagree", "all is quiet, and the two ends are not of one mind"},
     {"stuck", "something waits, and nothing will ever happen"},
@@ -72,6 +74,7 @@ static int make_stack(struct duo *d, int side)
     config.trace_records = RING;
     if (d->setting->flags & SET_NEW_PORT && side == A)
         config.port_low = config.port_high = PORT_A;
+    d->config[side] = config;
     int e = tern_create(&d->stack[side], &config, d->block[side], BLOCK);
     if (e < 0)
         return e;
@@ -139,7 +142,8 @@ struct duo *duo_new(const struct setting *setting, const struct bounds *bounds)
     d->scene.left = d->allowed = bounds != NULL ? *bounds : setting->bounds;
     d->n_edges = (uint16_t)tern_edges(d->edge, 256);
     make_ends(d);
-    bool ok = d->n_edges <= 256;
+    d->stage = calloc(1, sizeof *d->stage);
+    bool ok = d->n_edges <= 256 && d->stage != NULL;
     for (int side = 0; side < SIDES; side++) {
         d->block[side] = aligned_alloc(64, BLOCK);
         d->ring[side] = calloc(RING, sizeof *d->ring[side]);
@@ -159,6 +163,7 @@ void duo_free(struct duo *d)
         free(d->block[side]);
         free(d->ring[side]);
     }
+    free(d->stage);
     free(d);
 }
 

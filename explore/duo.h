@@ -51,6 +51,7 @@ enum fault {
     FAULT_ERROR,     /* a program hears of an error that nothing explains */
     FAULT_GIVES_UP,  /* an end gives up though the other one is there and answers */
     FAULT_CALL,      /* a call fails that must not, or says what it must not */
+    FAULT_STANDARD,  /* a probe draws what the standard does not allow (probe.h) */
     FAULT_STORM,     /* segments without end */
     FAULT_DISAGREE,  /* all is quiet, and the two ends are not of one mind */
     FAULT_STUCK,     /* somebody waits, and nothing will ever happen */
@@ -141,6 +142,8 @@ struct witness {
     void *ctx;
 };
 
+struct stage;
+
 struct duo {
     const struct setting *setting;
     tern *stack[SIDES];
@@ -155,6 +158,8 @@ struct duo {
     uint64_t edges[EDGE_WORDS]; /* taken by any move so far */
     uint16_t n_edges;
     tern_edge edge[256];
+    struct stage *stage;       /* where probes are played */
+    tern_config config[SIDES]; /* as the stacks were made */
     const struct witness *witness; /* NULL: none */
     struct scene scene;
 };

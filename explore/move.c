@@ -2,6 +2,7 @@
 #include "move.h"
 
 #include "host/story.h"
+#include "probe.h"
 #include "sim/bytes.h"
 #include "sim/packet.h"
 
@@ -223,6 +224,7 @@ bool move_make(struct duo *d, uint16_t move)
     case MOVE_CUT: return cut(d);
     case MOVE_REFUSE: return refuse(d, arg);
     case MOVE_WAIT: return wait_on(d);
+    case MOVE_PROBE: return probe_make(d, arg);
     case MOVE_KINDS: break;
     }
     return false;
@@ -326,7 +328,7 @@ uint8_t move_manners(const struct duo *d, uint16_t move)
 
 /* --- words -------------------------------------------------------------------------------------- */
 
-static void segment_words(const struct duo *d, uint32_t i, char *buf, uint32_t len)
+static void flying_words(const struct duo *d, uint32_t i, char *buf, uint32_t len)
 {
     const struct flying *f = &d->scene.flying[i];
     char flags[40];
@@ -338,8 +340,8 @@ void move_text(const struct duo *d, uint16_t move, char *buf, uint32_t len)
     uint32_t arg = move_arg(move);
     char what[80] = "";
     const char *side = (move_kind(move) == MOVE_CALL ? arg >> 4 : arg) == A ? "A" : "B";
-    if (move_kind(move) != MOVE_CALL && arg < d->scene.n_flying)
-        segment_words(d, arg, what, sizeof what);
+    if (move_kind(move) != MOVE_CALL && move_kind(move) != MOVE_PROBE && arg < d->scene.n_flying)
+        flying_words(d, arg, what, sizeof what);
     switch (move_kind(move)) {
     case MOVE_DELIVER: snprintf(buf, len, "%s arrives", what); break;
     case MOVE_CALL: snprintf(buf, len, "%s %s", side, call_text((enum call_kind)(arg & 15))); break;
@@ -350,6 +352,7 @@ void move_text(const struct duo *d, uint16_t move, char *buf, uint32_t len)
     case MOVE_CUT: snprintf(buf, len, "the wire is cut"); break;
     case MOVE_REFUSE: snprintf(buf, len, "a router refuses %s", what); break;
     case MOVE_WAIT: snprintf(buf, len, "a second and a half pass"); break;
+    case MOVE_PROBE: probe_text(arg, buf, len); break;
     case MOVE_KINDS: buf[0] = 0; break;
     }
 }

@@ -18,6 +18,7 @@ enum move_kind {
     MOVE_CUT,       /* the wire is cut */
     MOVE_REFUSE,    /* a router refuses a segment: ICMP arrives at its sender */
     MOVE_WAIT,      /* a second and a half pass, and what was due until then happens */
+    MOVE_PROBE,     /* something is tried, and then the world is given up (probe.h) */
     MOVE_KINDS
 };
 

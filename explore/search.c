@@ -3,6 +3,7 @@
 
 #include "mark.h"
 #include "move.h"
+#include "probe.h"
 #include "store.h"
 #include "trap.h"
 
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUND = 8192, THREADS_MOST = 64, DEPTH_MOST = 4000, NO_MOVE = 0xffff };
+enum { ALL_PROBES = 40, ROUND = 8192, THREADS_MOST = 64, DEPTH_MOST = 4000, NO_MOVE = 0xffff };
 
 /* What came out of one move. */
 struct outcome {
@@ -32,6 +33,7 @@ struct worker {
     uint32_t from, to;         /* nodes of this round */
     struct outcome *out;
     uint32_t n_out, cap_out;
+    unsigned probes;
     bool failed;               /* no memory */
 };
 
@@ -204,14 +206,35 @@ static void expand(struct worker *w, uint32_t node)
     judge_rest(w, node, quiet && w->n_out >= first, best != NO_NODE, wrong);
 }
 
+/* Not every probe can be tried in every world; which ones, its number decides. Only what is wrong comes
+ * out. */
+static void probe(struct worker *w, uint32_t node)
+{
+    uint32_t all = probes_most(), n = node < ALL_PROBES && w->probes > 0 ? all : w->probes;
+    uint32_t first = node * 2654435761u >> 8;
+    for (uint32_t i = 0; i < n && !w->failed; i++) {
+        uint16_t move = MOVE(MOVE_PROBE, (first + i) % all);
+        uint64_t where = 0;
+        marks_back(w->marks, w->depth);
+        if (!trap_move(w->duo, move, &where) || w->duo->scene.fault == FAULT_NONE)
+            continue;
+        struct outcome *o = add_outcome(w, node, move);
+        if (o == NULL)
+            return;
+        o->where = where;
+        o->fault = w->duo->scene.fault;
+    }
+}
+
 static void *work(void *arg)
 {
     struct worker *w = arg;
     for (uint32_t i = w->from; i < w->to && !w->failed; i++) {
-        if (go_to(w, i))
+        w->failed = !go_to(w, i);
+        if (!w->failed) {
             expand(w, i);
-        else
-            w->failed = true;
+            probe(w, i);
+        }
     }
     return NULL;
 }
@@ -389,6 +412,7 @@ static bool begin(struct search *s)
     for (unsigned i = 0; i < s->threads; i++) {
         struct worker *w = &s->worker[i];
         w->store = &s->store;
+        w->probes = c->probes;
         w->duo = duo_new(c->setting, c->bounds);
         w->marks = w->duo != NULL ? marks_new(w->duo) : NULL;
         if (w->marks == NULL || !marks_put(w->marks, 0))

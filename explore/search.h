@@ -32,6 +32,7 @@ struct search_config {
     const struct bounds *bounds; /* NULL: the setting's own */
     uint64_t limit;              /* states; it stops a little above; 0 = none */
     unsigned threads;            /* 0 = 1 */
+    unsigned probes;             /* in every world so many; in the first ones of a search all */
     /* Asked between rounds; false: it stops with what it has. NULL: it goes on. */
     bool (*go_on)(void *ctx, const struct search_progress *p);
     void *ctx;

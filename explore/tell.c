@@ -2,8 +2,9 @@
  * segment on the wire a record speaks of follows from the order of sending. */
 #include "tell.h"
 
-#include "move.h"
+#include "probe.h"
 #include "sim/packet.h"
+#include "sim/spec/stage.h"
 #include "trap.h"
 
 #include <stdio.h>
@@ -171,6 +172,8 @@ static bool add_words(struct told *out, const char *words)
 static bool is_possible(struct duo *d, uint16_t move)
 {
     uint16_t moves[MOVES_MOST];
+    if (move_kind(move) == MOVE_PROBE)
+        return move_arg(move) < probes_most();
     int n = moves_list(d, moves);
     for (int i = 0; i < n; i++)
         if (moves[i] == move)
@@ -193,6 +196,10 @@ static bool tell_moves(struct teller *t, struct told *out, const uint16_t *move,
     }
     if (out->fault != FAULT_NONE)
         story_note(t->s, STORY_BOTH, clock_of(t), duo_fault_text((enum fault)out->fault));
+    if (out->fault == FAULT_STANDARD) {
+        snprintf(out->why, sizeof out->why, "%s", t->d->stage->why);
+        snprintf(out->log, sizeof out->log, "%s", t->d->stage->log);
+    }
     return true;
 }
 

@@ -9,6 +9,8 @@
 
 /* The story of `n` moves. `moves`: as words, one line each, for the caller to free; NULL: no memory. */
 struct told {
+    char log[3000];      /* and what was played, a line an act */
+    char why[400]; /* FAULT_STANDARD: what is wrong with it; empty otherwise */
     struct story story;
     char **words;
     uint32_t n;

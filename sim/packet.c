@@ -28,6 +28,8 @@ static const char *parse_ip4(struct segment *s, const uint8_t *p, uint32_t len, 
         return "the IPv4 checksum is wrong";
     if (p[9] != 6)
         return "not TCP";
+    s->tos = p[1];
+    s->ttl = p[8];
     s->src.ip = tern_ip4(p[12], p[13], p[14], p[15]);
     s->dst.ip = tern_ip4(p[16], p[17], p[18], p[19]);
     *tcp = header;
@@ -40,6 +42,8 @@ static const char *parse_ip6(struct segment *s, const uint8_t *p, uint32_t len, 
         return "the IPv6 header does not fit its packet";
     if (p[6] != 6)
         return "not TCP";
+    s->tos = (uint8_t)(get16(p) >> 4);
+    s->ttl = p[7];
     memcpy(s->src.ip.b, p + 8, 16);
     memcpy(s->dst.ip.b, p + 24, 16);
     *tcp = 40;
@@ -112,12 +116,29 @@ const char *segment_read(struct segment *s, const uint8_t *pkt, uint32_t len, bo
     s->ack = get32(p + 8);
     s->flags = p[13];
     s->window = (uint16_t)get16(p + 14);
+    s->urgent = (uint16_t)get16(p + 18);
     s->data = p + header;
     s->len = len - at - header;
     return parse_options(s, p + 20, header - 20);
 }
 
 /* --- build ----------------------------------------------------------------------------------- */
+
+/* As many blocks as there is room for. */
+static uint32_t build_sack(const struct segment *s, uint8_t *p, uint32_t n)
+{
+    uint32_t blocks = s->n_sack;
+    while (n + 4 + blocks * 8 > 40)
+        blocks--;
+    if (blocks == 0)
+        return n;
+    put32(p + n, 0x01010500u + 2 + blocks * 8);
+    for (uint32_t i = 0; i < blocks; i++) {
+        put32(p + n + 4 + i * 8, s->sack[i].start);
+        put32(p + n + 8 + i * 8, s->sack[i].end);
+    }
+    return n + 4 + blocks * 8;
+}
 
 static uint32_t build_options(const struct segment *s, uint8_t *p)
 {
@@ -131,29 +152,33 @@ static uint32_t build_options(const struct segment *s, uint8_t *p)
         put32(p + n, 0x01030300u + s->wscale - 1u);
         n += 4;
     }
+    if (s->sack_ok) {
+        put32(p + n, 0x01010402);
+        n += 4;
+    }
     if (s->ts) {
         put32(p + n, 0x0101080a);
         put32(p + n + 4, s->ts_val);
         put32(p + n + 8, s->ts_ecr);
         n += 12;
     }
-    return n;
+    return build_sack(s, p, n);
 }
 
 static uint32_t build_ip(const struct segment *s, uint8_t *p, uint32_t payload)
 {
     if (!tern_ip_is4(&s->src.ip)) {
-        put32(p, 0x60000000);
-        put32(p + 4, payload << 16 | 6 << 8 | 64);
+        put32(p, 0x60000000u | (uint32_t)s->tos << 20);
+        put32(p + 4, payload << 16 | 6 << 8 | (s->ttl ? s->ttl : 64));
         memcpy(p + 8, s->src.ip.b, 16);
         memcpy(p + 24, s->dst.ip.b, 16);
         return 40;
     }
     memset(p, 0, 20);
-    put16(p, 0x4500);
+    put16(p, 0x4500u | s->tos);
     put16(p + 2, payload + 20);
     put16(p + 6, 0x4000);
-    put16(p + 8, 64 << 8 | 6);
+    put16(p + 8, (s->ttl ? s->ttl : 64u) << 8 | 6);
     memcpy(p + 12, s->src.ip.b + 12, 4);
     memcpy(p + 16, s->dst.ip.b + 12, 4);
     put16(p + 10, checksum_of(p, 20));
@@ -173,7 +198,7 @@ uint32_t segment_build(const struct segment *s, uint8_t *buf)
     p[12] = (uint8_t)((20 + n_options) / 4 << 4);
     p[13] = s->flags;
     put16(p + 14, s->window);
-    put32(p + 16, 0);
+    put32(p + 16, s->urgent);
     memcpy(p + 20, options, n_options);
     if (s->len)
         memcpy(p + 20 + n_options, s->data, s->len);

@@ -33,6 +33,9 @@ struct segment {
     bool sack_ok;
     uint16_t window;     /* as on the wire, unscaled */
     uint16_t mss;        /* option; 0 = none */
+    uint16_t urgent;     /* pointer */
+    uint8_t tos;         /* Diffserv and ECN of the IP header */
+    uint8_t ttl;         /* or hop limit; to be built: 0 = 64 */
     uint32_t ts_val, ts_ecr;
     struct {
         uint32_t start, end;
@@ -52,7 +55,7 @@ const char *segment_read(struct segment *s, const uint8_t *pkt, uint32_t len, bo
 /* The same with the checksum. */
 const char *segment_parse(struct segment *s, const uint8_t *pkt, uint32_t len);
 
-/* Build the packet (both addresses of one family; mss, wscale and timestamps become options). Returns its
+/* Build the packet (both addresses of one family; what is set becomes an option). Returns its
  * length; `buf` holds PACKET_MAX bytes. */
 uint32_t segment_build(const struct segment *s, uint8_t *buf);
 

@@ -128,6 +128,7 @@ typedef struct tern_info {
     bool unaccepted;            /* waits in a listener's accept queue */
     bool eof_read;              /* the program has read the end of the stream */
     bool fin_rcvd, fin_sent, fin_acked;
+    bool fin_waits;             /* the peer's FIN has come, and something before it has not */
     int error;                  /* 0, or the negative TERN_E... that ended it */
     uint16_t reason;            /* enum tern_cause of the last state change */
     uint64_t opened_us;         /* when the record was made */
@@ -150,6 +151,11 @@ typedef struct tern_info {
     uint32_t mss;               /* largest payload sent */
     uint8_t snd_wscale, rcv_wscale;
     bool timestamps, sack, ecn, wscale;
+    /* the variables of RFC 9293 3.3.1 and what goes with them, as they are: for who holds a connection
+       against the standard. Of a half-open record and one in TIME_WAIT only SND.UNA, SND.NXT, RCV.NXT and
+       TS.Recent mean anything */
+    uint32_t snd_una, snd_nxt, snd_wl1, snd_wl2, max_snd_wnd, rcv_nxt;
+    uint32_t ts_recent, last_ack_sent; /* RFC 7323 4.3 */
     uint32_t iss, irs;          /* initial sequence numbers, ours and the peer's, so that relative ones can be
                                    had; 0 = not known (yet) */
     /* timing, us */

@@ -7,6 +7,7 @@
 #include "audit.h"
 #include "net.h"
 #include "record.h"
+#include "trial.h"
 
 #include <tern/lent.h>
 #include <tern/net.h>
@@ -216,6 +217,7 @@ void host_settle(struct net *n, int host)
     audit_settled(n, host);
     read_trace(n, host);
     check(n, host);
+    trial_now(n, host);
     next_call(n, h);
 }
 
@@ -236,6 +238,8 @@ void host_receive(struct net *n, int host, uint32_t *packets, uint32_t count)
         uint8_t link = (uint8_t)(h->link != 0 ? h->link : 1);
         rx[i] = (tern_rx_packet){.data = p->bytes, .len = p->len, .link = link, .flags = p->flags};
     }
+    for (uint32_t i = 0; i < count && !deaf && count == 1; i++)
+        trial_arrival(n, host, n->packet[packets[i]]);
     if (!deaf)
         tern_rx(h->t, net_local(n, h), rx, (int)count);
     for (uint32_t i = 0; i < count; i++) {

@@ -1,8 +1,9 @@
 /* net.c - see net.h: the clock, and what happens next. */
 #include "audit.h"
-#include "net.h"
 #include "guard.h"
+#include "net.h"
 #include "record.h"
+#include "trial.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ void net_free(struct net *n)
     free(n->stream);
     free(n->scratch);
     free(n->audit);
+    trial_free(n->trial);
     free(n);
 }
 
@@ -161,6 +163,7 @@ static void add_host(struct net *n, const struct item *item)
     h->t = NULL;
     h->next_us = NEVER_US;
     h->boots = h->verbs = 0;
+    h->trials = 0;
     h->ahead_us = (int64_t)item->f[H_CLOCK_MS] * 1000 + 1000000;
     if (h->in && item->f[H_MSL_MS] * 1000 < n->lifetime_us)
         n->lifetime_us = item->f[H_MSL_MS] * 1000;

@@ -124,6 +124,7 @@ struct net_host {
     tern_handle listener;
     size_t room;          /* of the blocks */
     uint32_t verbs;
+    uint64_t trials;      /* turns for one */
     bool accept_waits;    /* its server will accept after its pause */
     tern_trace_record ring[RING];
 };
@@ -185,6 +186,7 @@ enum { PER_CONN_MOST = 100000 };
 
 struct recorder;
 struct audit;
+struct trial;
 
 struct net {
     const struct plan *plan;
@@ -215,6 +217,7 @@ struct net {
     struct complaint complaint;
     struct net_counts *counts;
     struct audit *audit;
+    struct trial *trial;     /* NULL: none yet */
     struct recorder *rec;    /* NULL: nothing is written down */
     tern_tx_packet tx[16];
 };

@@ -139,6 +139,19 @@ static void agreed(const struct tcb *c, tern_info *out)
     out->irs = c->rcv.irs.v;
 }
 
+/* RFC 9293 3.3.1 */
+static void variables(const struct tcb *c, tern_info *out)
+{
+    out->snd_una = c->snd.una.v;
+    out->snd_nxt = c->snd.nxt.v;
+    out->snd_wl1 = c->snd.wl1.v;
+    out->snd_wl2 = c->snd.wl2.v;
+    out->max_snd_wnd = c->snd.max_wnd;
+    out->rcv_nxt = c->rcv.nxt.v;
+    out->ts_recent = c->ts.recent;
+    out->last_ack_sent = c->ts.last_ack_sent.v;
+}
+
 static void totals(const struct tcb *c, tern_info *out)
 {
     out->bytes_sent = c->sum.sent;
@@ -187,12 +200,14 @@ static void from_tcb(const struct tern *t, const struct tcb *c, tern_info *out)
     out->eof_read = c->rcv.eof_read;
     out->eof_us = c->rcv.fin_us;
     out->fin_rcvd = c->rcv.fin_rcvd;
+    out->fin_waits = c->rcv.fin_ooo && !c->rcv.fin_rcvd;
     out->fin_sent = c->snd.fin_sent;
     out->fin_acked = c->snd.fin_acked;
     out->ttl_in = c->ttl_in;
     out->dscp_in = c->tos_in >> 2; /* MAY-9 */
     queues(t, c, out);
     agreed(c, out);
+    variables(c, out);
     timing(t, c, out);
     totals(c, out);
     history(c, out);
@@ -221,7 +236,10 @@ static void from_timewait(const struct tern *t, ref_t r, tern_info *out)
     out->fin_rcvd = out->fin_sent = out->fin_acked = true;
     out->rcv_wscale = w->rcv_wscale;
     out->rcv_wnd = (uint32_t)w->wnd << w->rcv_wscale;
+    out->snd_una = out->snd_nxt = w->snd_nxt.v;
+    out->rcv_nxt = w->rcv_nxt.v;
     out->timestamps = w->ts;
+    out->ts_recent = w->ts_recent;
 }
 
 /* Awake or at rest, the same is to be seen. */

@@ -451,6 +451,10 @@ void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *ou
     out->timer_us = h->queue == QUEUE_NOW ? t->w->now : backlog_due_us(t, h);
     out->retransmits = out->backoff = asked ? h->queue - QUEUE_SENT : 0;
     out->rcv_wnd = ((const struct listener *)at_const(t->a, h->listener))->offer;
+    out->snd_una = h->iss.v;
+    out->snd_nxt = h->iss.v + 1;
+    out->rcv_nxt = h->irs.v + 1;
+    out->ts_recent = h->ts_recent;
     out->mss = opt.mss;
     out->timestamps = opt.ts;
     out->sack = opt.sack;

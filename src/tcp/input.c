@@ -159,6 +159,9 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
 static bool answers_crossing_syn(const struct tcb *c, const struct segment *s)
 {
     bool synack = (s->flags & (F_SYN | F_ACK | F_RST | F_FIN)) == (F_SYN | F_ACK);
+    bool old = c->opt.ts && s->opt.ts && (int32_t)(s->opt.ts_val - c->ts.recent) < 0; /* RFC7323-5.3-c */
+    if (old)
+        return false;
     return synack && !c->snd.syn_acked && seq_eq(s->seq, c->rcv.irs) && seq_gt(s->ack, c->snd.una) &&
            seq_le(s->ack, c->snd.nxt);
 }
@@ -188,6 +191,9 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
         if (c->h.state == TERN_SYN_RCVD)
             ack_in_syn_rcvd(t, c, s);
         ack_segment(t, c, s);
+        if (fin_acked_step(t, c)) /* it was queued before the handshake ended, and acknowledged with the
+                                     SYN */
+            decide_fin_wait(t, c);
         return TERN_CAUSE_NONE;
     }
     /* first: sequence number (and PAWS) */

@@ -165,6 +165,39 @@ static void simultaneous_open_acked(void **state)
     lab_end(l);
 }
 
+/* The program closes before that, and what opens the connection acknowledges its FIN, too. */
+static void simultaneous_open_closed(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "shutdown\n"
+            "= FIN_WAIT_1\n"
+            "> FA 1 ack 1\n"
+            "< SA 0 ack 2 win 65535 <mss 1460>\n"
+            "= FIN_WAIT_2\n"
+            "> A 2 ack 1");
+    lab_end(l);
+}
+
+/* An older timestamp is one of another life: RFC 7323 5.3 R1 makes no exception for it. */
+static void simultaneous_open_paws(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< S 0 win 65535 <mss 1460,ts 1000>\n"
+            "> SA 0 ack 1\n"
+            "< SA 0 ack 1 win 65535 <mss 1460,ts 999>\n"
+            "= SYN_RCVD\n"
+            "> A 1 ack 1\n"
+            "< SA 0 ack 1 win 65535 <mss 1460,ts 1001>\n"
+            "= ESTABLISHED");
+    lab_end(l);
+}
+
 /* RFC 9293 figure 8: an old SYN, then the RST of the peer that knows better; the listener is undisturbed and
  * the new SYN is served. */
 static void old_syn_then_new(void **state)
@@ -429,6 +462,8 @@ int main(void)
         LAB_TEST(fin_on_syn_ack),
         LAB_TEST(simultaneous_open),
         LAB_TEST(simultaneous_open_acked),
+        LAB_TEST(simultaneous_open_closed),
+        LAB_TEST(simultaneous_open_paws),
         LAB_TEST(old_syn_then_new),
         LAB_TEST(reset_in_syn_rcvd),
         LAB_TEST(half_open_peer_crashed),
