@@ -295,7 +295,7 @@ def main(argv):
     else:
         bench_report.print_text(machine, lines)
     if options.keep and whole:
-        bench_report.keep(machine, lines, options.build)
+        bench_report.keep(machine, lines)
     if not whole:
         print('bench: ended early; this is what was measured by then', file=sys.stderr)
     return 0

@@ -176,17 +176,17 @@ def version():
         return re.search(r"version: '([^']+)'", file.read()).group(1)
 
 
-def keep(machine, lines, build):
+def keep(machine, lines):
     """Writes the figures of this version, its page, its plots and README's table."""
     os.makedirs(PAGES, exist_ok=True)
     path = os.path.join(PAGES, f'{version()}.json')
     with open(path, 'w', encoding='utf-8') as file:
         for line in [{'machine': machine}, *lines]:
             file.write(json.dumps(line) + '\n')
-    draw(machine, lines, build)
+    draw(machine, lines)
 
 
-def draw(machine, lines, build):
+def draw(machine, lines):
     results = Results(lines)
     with open(os.path.join(PAGES, 'README.md'), 'w', encoding='utf-8') as file:
         file.write(page(machine, results))
@@ -195,7 +195,7 @@ def draw(machine, lines, build):
     replace('docs/PERFORMANCE.md', 'targets', targets_table(machine, results))
     for name, (workload, case, per) in WHERE.items():
         ours = results.best(workload, case)
-        rows = bench_where.where(build, name)
+        rows = bench_where.where('build', name)
         replace('docs/PERFORMANCE.md', name, bench_where.table(rows, per(ours['median']) if ours else None))
 
 

@@ -1,6 +1,6 @@
 /* linux.c - the kernel's TCP over loopback, in a network namespace of its own, all in one thread.
  *
- *     peer-linux [W1|W1z|W2|W2c|W2t|W3|W7]... [--seconds S]
+ *     peer-linux [W1|W1z|W2|W2c|W2t|W2m|W3|W7]... [--seconds S]
  *
  * Loopback delivers within the call that sends, so the processor time of this process is that of both ends.
  * W1 plays with an MTU of 1500 and the offloads off; W1z as loopback comes. Congestion control is CUBIC for
@@ -22,6 +22,8 @@
 #include <sched.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +32,8 @@
 #define PORT    8080
 #define MANY    1000
 #define WAITING 50000
+#define HELD    5000 /* idle connections of one process */
+#define LESS    100000 /* of W2m: what the kernel has memory for, a tenth of what is asked */
 
 static uint8_t in[1 << 16], out[1 << 16];
 
@@ -209,14 +213,39 @@ static void lives(int l, uint32_t n, uint32_t host)
         hear(s[k], 0), close(s[k]);
 }
 
+/* Connections that do nothing, in processes of their own, since one may have few descriptors only. */
+static void idle_connections(int l, uint32_t n)
+{
+    for (uint32_t done = 0; done < n; done += HELD) {
+        int ready[2];
+        char word;
+        need(pipe(ready) == 0, "pipe");
+        pid_t pid = fork();
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (uint32_t k = 0; k < HELD; k++) {
+                connected(4 + done / HELD); /* ports of its own */
+                need(accept4(l, NULL, NULL, SOCK_CLOEXEC) >= 0, "accept");
+            }
+            need(write(ready[1], "r", 1) == 1, "pipe");
+            pause();
+        }
+        close(ready[1]);
+        need(pid > 0 && read(ready[0], &word, 1) == 1, "idle connections");
+        close(ready[0]);
+    }
+}
+
 /* Lives with at most `waiting` in TIME_WAIT, and as many there when the measured time begins. */
-static void lives_row(const char *row, uint32_t together, uint32_t waiting, double seconds)
+static void lives_row(const char *row, const char *stack, uint32_t together, uint32_t waiting, double seconds)
 {
     char text[16];
     int l = listener();
     uint64_t n = 0;
     snprintf(text, sizeof text, "%u", waiting);
     need(set("ipv4/tcp_max_tw_buckets", text), "tcp_max_tw_buckets");
+    if (strcmp(row, "W2m") == 0)
+        idle_connections(l, LESS);
     for (uint32_t k = 0; k < waiting + together; k += together)
         lives(l, together, k / together % 4);
     double start = cpu_seconds(), used;
@@ -225,7 +254,7 @@ static void lives_row(const char *row, uint32_t together, uint32_t waiting, doub
             lives(l, together, (uint32_t)(n / together % 4));
         used = cpu_seconds() - start;
     } while (used < seconds);
-    result(row, "", STACK, "lives/cpu-s", (double)n / used);
+    result(row, "", stack, "lives/cpu-s", (double)n / used);
     close(l);
 }
 
@@ -348,11 +377,13 @@ int main(int argc, char **argv)
     if (row_asked(argc, argv, "W1") || row_asked(argc, argv, "W1z"))
         wires(argc, argv, seconds);
     if (row_asked(argc, argv, "W2"))
-        lives_row("W2", 1, 1000, seconds);
+        lives_row("W2", STACK, 1, 1000, seconds);
     if (row_asked(argc, argv, "W2c"))
-        lives_row("W2c", MANY, 1000, seconds);
+        lives_row("W2c", STACK, MANY, 1000, seconds);
     if (row_asked(argc, argv, "W2t"))
-        lives_row("W2t", 1, WAITING, seconds);
+        lives_row("W2t", STACK, 1, WAITING, seconds);
+    if (row_asked(argc, argv, "W2m"))
+        lives_row("W2m", STACK "-100k", MANY, LESS, seconds);
     if (row_asked(argc, argv, "W7"))
         flood(seconds);
     if (row_asked(argc, argv, "W3"))
