@@ -80,7 +80,7 @@ static void unlink_page(struct arena *a, struct pool *p, ref_t page)
         p->pages = s->next == page ? 0 : s->next;
 }
 
-static void to_front(struct arena *a, struct pool *p, ref_t page)
+static COLD void to_front(struct arena *a, struct pool *p, ref_t page)
 {
     if (p->pages == page)
         return;
@@ -95,7 +95,7 @@ static uint32_t per_page(const struct arena *a, const struct pool *p)
 }
 
 /* One more page of free records, the lowest first, at the front. */
-static bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
+static COLD bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
 {
     uint32_t n = per_page(a, p);
     ASSERT(n > 0);
@@ -138,7 +138,7 @@ ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio)
     return r;
 }
 
-static void give_page_back(struct arena *a, struct pool *p, ref_t page)
+static COLD void give_page_back(struct arena *a, struct pool *p, ref_t page)
 {
     unlink_page(a, p, page);
     arena_page_free(a, page);

@@ -33,12 +33,19 @@ static bool worthwhile(const struct tcb *c, uint32_t gain)
     return gain >= min_u32(c->rcv.buffer / 2, max_u32(c->ack.seg, c->snd.mss));
 }
 
+static void open_further(const struct tern *t, struct tcb *c, uint32_t offered)
+{
+    uint32_t could = window_could(t, c);
+    if (could > offered && worthwhile(c, could - offered))
+        c->rcv.adv = seq_add(c->rcv.nxt, could);
+}
+
 /* RCV.ADV is the furthest edge that was ever offered: what lies within it is taken (RFC7323-2.4-bc). */
 uint32_t window_offer(struct tern *t, struct tcb *c)
 {
-    uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
-    if (could > offered && worthwhile(c, could - offered))
-        c->rcv.adv = seq_add(c->rcv.nxt, could);
+    uint32_t offered = rcv_wnd(&c->rcv);
+    if (c->rcv.buffer > offered && worthwhile(c, c->rcv.buffer - offered)) /* else it cannot be with less */
+        open_further(t, c, offered);
     uint32_t wnd = rcv_wnd(&c->rcv);
     uint32_t said = (uint32_t)window_field(wnd, c->opt.rcv_wscale) << c->opt.rcv_wscale;
     /* Scaling rounds down; what was offered before is not taken back (SHLD-14): round up to what the field
