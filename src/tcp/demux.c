@@ -158,16 +158,37 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
     return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
 }
 
+static inline bool is_of(const struct conn_head *h, const struct segment *s)
+{
+    return h->local_port == s->dst_port && h->remote_port == s->src_port && !h->parked &&
+           ip_eq(&h->remote, &s->src) && ip_eq(&h->local, &s->dst) &&
+           (h->link == s->link || ip_zone(&s->dst, &s->src, 1) == 0);
+}
+
+/* A control block that is found at once, as nearly always. */
+static inline bool found_at_once(const struct tern *t, ref_t r, const struct segment *s)
+{
+    return r != 0 && arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB) &&
+           is_of(at_const(t->a, r), s);
+}
+
+static ref_t find_any(struct tern *t, const struct segment *s)
+{
+    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
+    return find(t, s->pair, &local, &remote, s->link, false);
+}
+
 /* Read ahead, a segment has been looked for already: while the table is the same, the search would be too. */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
-    bool known = s->found_at == t->w->conns.changes && !t->w->by_steps;
-    if (known && s->found == 0)
-        return 0;
-    tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
-    if (known && same(t, s->found, &local, &remote, s->link, false))
-        return s->found;
-    return find(t, s->pair, &local, &remote, s->link, false);
+    struct htab_iter it;
+    bool known = s->found_at == t->w->conns.changes;
+    if (UNLIKELY(t->w->by_steps))
+        return find_any(t, s);
+    ref_t r = known ? s->found : htab_first(t->a, &t->w->conns, s->pair, &it);
+    if (r == 0 || LIKELY(found_at_once(t, r, s)))
+        return r;
+    return find_any(t, s);
 }
 
 /* --- ahead of the turn ----------------------------------------------------------------------------- */
