@@ -216,7 +216,8 @@ static void check_again(struct net *n, struct audit_flow *f, const struct segmen
         gap < f->gap_us * 11 / 10 && gap < most * 9 / 10)
         audit_complain(n, f, "S15: sent again after %llu us, the time before after %llu",
                        (unsigned long long)gap, (unsigned long long)f->gap_us);
-    f->gap_us = same ? gap : 0;
+    /* one in which the machine stood still is longer than it waited, and says nothing of the next */
+    f->gap_us = same && n->audit->clock_us[f->host] <= f->sent_us ? gap : 0;
     f->tries = same ? f->tries + 1 : 1;
     f->sent_us = n->now;
     f->sent_seq = s->seq;
