@@ -19,20 +19,12 @@ static void fill(struct tern *t, const struct who *w, tern_trace_record *r, enum
     r->irs = w->irs.v;
 }
 
-static void who(struct tern *t, const void *record, struct who *out)
-{
-    if (record != NULL)
-        who_of(t, record, out);
-    else
-        memset(out, 0, sizeof *out);
-}
-
 void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,
                       enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c)
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
-    who(t, record, &w);
+    who_of(t, record, &w);
     fill(t, &w, r, kind, cause);
     r->a = a;
     r->b = b;
@@ -44,7 +36,7 @@ void trace_state_write(struct tern *t, const void *record, enum tern_cause cause
 {
     struct who w;
     tern_trace_record *r = trace_next(&t->trace);
-    who(t, record, &w);
+    who_of(t, record, &w);
     fill(t, &w, r, TERN_TRACE_STATE, cause);
     r->state = (uint8_t)from;
     r->state_to = (uint8_t)to;
@@ -98,6 +90,6 @@ void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kin
                          const struct segment *s, enum tern_cause cause, uint64_t a)
 {
     struct who w;
-    who(t, record, &w);
+    who_of(t, record, &w);
     trace_segment_of_write(t, &w, kind, s, cause, a);
 }
