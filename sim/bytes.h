@@ -30,11 +30,16 @@ static inline void put32(uint8_t *p, uint32_t v)
     put16(p + 2, v);
 }
 
-/* `sum` and the bytes: one's complement, not yet folded. Only the last piece may be of odd length. */
+/* `sum` and the bytes: one's complement, not yet folded. Only the last piece may be of odd length. Words of
+ * 32 bits are added as they are: their upper half counts 2^16 times, which is once in one's complement. */
 static inline uint64_t checksum_add(uint64_t sum, const uint8_t *p, uint32_t len)
 {
-    for (; len > 1; p += 2, len -= 2)
+    for (; len > 3; p += 4, len -= 4)
+        sum += get32(p);
+    if (len > 1) {
         sum += get16(p);
+        p += 2, len -= 2;
+    }
     return len ? sum + ((uint64_t)p[0] << 8) : sum;
 }
 

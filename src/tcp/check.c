@@ -233,34 +233,38 @@ static void check_waiting(struct tern *t, const struct waiting *q)
 }
 
 /* The ceiling holds, and what is kept back is kept for somebody (arena.h, shortage.c). */
-static void check_budget(struct tern *t)
+static void check_budget(struct tern *t, uint32_t kept, uint32_t waiting)
 {
     const struct arena *a = t->a;
     const size_t place = offsetof(struct tcb, shortage.place);
-    uint32_t kept = 0, waiting = 0;
-    for (ref_t r = 0; pool_next(a, &t->w->tcbs, &r);) {
-        const struct tcb *c = tcb_at(t, r);
-        kept += c->shortage.stage == SHORTAGE_KEPT;
-        waiting += c->shortage.stage == SHORTAGE_WAITING;
-        ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
-    }
     ASSERT(length(t, &t->w->short_waiting, place) == waiting); /* 13 */
     ASSERT(length(t, &t->w->short_kept, place) == kept && kept == a->promised);
     ASSERT(a->pages_used <= a->pages_max && a->free_count < a->pages_used);
     ASSERT(a->pages_used - a->free_count + a->promised <= a->pages_max);
 }
 
+static void check_tcbs(struct tern *t)
+{
+    uint32_t kept = 0, waiting = 0;
+    for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);) {
+        struct tcb *c = tcb_at(t, r);
+        if (!c->dying)
+            check_tcb(t, c);
+        kept += c->shortage.stage == SHORTAGE_KEPT;
+        waiting += c->shortage.stage == SHORTAGE_WAITING;
+        ASSERT(c->shortage.stage != SHORTAGE_WAITING || c->snd.blocked);
+    }
+    check_budget(t, kept, waiting);
+}
+
 void tcp_check_all(struct tern *t)
 {
     check_waiting(t, &t->w->wait4);
     check_waiting(t, &t->w->wait6);
-    for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
-        if (!tcb_at(t, r)->dying)
-            check_tcb(t, tcb_at(t, r));
+    check_tcbs(t);
     check_idles(t, &t->w->idles4);
     check_idles(t, &t->w->idles6);
     check_halfopens(t);
-    check_budget(t);
     ether_check(t->a, &t->w->ip);
 }
 
