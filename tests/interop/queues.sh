@@ -1,7 +1,7 @@
 #!/bin/bash
 # tern serve with several queues of a device: every connection finds its stack, each stack has its share.
-# timeout: 60
-LIMIT=${LIMIT:-50}
+# timeout: 130
+LIMIT=${LIMIT:-120}
 . "$(dirname "$0")/lib.bash"
 
 ip tuntap add dev tern0 mode tun multi_queue
@@ -20,7 +20,7 @@ json() { python3 -c "import json, sys; d = json.load(sys.stdin); print($1)"; } #
 fetch() {
     local hosts=(192.0.2.1 '[2001:db8::1]') pids=() i
     for i in {1..40}; do
-        curl -gsS --max-time 20 -o "$dir/got.$i" "http://${hosts[i % 2]}/data.bin" &
+        curl -gsS --max-time 60 -o "$dir/got.$i" "http://${hosts[i % 2]}/data.bin" &
         pids+=($!)
     done
     for i in {1..40}; do
@@ -41,7 +41,7 @@ after_silence() {
         printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
         sleep 4
         printf 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
-    } | timeout 20 nc 192.0.2.1 80 | grep -c '200 OK' | grep -qx 2
+    } | timeout 60 nc 192.0.2.1 80 | grep -c '200 OK' | grep -qx 2
 }
 six_after_silence() {
     local pids=() pid

@@ -59,34 +59,32 @@ static int listen_here(struct sockaddr_in *at)
     return fd;
 }
 
-static void turn_all(tern_host **hosts, int ms)
+static void turn_all(tern_host **hosts)
 {
-    for (int i = 0; i < ms; i++, poll(NULL, 0, 1))
-        for (int q = 0; q < QUEUES; q++)
-            tern_host_turn(hosts[q]);
-}
-
-/* Whether each connection of the host has received one byte more. */
-static bool all_heard(tern_host *h, const tern_handle *conns)
-{
-    char byte[2];
-    for (int i = 0; i < EACH; i++)
-        if (tern_recv(tern_host_stack(h), conns[i], byte, sizeof byte) != 1)
-            return false;
-    return true;
+    for (int q = 0; q < QUEUES; q++)
+        tern_host_turn(hosts[q]);
+    poll(NULL, 0, 1);
 }
 
 /* The kernel's ends say a byte each, and every stack hears its own. */
 static int speak(tern_host **hosts, tern_handle conns[QUEUES][EACH], const int *kernel)
 {
+    int heard = 0;
+    char byte[2];
     for (int i = 0; i < QUEUES * EACH; i++)
         if (send(kernel[i], "x", 1, 0) != 1)
             return 1;
-    turn_all(hosts, 50);
-    for (int q = 0; q < QUEUES; q++)
-        if (!all_heard(hosts[q], conns[q]))
-            return 2;
-    return 0;
+    for (int tries = 0; heard < QUEUES * EACH && tries < 5000; tries++) {
+        turn_all(hosts);
+        for (int q = 0; q < QUEUES; q++)
+            for (int i = 0; i < EACH; i++) {
+                long n = tern_recv(tern_host_stack(hosts[q]), conns[q][i], byte, sizeof byte);
+                if (n != 1 && n != -TERN_EAGAIN)
+                    return 2;
+                heard += n == 1;
+            }
+    }
+    return heard == QUEUES * EACH ? 0 : 3;
 }
 
 static int connect_all(tern_host **hosts, const struct sockaddr_in *at, tern_handle conns[QUEUES][EACH])
@@ -96,8 +94,19 @@ static int connect_all(tern_host **hosts, const struct sockaddr_in *at, tern_han
         for (int i = 0; i < EACH; i++)
             if (tern_host_connect(hosts[q], q, &to, &conns[q][i]) != 0)
                 return 1;
-    turn_all(hosts, 50);
     return 0;
+}
+
+/* The kernel's ends, once all are open. */
+static int accept_all(tern_host **hosts, int listener, int *kernel)
+{
+    int n = 0;
+    for (int tries = 0; n < QUEUES * EACH && tries < 5000; tries++) {
+        turn_all(hosts);
+        while (n < QUEUES * EACH && (kernel[n] = accept(listener, NULL, NULL)) >= 0)
+            n++;
+    }
+    return n == QUEUES * EACH ? 0 : 1;
 }
 
 static int opened_connections(void)
@@ -117,9 +126,8 @@ static int opened_connections(void)
     int listener = listen_here(&at);
     if (listener < 0 || connect_all(hosts, &at, conns) != 0)
         return 20;
-    for (int i = 0; i < QUEUES * EACH; i++)
-        if ((kernel[i] = accept(listener, NULL, NULL)) < 0)
-            return 30;
+    if (accept_all(hosts, listener, kernel) != 0)
+        return 30;
     int rc = speak(hosts, conns, kernel);
     if (rc == 0) {
         poll(NULL, 0, 3500); /* the kernel has forgotten by which queue it was spoken to */
