@@ -176,10 +176,24 @@ def version():
         return re.search(r"version: '([^']+)'", file.read()).group(1)
 
 
+def kept(path, measured):
+    """What an earlier run has kept of the rows that were not measured now."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding='utf-8') as file:
+        old = [json.loads(line) for line in file]
+    return [line for line in old if 'workload' in line and line['workload'] not in measured]
+
+
 def keep(machine, lines):
-    """Writes the figures of this version, its page, its plots and README's table."""
+    """Writes the figures of this version, its page, its plots and README's table. Rows that were not measured
+    now stay as they were; each line says which commit it is of."""
     os.makedirs(PAGES, exist_ok=True)
     path = os.path.join(PAGES, f'{version()}.json')
+    order = [of.name for of in ROWS]
+    lines = [{**line, 'commit': machine['commit']} for line in lines]
+    lines += kept(path, {line['workload'] for line in lines})
+    lines.sort(key=lambda line: order.index(line['workload']))
     with open(path, 'w', encoding='utf-8') as file:
         for line in [{'machine': machine}, *lines]:
             file.write(json.dumps(line) + '\n')
