@@ -91,11 +91,11 @@ static bool wanted(const ss *o, const json_t *info)
     return !o->any_wanted || (state >= 0 && o->wanted[state]);
 }
 
-/* A TIME_WAIT that nobody holds: one of perhaps very many, all alike. */
-static bool only_counted(const ss *o, const json_t *info)
+/* What to ask: TIME_WAIT records that nobody holds may be millions, all alike, and are only counted unless
+ * they are asked for. The process counts them, so that none is written and read. */
+static const char *question(const ss *o)
 {
-    return !o->all && !o->any_wanted && !json_is_true(json_object_get(info, "held")) &&
-           strcmp(ss_text(info, "state"), "TIME_WAIT") == 0;
+    return o->all || o->wanted[TERN_TIME_WAIT] ? "ss" : "live";
 }
 
 /* --- one process ------------------------------------------------------------------------------ */
@@ -117,6 +117,7 @@ static bool collect(const ss *o, const json_t *answer, ss_process *p)
     json_t *list = json_object_get(answer, "connections"), *info;
     size_t i;
     *p = (ss_process){.answer = answer, .now_us = ss_number(answer, "now_us")};
+    p->left_out = o->any_wanted ? 0 : (int)ss_number(answer, "time_wait");
     p->rows = calloc(json_array_size(list) + 1, sizeof *p->rows);
     if (p->rows == NULL)
         return false;
@@ -124,10 +125,6 @@ static bool collect(const ss *o, const json_t *answer, ss_process *p)
     {
         if (!wanted(o, info))
             continue;
-        if (only_counted(o, info)) {
-            p->left_out++;
-            continue;
-        }
         p->rows[p->n_rows].info = info;
         tern_why_say(info, p->now_us, &p->rows[p->n_rows].why);
         p->n_rows++;
@@ -147,6 +144,7 @@ static void add_json(ss *o, const ss_process *p)
         json_array_append_new(list, info);
     }
     json_object_set_new(process, "connections", list);
+    json_object_del(process, "time_wait");
     json_object_set_new(process, "time_wait_left_out", json_integer(p->left_out));
     json_array_append_new(o->array, process);
 }
@@ -177,7 +175,7 @@ static int show(ss *o, const struct tern_control_peer *peer)
 {
     json_t *answer = NULL;
     ss_process p;
-    int r = tern_control_ask(peer, "ss", &answer);
+    int r = tern_control_ask(peer, question(o), &answer);
     if (r != 0) {
         unanswered(peer, r);
         return 0;

@@ -106,6 +106,12 @@ static inline enum page_kind arena_kind(const struct arena *a, ref_t r)
                                   : PAGE_FREE;
 }
 
+/* Ask for the memory that arena_kind looks at (mem.h, FETCH). */
+static inline void arena_fetch_kind(const struct arena *a, ref_t r)
+{
+    FETCH((const uint8_t *)at_const(a, a->map) + (r >> (a->page_shift - 4)));
+}
+
 /* Pages of the budget that a request of this priority must leave alone. */
 static inline uint32_t arena_kept_back(const struct arena *a, enum mem_prio prio)
 {

@@ -303,6 +303,11 @@ ref_t htab_next(const struct arena *a, const struct htab *h, struct htab_iter *i
     return search(a, it);
 }
 
+void htab_fetch_place(const struct arena *a, const struct htab *h, uint32_t hash)
+{
+    FETCH((const ref_t *)at_const(a, h->dir) + prefix(spread(hash), h->depth));
+}
+
 /* A search looks at a few slots, so half of them end in the next line. */
 void htab_fetch(const struct arena *a, const struct htab *h, uint32_t hash)
 {

@@ -40,7 +40,9 @@ void htab_replace(struct arena *a, struct htab *h, uint32_t hash, ref_t from, re
 ref_t htab_first(const struct arena *a, const struct htab *h, uint32_t hash, struct htab_iter *it);
 ref_t htab_next(const struct arena *a, const struct htab *h, struct htab_iter *it);
 
-/* Ask for the memory where a search for this hash begins (mem.h, FETCH). */
+/* Ask for the memory where a search for this hash begins (mem.h, FETCH): the directory's entry, then the
+ * slot. */
+void htab_fetch_place(const struct arena *a, const struct htab *h, uint32_t hash);
 void htab_fetch(const struct arena *a, const struct htab *h, uint32_t hash);
 
 #endif

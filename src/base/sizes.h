@@ -32,7 +32,7 @@ enum {
     FRAG_DATAGRAMS = SIZE(16, 2), /* in reassembly at a time; more: the oldest gives way */
     FRAG_PIECES = SIZE(64, 8),    /* of one datagram; more: it is given up */
     PAGES_LEAST = SIZE(48, 24),   /* of a block, beside the fixed part: fewer and tern_create refuses it */
-    RX_AHEAD = SIZE(32, 1),       /* packets of a batch that are read before the first has its turn */
+    RX_AHEAD = SIZE(64, 1),       /* packets of a batch that are read before the first has its turn */
     WHEEL_BITS = SIZE(6, 4),      /* in each level of the timing wheel; fewer: more steps for a timer */
 };
 

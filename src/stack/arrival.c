@@ -3,15 +3,16 @@
  * With many connections next to nothing of what a packet needs lies in the processor's caches, and each piece
  * of it is found only through the one before:
  *
- *   pair ─▶ slot of the table ─▶ record ─▶ (of a control block) the rest of it
+ *   pair ─▶ directory ─▶ slot of the table ─▶ record ─▶ (of a control block) the rest ─▶ its idle record
  *
- * One after the other these cost a trip to memory each. So each step is made for all packets of the batch
- * before the next step, and only asks for the memory; when the packets' turn comes, it is there. A packet may
- * change what the next one finds: so what is found here counts only while the table is the same, and else it
- * is looked up again.
+ * One after the other these cost a trip to memory each. So each step is made some packets before the next
+ * step, and only asks for the memory: while other headers are read, and while packets before it have their
+ * turn. When its own turn comes, all is there. A packet may change what the next one finds: so what is found
+ * here counts only while the table is the same, and else it is looked up again.
  */
 #include "stack/arrival.h"
 #include "stack/ether.h"
+#include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
 static bool may_be_ours(const struct tern *t, const struct arrival *a)
@@ -88,25 +89,39 @@ void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 
 static bool leads_on(const struct arrival *a) { return a->segment && a->tcp_cause == TERN_CAUSE_NONE; }
 
-/* The records that n segments will find are asked for, then what lies behind them. */
-static void fetch_records(struct tern *t, struct segment *const *first, int n)
+/* The slot is asked for while so many more headers are read; the last two steps are made so many turns before
+ * a packet's own, since a control block is large. */
+enum { SLOT = 8, REST = 6, NAMED = 3 };
+
+void ahead_turn(struct tern *t, struct ahead *h)
 {
-    ref_t found[RX_AHEAD];
-    for (int i = 0; i < n; i++)
-        found[i] = demux_fetch_record(t, first[i]);
-    for (int i = 0; i < n; i++)
-        demux_fetch_rest(t, found[i]);
+    int i = h->at++;
+    if (i + REST < h->n)
+        h->found[i + REST] = demux_fetch_rest(t, h->found[i + REST]);
+    if (i + NAMED < h->n)
+        demux_fetch_named(t, h->found[i + NAMED]);
 }
 
-/* The pairs of segments that lead somewhere are asked for, each once: one connection's packets often follow
- * each other. */
-static int fetch_slot(struct tern *t, struct segment *s, struct segment **first, int differ)
+/* The steps that have no turn to be made in. */
+static void ahead_begin(struct tern *t, struct ahead *h)
 {
-    if (differ > 0 && first[differ - 1]->pair == s->pair)
-        return differ;
-    demux_fetch_slot(t, s->pair);
-    first[differ] = s;
-    return differ + 1;
+    for (int i = h->n > SLOT ? h->n - SLOT : 0; i < h->n; i++)
+        demux_fetch_slot(t, h->first[i]->pair);
+    for (int i = 0; i < h->n; i++)
+        h->found[i] = demux_fetch_record(t, h->first[i]);
+    for (int i = 0; i < REST && i < h->n; i++)
+        h->found[i] = demux_fetch_rest(t, h->found[i]);
+}
+
+/* One connection's packets often follow each other. */
+static void ahead_add(struct tern *t, struct ahead *h, struct segment *s)
+{
+    if (h->n > 0 && h->first[h->n - 1]->pair == s->pair)
+        return;
+    demux_fetch_place(t, s->pair);
+    if (h->n >= SLOT)
+        demux_fetch_slot(t, h->first[h->n - SLOT]->pair);
+    h->first[h->n++] = s;
 }
 
 /* Of frames: what stands before the IP header is the same too. */
@@ -116,13 +131,12 @@ static bool same_front(const uint8_t *lead, const tern_rx_packet *p, uint32_t fr
 }
 
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
-                   struct follower *run)
+                   struct follower *run, struct ahead *ahead)
 {
-    struct segment *first[RX_AHEAD];
     struct tcp_lead lead;
     uint32_t front = 0; /* bytes before the IP header of the lead */
     uint8_t link = 0;
-    int differ = 0;
+    ahead->n = ahead->at = 0;
     if (n == 1) { /* its turn is now */
         arrival_read(t, pkts, out);
         return;
@@ -143,8 +157,10 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         front = (uint32_t)(out[i].packet - p->data);
         if (!settings(t)->no_runs)
             tcp_lead(&out[i].ip, out[i].packet, &out[i].s, &lead);
-        differ = fetch_slot(t, &out[i].s, first, differ);
+        ahead_add(t, ahead, &out[i].s);
     }
-    if (differ > 1)
-        fetch_records(t, first, differ);
+    if (ahead->n > 1)
+        ahead_begin(t, ahead);
+    else
+        ahead->n = 0; /* the one connection is found soon enough */
 }

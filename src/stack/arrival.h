@@ -25,9 +25,24 @@ struct arrival {
  * change. */
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out);
 
-/* Reads n packets, at most RX_AHEAD, and has the processor fetch what they will need. `run`: of those that
- * follow. */
+/* The look-ups that the packets of a batch will make: each pair once in a row, as many as differ. */
+struct ahead {
+    int n, at;               /* pairs; turns that have begun */
+    struct segment *first[RX_AHEAD]; /* of each pair the first */
+    ref_t found[RX_AHEAD];   /* where a pair seems to lead; 0 = nowhere, or to a record that is all fetched */
+};
+
+/* Reads n packets, at most RX_AHEAD, and has the processor fetch what the first of them will need. `run`: of
+ * those that follow. */
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
-                   struct follower *run);
+                   struct follower *run, struct ahead *ahead);
+
+/* A packet's turn begins: what others will need that come a little later is asked for. */
+void ahead_turn(struct tern *t, struct ahead *h);
+static inline void ahead_of_turn(struct tern *t, struct ahead *h)
+{
+    if (h->at < h->n)
+        ahead_turn(t, h);
+}
 
 #endif

@@ -230,11 +230,12 @@ static int rx_run(struct tern *t, const struct segment *lead, tern_rx_packet *pk
 
 /* What was read ahead has its turn, in order. How many were taken. */
 static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals,
-                     const struct follower *run, int n)
+                     const struct follower *run, struct ahead *ahead, int n)
 {
     int taken = 0;
     for (int i = 0; i < n;) {
         struct arrival *a = &arrivals[i];
+        ahead_of_turn(t, ahead);
         if (a->follows)
             arrival_read(t, &pkts[i], a);
         judge(t, &pkts[i], a);
@@ -253,12 +254,13 @@ int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
 {
     struct arrival arrivals[RX_AHEAD];
     struct follower run[RX_AHEAD];
+    struct ahead ahead;
     int taken = 0;
     stack_clock(t, now);
     for (int first = 0; first < n; first += RX_AHEAD) {
         int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
-        arrivals_read(t, pkts + first, some, arrivals, run);
-        taken += judge_all(t, pkts + first, arrivals, run, some);
+        arrivals_read(t, pkts + first, some, arrivals, run, &ahead);
+        taken += judge_all(t, pkts + first, arrivals, run, &ahead, some);
     }
     life_end_of_batch(t);
     return taken;

@@ -4,6 +4,7 @@
  * the seed, so that nobody outside can aim at one slot (RFC4987-3.5-b). A connection is found before a
  * listener: a segment of an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
  */
+#include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
 /* Of IPv4 addresses the four bytes that differ: what is hashed for every packet is short then. */
@@ -82,7 +83,7 @@ static uint32_t make_hash(const struct tern *t, ref_t r)
 }
 
 /* A control block in the table knows its own. */
-static uint32_t hash_of(struct tern *t, ref_t r)
+uint32_t demux_pair_of(struct tern *t, ref_t r)
 {
     return rec_kind(t, r) == REC_TCB ? head_at(t, r)->hash : make_hash(t, r);
 }
@@ -204,6 +205,8 @@ static inline void fetch_lines(const struct tern *t, ref_t r, uint32_t from, uin
     FETCH(p + to - 1);
 }
 
+void demux_fetch_place(const struct tern *t, uint32_t pair) { htab_fetch_place(t->a, &t->w->conns, pair); }
+
 void demux_fetch_slot(const struct tern *t, uint32_t pair) { htab_fetch(t->a, &t->w->conns, pair); }
 
 /* What is compared, and all of an idle record, whatever kind it is. */
@@ -212,15 +215,26 @@ ref_t demux_fetch_record(const struct tern *t, struct segment *s)
     struct htab_iter it;
     s->found = htab_first(t->a, &t->w->conns, s->pair, &it);
     s->found_at = t->w->conns.changes;
-    if (s->found != 0)
-        fetch_lines(t, s->found, 0, sizeof(struct idle) + 8);
+    if (s->found == 0)
+        return 0;
+    arena_fetch_kind(t->a, s->found);
+    fetch_lines(t, s->found, 0, sizeof(struct idle) + 8);
     return s->found;
 }
 
-void demux_fetch_rest(const struct tern *t, ref_t r)
+ref_t demux_fetch_rest(const struct tern *t, ref_t r)
 {
-    if (rec_kind(t, r) == REC_TCB)
-        fetch_lines(t, r, sizeof(struct idle) + 8, sizeof(struct tcb));
+    if (r == 0 || rec_kind(t, r) != REC_TCB)
+        return 0;
+    fetch_lines(t, r, sizeof(struct idle) + 8, sizeof(struct tcb));
+    return r;
+}
+
+/* The handle is made of it, and the program's calls begin there. */
+void demux_fetch_named(const struct tern *t, ref_t r)
+{
+    if (r != 0)
+        FETCH(at_const(t->a, ((const struct tcb *)at_const(t->a, r))->idle));
 }
 
 bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
@@ -231,13 +245,17 @@ bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
 
 bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
-void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, hash_of(t, r), r); }
+void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r); }
+
+void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to)
+{
+    keep_hash(t, to, pair);
+    htab_replace(t->a, &t->w->conns, pair, from, to);
+}
 
 void demux_replace(struct tern *t, ref_t from, ref_t to)
 {
-    uint32_t hash = hash_of(t, from);
-    keep_hash(t, to, hash);
-    htab_replace(t->a, &t->w->conns, hash, from, to);
+    demux_replace_pair(t, demux_pair_of(t, from), from, to);
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */

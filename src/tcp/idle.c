@@ -215,10 +215,8 @@ static bool long_asleep(const struct tern *t, const struct tcb *c)
 }
 
 /* A control block for a connection that may go on at any moment: it has the reserve. */
-struct tcb *idle_wake(struct tern *t, struct idle *i)
+struct tcb *idle_wake_pair(struct tern *t, struct idle *i, uint32_t pair)
 {
-    if (i->tcb != 0)
-        return tcb_at(t, i->tcb);
     ref_t r = pool_get(t->a, &t->w->tcbs, MEM_CONTROL);
     if (r == 0 && idle_press(t))
         r = pool_get(t->a, &t->w->tcbs, MEM_CONTROL);
@@ -227,7 +225,7 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
     struct tcb *c = tcb_at(t, r);
     idle_view(t, i, c);
     wheel_cancel(t->a, &t->w->wheel, &i->timer);
-    demux_replace(t, c->idle, r);
+    demux_replace_pair(t, pair, c->idle, r);
     i->tcb = r;
     c->woken_us = t->w->now;
     c->interrupted = long_asleep(t, c);
@@ -240,6 +238,11 @@ struct tcb *idle_wake(struct tern *t, struct idle *i)
     end_now(t, i, c);
     t->w->stats.wakes++;
     return c;
+}
+
+struct tcb *idle_wake(struct tern *t, struct idle *i)
+{
+    return i->tcb != 0 ? tcb_at(t, i->tcb) : idle_wake_pair(t, i, demux_pair_of(t, self(t, i)));
 }
 
 /* Its timer: keepalive, if it was not to end. The control block that has work to do now; NULL: none,

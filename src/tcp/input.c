@@ -268,7 +268,7 @@ static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
 /* It was at rest: the segment wakes it. */
 static enum tern_cause in_idle(struct tern *t, struct idle *i, const struct segment *s)
 {
-    struct tcb *c = idle_wake(t, i);
+    struct tcb *c = idle_wake_pair(t, i, s->pair);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
     return c->h.state != TERN_CLOSED ? in_tcb(t, c, s) : in_no_record(t, s); /* it was to end */

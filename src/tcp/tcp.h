@@ -14,18 +14,15 @@ ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint
 /* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
                         uint8_t link);
-/* the hash of a segment's pair, and the record by it */
+/* the hash of a segment's pair, and the record by it; the hash of a record's */
 uint32_t demux_pair(const struct tern *t, const struct segment *s);
+uint32_t demux_pair_of(struct tern *t, ref_t r);
 ref_t demux_find_segment(struct tern *t, const struct segment *s);
-/* The steps of a look-up to come, each asking for the memory of the next (stack/arrival.c): the table's slot;
- * the record, which is a guess, 0 = none; what the record leads to. */
-void demux_fetch_slot(const struct tern *t, uint32_t pair);
-ref_t demux_fetch_record(const struct tern *t, struct segment *s);
-void demux_fetch_rest(const struct tern *t, ref_t r);
 bool demux_insert(struct tern *t, ref_t r); /* false: no memory */
 bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair); /* the hash is known (demux_pair) */
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
+void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to); /* whose hash is known */
 uint32_t demux_hash(const struct tern *t, const struct who *w);
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link);
 bool demux_listens(struct tern *t, uint16_t port);
@@ -96,8 +93,10 @@ static inline bool idle_back(struct tern *t, struct tcb *c)
     return UNLIKELY(c->interrupted) && idle_go_back(t, c);
 }
 bool idle_press(struct tern *t);               /* memory is short: true, some has come back */
-/* NULL: no memory. Its timers are to be armed when what it was woken for is done (timer_rearm). */
+/* NULL: no memory. Its timers are to be armed when what it was woken for is done (timer_rearm). By a segment:
+ * the hash of its pair is known. */
 struct tcb *idle_wake(struct tern *t, struct idle *i);
+struct tcb *idle_wake_pair(struct tern *t, struct idle *i, uint32_t pair);
 struct tcb *idle_fired(struct tern *t, struct idle *i); /* its timer: awake for keepalive, or NULL */
 void idle_end_later(struct tern *t, struct idle *i, enum idle_end how); /* awake it would have been ended */
 

@@ -65,7 +65,10 @@ void timer_rearm(struct tern *t, struct tcb *c)
     min = earlier(earlier(min, c->ack.delack_us), earlier(c->tm.keep_us, c->tm.life_us));
     min = earlier(min, earlier(c->tm.pace_us, earlier(c->tm.reo_us, c->tm.tlp_us)));
     min = earlier(min, user_deadline(t, c));
-    conn_timer(t, &c->h, earlier(min, idle_due(t, c)));
+    min = earlier(min, idle_due(t, c));
+    if (min == 0 && settings(t)->rest_us != UINT64_MAX)
+        return; /* to be laid to rest it will soon be armed again: at worst it fires in vain */
+    conn_timer(t, &c->h, min);
 }
 
 static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)

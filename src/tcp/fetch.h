@@ -1,0 +1,13 @@
+/* fetch.h - the steps of a look-up to come (stack/arrival.c): each asks for the memory of the next. */
+#ifndef TCP_FETCH_H
+#define TCP_FETCH_H
+
+#include "tcp/world.h"
+
+void demux_fetch_place(const struct tern *t, uint32_t pair);   /* the table's directory */
+void demux_fetch_slot(const struct tern *t, uint32_t pair);    /* the slot */
+ref_t demux_fetch_record(const struct tern *t, struct segment *s); /* the record, noted in s; 0 = none */
+ref_t demux_fetch_rest(const struct tern *t, ref_t r); /* the rest of a control block; 0 = it is none */
+void demux_fetch_named(const struct tern *t, ref_t r); /* the control block's idle record; r may be 0 */
+
+#endif
