@@ -1,5 +1,5 @@
-/* change.c - `tern addr`, `tern route`, `tern link`: the addresses, routes and links of a running tern
- * process, listed and changed through its control socket (host/control.h). */
+/* change.c - `tern addr`, `tern route`, `tern link`, `tern neigh`: the addresses, routes, links and
+ * neighbours of a running tern process, listed and changed through its control socket (host/control.h). */
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,22 +48,54 @@ static int number(const json_t *o, const char *key)
 
 static bool truth(const json_t *o, const char *key) { return json_is_true(json_object_get(o, key)); }
 
+/* How it came, and how long it stays. */
+static void print_learned(const json_t *row)
+{
+    int s = number(row, "valid_s");
+    if (truth(row, "learned"))
+        printf(s < 0 ? ", by itself" : ", by a router, for %d s", s);
+    printf("\n");
+}
+
 static void print_addr(const json_t *row)
 {
-    printf("%s/%d link %d (%s)%s\n", text(row, "address"), number(row, "prefix_len"), number(row, "link"),
+    printf("%s/%d link %d (%s)%s", text(row, "address"), number(row, "prefix_len"), number(row, "link"),
            text(row, "link_name"), truth(row, "deprecated") ? ", deprecated: not for new connections" : "");
+    if (strcmp(text(row, "state"), "tentative") == 0)
+        printf(", tentative: other hosts are asked whether they have it");
+    else if (strcmp(text(row, "state"), "duplicate") == 0)
+        printf(", duplicate: another host has it");
+    print_learned(row);
 }
 
 static void print_route(const json_t *row)
 {
-    printf("%s/%d link %d (%s)%s\n", text(row, "dst"), number(row, "prefix_len"), number(row, "link"),
-           text(row, "link_name"), truth(row, "by_address") ? ", by an address" : "");
+    const char *via = text(row, "via");
+    printf("%s/%d%s%s link %d (%s)%s", text(row, "dst"), number(row, "prefix_len"),
+           via[0] != '\0' ? " via " : "", via, number(row, "link"), text(row, "link_name"),
+           truth(row, "by_address") ? ", by an address" : "");
+    print_learned(row);
+}
+
+static void print_neigh(const json_t *row)
+{
+    const char *hw = text(row, "ethernet");
+    int waiting = number(row, "waiting");
+    printf("%s %s link %d (%s) %s for %.1f s%s", text(row, "address"), hw[0] != '\0' ? hw : "unknown",
+           number(row, "link"), text(row, "link_name"), text(row, "state"),
+           (double)json_integer_value(json_object_get(row, "for_ms")) / 1000,
+           truth(row, "router") ? ", router" : "");
+    if (waiting > 0)
+        printf(", %d packet%s wait%s", waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "");
+    printf("\n");
 }
 
 static void print_link(const json_t *row)
 {
-    printf("%d %s %s mtu %d%s\n", number(row, "id"), text(row, "name"), truth(row, "up") ? "up" : "down",
-           number(row, "mtu"), truth(row, "gone") ? ", the device is gone" : "");
+    const char *hw = text(row, "ethernet");
+    printf("%d %s %s mtu %d%s%s%s\n", number(row, "id"), text(row, "name"), truth(row, "up") ? "up" : "down",
+           number(row, "mtu"), hw[0] != '\0' ? " ethernet " : "", hw,
+           truth(row, "gone") ? ", the device is gone" : "");
 }
 
 static const struct subject addr_subject = {
@@ -87,12 +119,14 @@ static const struct subject route_subject = {
     .key = "routes",
     .usage =
         "usage: tern route [OPTION...] [list]\n"
-        "       tern route [OPTION...] add|remove|replace CIDR [LINK]\n\n"
+        "       tern route [OPTION...] add|remove|replace CIDR [LINK]\n"
+        "       tern route [OPTION...] via CIDR GATEWAY [LINK]\n\n"
         "The routes of a running tern process: the longest prefix whose link is up leads, then the one that\n"
-        "was added first. Connections follow at once.\n" OPTIONS,
-    .verbs = {"add", "remove", "replace"},
+        "was added first. Connections follow at once. A gateway is a neighbour on an Ethernet link.\n"
+        OPTIONS,
+    .verbs = {"add", "remove", "replace", "via"},
     .min = 1,
-    .max = 2,
+    .max = 3,
     .print = print_route,
 };
 
@@ -110,6 +144,21 @@ static const struct subject link_subject = {
     .min = 1,
     .max = 2,
     .print = print_link,
+};
+
+static const struct subject neigh_subject = {
+    .name = "neigh",
+    .key = "neighbours",
+    .usage =
+        "usage: tern neigh [OPTION...] [list]\n"
+        "       tern neigh [OPTION...] flush [ADDRESS|all] [LINK]\n\n"
+        "The neighbours of a running tern process on its Ethernet links: their addresses, by ARP and\n"
+        "neighbour discovery, and what is known of them (RFC 4861 7.3.2). flush forgets them; they are\n"
+        "asked anew when something is sent to them.\n" OPTIONS,
+    .verbs = {"flush"},
+    .min = 0,
+    .max = 2,
+    .print = print_neigh,
 };
 
 /* --- asking -------------------------------------------------------------------------------------- */
@@ -251,3 +300,4 @@ static int run(const struct subject *s, int argc, char **argv)
 int cmd_addr(int argc, char **argv) { return run(&addr_subject, argc, argv); }
 int cmd_route(int argc, char **argv) { return run(&route_subject, argc, argv); }
 int cmd_link(int argc, char **argv) { return run(&link_subject, argc, argv); }
+int cmd_neigh(int argc, char **argv) { return run(&neigh_subject, argc, argv); }

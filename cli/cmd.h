@@ -20,7 +20,8 @@ int cmd_serve(int argc, char **argv); /* files over HTTP from tern's own TCP */
 int cmd_cat(int argc, char **argv);   /* netcat */
 int cmd_addr(int argc, char **argv);  /* addresses of a running tern, changed while it runs; */
 int cmd_route(int argc, char **argv); /* its routes; */
-int cmd_link(int argc, char **argv);  /* its links */
+int cmd_link(int argc, char **argv);  /* its links; */
+int cmd_neigh(int argc, char **argv); /* its neighbours on Ethernet */
 int cmd_ss(int argc, char **argv);    /* connections of running tern processes */
 int cmd_iperf(int argc, char **argv); /* throughput against iperf3 */
 int cmd_explore(int argc, char **argv); /* every world within bounds */

@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"addr", cmd_addr, "the addresses of a running tern: list, add, remove"},
     {"route", cmd_route, "its routes"},
     {"link", cmd_link, "its links: up, down, MTU"},
+    {"neigh", cmd_neigh, "its neighbours on Ethernet: list, forget"},
     {"ss", cmd_ss, "the connections of running tern processes, with their reasons"},
     {"iperf", cmd_iperf, "measure throughput against an iperf3 on the other side"},
     {"bench", cmd_bench, "what a connection costs: measured in memory"},

@@ -1,4 +1,5 @@
-/* net.c - a stack on a TUN device for the commands that need one, and the wait for whatever comes next. */
+/* net.c - a stack on a TUN device or a network card for the commands that need one, and the wait for whatever
+ * comes next. */
 #include "net.h"
 
 #include <errno.h>
@@ -21,6 +22,11 @@ const char net_help[] =
     "      --addr CIDR      an address of tern's own, such as 192.0.2.1/24 or 2001:db8::1/64, several times\n"
     "                       if need be (or --addr6); the kernel's side has another one of that prefix\n"
     "                       (default 192.0.2.1/24, or $TERN_ADDR)\n"
+    "      --packet NAME    instead of --tun: share this network card with the kernel (AF_PACKET)\n"
+    "      --xdp NAME       or take it over (AF_XDP, its first queue). With either, --addr auto is IPv6 as\n"
+    "                       the routers say;\n"
+    "      --gateway IP     the way to other networks, one for IPv4 and one for IPv6 at most;\n"
+    "      --no-dad         do not ask first whether other hosts have the addresses\n"
     "      --plain          do without segmentation and checksum offload\n"
     "      --impair SPEC    a bad path, both ways (--impair-tx, --impair-rx: one way): delay=1ms,\n"
     "                       jitter=1ms,rate=100mbit,queue=256k,loss=2%,dup=1%,corrupt=1%,reorder=5%,\n"
@@ -34,6 +40,10 @@ const char net_help[] =
 
 static int add_addr(net_options *o, const char *text)
 {
+    if (strcmp(text, "auto") == 0) {
+        o->autoconf = true;
+        return 0;
+    }
     if (o->n_addrs == NET_ADDRS)
         return cmd_cannot(o->command, "at most %d addresses; leave out --addr %s", NET_ADDRS, text);
     net_addr *a = &o->addrs[o->n_addrs];
@@ -41,6 +51,26 @@ static int add_addr(net_options *o, const char *text)
         return cmd_cannot(o->command, "'%s' is no address; give one such as 192.0.2.1/24 or 2001:db8::1/64",
                           text);
     o->n_addrs++;
+    return 0;
+}
+
+static int set_gateway(net_options *o, const char *text)
+{
+    int most = sizeof o->gateways / sizeof o->gateways[0];
+    if (o->n_gateways == most)
+        return cmd_cannot(o->command, "at most %d gateways; leave out --gateway %s", most, text);
+    if (tern_ip_parse(text, &o->gateways[o->n_gateways]) != 0)
+        return cmd_cannot(o->command, "'%s' is no address of a gateway", text);
+    o->n_gateways++;
+    return 0;
+}
+
+static int set_device(net_options *o, const char *name, enum net_kind kind)
+{
+    if (o->tun != NULL && o->kind != kind)
+        return cmd_cannot(o->command, "one device; leave out one of --tun, --packet and --xdp");
+    o->tun = name;
+    o->kind = kind;
     return 0;
 }
 
@@ -64,7 +94,11 @@ static int set_impair(net_options *o, const char *spec, tern_impair_config *tx, 
 int net_option(net_options *o, int option, const char *value)
 {
     switch (option) {
-    case NET_TUN: o->tun = value; break;
+    case NET_TUN: return set_device(o, value, NET_IS_TUN);
+    case NET_PACKET: return set_device(o, value, NET_IS_PACKET);
+    case NET_XDP: return set_device(o, value, NET_IS_XDP);
+    case NET_GATEWAY: return set_gateway(o, value);
+    case NET_NO_DAD: o->no_dad = true; break;
     case NET_ADDR: return add_addr(o, value);
     case NET_PLAIN: o->plain = true; break;
     case NET_IMPAIR: return set_impair(o, value, &o->impair_tx, &o->impair_rx);
@@ -164,20 +198,39 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* Every address, and everything else by the same way: behind a TUN device the kernel routes on. */
-static int add_addrs(net *n, const net_options *o, int link, const net_addr *addrs, int count)
+static tern_ip any_like(const tern_ip *ip)
 {
     static const tern_ip any6;
-    const tern_ip any4 = tern_ip4(0, 0, 0, 0);
+    return tern_ip_is4(ip) ? tern_ip4(0, 0, 0, 0) : any6;
+}
+
+static int add_gateways(net *n, const net_options *o, int link)
+{
+    for (int i = 0; i < o->n_gateways; i++) {
+        char text[46];
+        tern_ip any = any_like(&o->gateways[i]);
+        int r = tern_route_add_via(n->stack, link, &any, 0, &o->gateways[i]);
+        if (r != 0)
+            return cmd_cannot(o->command, "%s cannot be a gateway (%s)", tern_ip_text(&o->gateways[i], text),
+                              strerror(-r));
+    }
+    return 0;
+}
+
+/* Every address; behind a TUN device everything else by the same way, since the kernel routes on. */
+static int add_addrs(net *n, const net_options *o, int link, const net_addr *addrs, int count)
+{
     for (int i = 0; i < count; i++) {
         char text[46];
         int r = tern_addr_add(n->stack, link, &addrs[i].ip, addrs[i].prefix_len);
         if (r != 0 && r != -TERN_EEXIST)
             return cmd_cannot(o->command, "%s/%d cannot be an address of a host (%s)",
                               tern_ip_text(&addrs[i].ip, text), addrs[i].prefix_len, strerror(-r));
-        tern_route_add(n->stack, link, tern_ip_is4(&addrs[i].ip) ? &any4 : &any6, 0);
+        tern_ip any = any_like(&addrs[i].ip);
+        if (o->kind == NET_IS_TUN)
+            tern_route_add(n->stack, link, &any, 0);
     }
-    return 0;
+    return add_gateways(n, o, link);
 }
 
 /* Put the bad path before a link, if one was asked for. 0, or CMD_CANNOT, and the link is closed. */
@@ -192,11 +245,28 @@ static int impair(const net_options *o, tern_link **link)
     return cmd_cannot(o->command, "not enough memory for --impair");
 }
 
+static int open_device(const net_options *o, const char *name, tern_link **link, char *err, size_t len)
+{
+    char how[16];
+    int r;
+    if (o->kind == NET_IS_TUN)
+        return tern_link_tun(link, name, o->plain, err, len);
+    if (o->kind == NET_IS_PACKET)
+        r = tern_link_packet(link, name, o->plain, err, len);
+    else if ((r = tern_link_xdp(link, name, how, err, len)) == 0 && !o->silent)
+        fprintf(stderr, "tern %s: AF_XDP on %s, %s mode\n", o->command, name, how);
+    if (r == 0) {
+        (*link)->info.no_dad = o->no_dad;
+        (*link)->info.autoconf = o->autoconf;
+    }
+    return r;
+}
+
 static int open_link(net *n, const net_options *o, const char *tun)
 {
     char err[256];
     tern_link *link = o->queue;
-    if (link == NULL && tern_link_tun(&link, tun, o->plain, err, sizeof err) != 0)
+    if (link == NULL && open_device(o, tun, &link, err, sizeof err) != 0)
         return -cmd_cannot(o->command, "%s", err);
     if (impair(o, &link) != 0)
         return -CMD_CANNOT;
@@ -208,7 +278,9 @@ static int open_link(net *n, const net_options *o, const char *tun)
 static int chosen_addrs(net_options *o)
 {
     const char *text = getenv("TERN_ADDR");
-    if (o->n_addrs > 0)
+    if (o->kind == NET_IS_TUN && (o->autoconf || o->no_dad || o->n_gateways > 0))
+        return cmd_cannot(o->command, "--addr auto, --gateway and --no-dad are for --packet and --xdp");
+    if (o->n_addrs > 0 || o->autoconf)
         return 0;
     return add_addr(o, text != NULL && text[0] != '\0' ? text : "192.0.2.1/24");
 }
@@ -244,6 +316,58 @@ static int open_host(net *n, const net_options *o)
     return watch_host(n, o);
 }
 
+/* --- addresses on Ethernet --------------------------------------------------------------------- */
+
+/* How far they are: asked for, usable beyond the link, taken by others (`taken`: which). */
+struct progress_of_addrs {
+    int tentative, wide;
+    const tern_addr_entry *taken;
+};
+
+static struct progress_of_addrs look_at(const tern_addr_entry *all, int n)
+{
+    struct progress_of_addrs p = {0};
+    for (int i = 0; i < n; i++) {
+        bool local = all[i].ip.b[0] == 0xfe && (all[i].ip.b[1] & 0xc0) == 0x80;
+        p.tentative += all[i].state == TERN_ADDR_TENTATIVE;
+        p.wide += all[i].state == TERN_ADDR_USABLE && !local;
+        if (all[i].state == TERN_ADDR_DUPLICATE && !all[i].learned)
+            p.taken = &all[i];
+    }
+    return p;
+}
+
+/* Until other hosts have been asked whether they have the addresses; with --addr auto, until a router has
+ * given one, 12 s at most. */
+static int await_addrs(net *n, const net_options *o)
+{
+    enum { PATIENCE_US = 12000000, MOST = 64 };
+    uint64_t until = tern_host_now() + PATIENCE_US;
+    tern_addr_entry all[MOST];
+    char text[46];
+    for (bool said = false;;) {
+        int count = tern_addr_list(n->stack, all, MOST);
+        struct progress_of_addrs p = look_at(all, count);
+        if (p.taken != NULL)
+            return cmd_cannot(o->command, "another host on %s has the address %s already: choose another one",
+                              o->tun, tern_ip_text(&p.taken->ip, text));
+        if (p.tentative == 0 && p.wide > 0)
+            return 0;
+        if (tern_host_now() > until)
+            return p.wide > 0 ? 0
+                              : cmd_cannot(o->command,
+                                           "no router on %s has given an address in 12 s: give one "
+                                           "with --addr",
+                                           o->tun);
+        if (!said)
+            fprintf(stderr, "tern %s: asking on %s for %s (some seconds)\n", o->command, o->tun,
+                    o->autoconf ? "routers and addresses" : "other hosts that may have the address");
+        said = true;
+        if (net_turn(n, -1, 0, 100) & (NET_SIGNAL | NET_LOST))
+            return cmd_cannot(o->command, "ended before %s was ready", o->tun);
+    }
+}
+
 int net_open(net *n, const net_options *options)
 {
     net_options o = *options;
@@ -255,11 +379,13 @@ int net_open(net *n, const net_options *options)
         int link = open_link(n, &o, tun_name(&o));
         r = link < 0 ? -link : add_addrs(n, &o, link, o.addrs, o.n_addrs);
     }
+    if (r == 0 && o.kind != NET_IS_TUN)
+        r = await_addrs(n, &o);
     if (r != 0) {
         net_close(n);
         return r;
     }
-    if (!o.silent)
+    if (!o.silent && o.kind == NET_IS_TUN)
         hint(&o, tun_name(&o), o.addrs, o.n_addrs);
     return 0;
 }
@@ -267,6 +393,8 @@ int net_open(net *n, const net_options *options)
 int net_queues(const net_options *o, int n, tern_link **out)
 {
     char err[256];
+    if (o->kind != NET_IS_TUN)
+        return cmd_cannot(o->command, "several queues are for TUN devices; leave out --queues");
     if (tern_link_tun_queues(out, n, tun_name(o), o->plain, err, sizeof err) != 0)
         return cmd_cannot(o->command, "%s", err);
     return 0;
@@ -375,6 +503,8 @@ void net_drain(net *n, int at_most_ms)
 bool net_has_family(const net_options *o, const tern_ip *ip)
 {
     bool v4 = tern_ip_is4(ip);
+    if (o->autoconf && !v4)
+        return true;
     for (int i = 0; i < o->n_addrs; i++)
         if (tern_ip_is4(&o->addrs[i].ip) == v4)
             return true;

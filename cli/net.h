@@ -1,5 +1,6 @@
-/* net.h - what serve, cat and iperf share: options that name tern's device and addresses, the stack made from
- * them, and a wait for packets, signals and one more descriptor at the same time.
+/* net.h - what serve, cat and iperf share: options that name tern's device (TUN, or a network card) and
+ * addresses, the stack made from them, and a wait for packets, signals and one more descriptor at the same
+ * time.
  *
  * Signals are read from a descriptor (signalfd), so no handler and no global is needed.
  */
@@ -23,6 +24,11 @@ typedef struct net_options {
     const char *command; /* "serve": how messages begin */
     const char *name;    /* of the control socket; NULL: the command */
     const char *tun;     /* device; NULL: TERN_TUN of the environment, else tern0 */
+    enum net_kind { NET_IS_TUN, NET_IS_PACKET, NET_IS_XDP } kind; /* of the device */
+    bool autoconf;       /* IPv6 as routers say */
+    bool no_dad;         /* do not ask whether other hosts have the addresses */
+    tern_ip gateways[2];
+    int n_gateways;
     net_addr addrs[NET_ADDRS];
     int n_addrs; /* 0: TERN_ADDR of the environment, else 192.0.2.1/24 */
     bool plain;  /* no segmentation offload */
@@ -53,6 +59,10 @@ enum {
     NET_PCAP_SIZE,
     NET_PCAP_FILES,
     NET_PCAP_SNAP,
+    NET_PACKET,
+    NET_XDP,
+    NET_GATEWAY,
+    NET_NO_DAD,
 };
 #define NET_LONG_OPTIONS                                                                       \
     {"tun", required_argument, NULL, NET_TUN}, {"addr", required_argument, NULL, NET_ADDR},    \
@@ -65,6 +75,10 @@ enum {
         {"pcap", required_argument, NULL, NET_PCAP},                                           \
         {"pcap-size", required_argument, NULL, NET_PCAP_SIZE},                                 \
         {"pcap-files", required_argument, NULL, NET_PCAP_FILES},                               \
+        {"packet", required_argument, NULL, NET_PACKET},                                       \
+        {"xdp", required_argument, NULL, NET_XDP},                                             \
+        {"gateway", required_argument, NULL, NET_GATEWAY},                                     \
+        {"no-dad", no_argument, NULL, NET_NO_DAD},                                             \
     {                                                                                          \
         "pcap-snap", required_argument, NULL, NET_PCAP_SNAP                                    \
     }

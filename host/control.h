@@ -27,11 +27,14 @@
  *          "live":{fields of tern_live}, "host":{"tx_refused", "trace_lost", "memory_budget"},
  *          "links":[{"id", "name", "mtu", "gso_max", "tx_csum", "gone"}]}
  * "metrics" the counters and gauges as text for Prometheus (metrics.h), not JSON
- * "net"    {"links":[{"id", "name", "up", "mtu", "gso_max", "tx_csum", "gone"}], "addresses":[{"address",
- *          "prefix_len", "link", "link_name", "deprecated"}], "routes":[{"dst", "prefix_len", "link",
- *          "link_name", "by_address"}]}
+ * "net"    {"links":[{"id", "name", "up", "mtu", "gso_max", "tx_csum", "gone", "ethernet"}],
+ *          "addresses":[{"address", "prefix_len", "link", "link_name", "deprecated", "state":"usable" |
+ *          "tentative" | "duplicate", "learned", "valid_s", "preferred_s"}], "routes":[{"dst", "prefix_len",
+ *          "link", "link_name", "by_address", "via", "learned", "valid_s"}], "neighbours":[{"address",
+ *          "ethernet", "link", "link_name", "state":"REACHABLE" | ..., "for_ms", "router", "probes",
+ *          "waiting"}]}; seconds -1 = for ever, "ethernet" and "via" "" = none
  * "addr add CIDR [LINK]", "addr remove|deprecate|prefer IP [LINK]", "route add|remove|replace CIDR [LINK]",
- * "link up|down LINK", "link mtu LINK BYTES"
+ * "route via CIDR GATEWAY [LINK]", "neigh flush [IP|all] [LINK]", "link up|down LINK", "link mtu LINK BYTES"
  *          {"ok":true} or {"error":"..."}; LINK is an id or a device's name
  * other    {"error":"..."}
  *

@@ -1,6 +1,6 @@
-/* control_net.c - the control socket's questions about addresses, routes and links, and the changes that it
- * makes of them (`tern addr`, `tern route`, `tern link`). Whoever can open the socket may do this: it lies in
- * a directory of the user's own.
+/* control_net.c - the control socket's questions about addresses, routes, links and neighbours, and the
+ * changes that it makes of them (`tern addr`, `tern route`, `tern link`, `tern neigh`). Whoever can open the
+ * socket may do this: it lies in a directory of the user's own.
  */
 #include "host/host_internal.h"
 #include "host/info_json.h"
@@ -19,10 +19,12 @@ static const char *meaning(int e)
 {
     switch (-e) {
     case TERN_ENODEV: return "there is no such link";
-    case TERN_ENOENT: return "there is no such address or route there";
+    case TERN_ENOENT: return "there is no such address, route or neighbour there";
     case TERN_EEXIST: return "it is there already";
-    case TERN_EINVAL: return "not possible: a host cannot have this address, or the MTU is out of its range "
-                             "(576 to 65535, with IPv6 addresses 1280 at least)";
+    case TERN_EINVAL:
+        return "not possible: a host cannot have this address, or the MTU is out of its range "
+               "(576 to 65535, with IPv6 addresses 1280 at least), or a gateway is of another family "
+               "or not on Ethernet";
     case TERN_ENOMEM: return "there is no room for one more";
     default: return strerror(-e);
     }
@@ -30,33 +32,63 @@ static const char *meaning(int e)
 
 /* --- what there is ------------------------------------------------------------------------------- */
 
+/* "02:00:00:00:00:01"; "" when it is not known, or there is none. */
+static const char *hw_text(bool known, const uint8_t hw[6], char text[18])
+{
+    text[0] = '\0';
+    if (known)
+        snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", hw[0], hw[1], hw[2], hw[3], hw[4], hw[5]);
+    return text;
+}
+
+/* Seconds from now; -1 = for ever. */
+static json_int_t seconds_left(const tern_host *h, uint64_t until)
+{
+    uint64_t now = tern_now(h->stack);
+    if (until == 0)
+        return -1;
+    return until > now ? (json_int_t)((until - now) / 1000000) : 0;
+}
+
 static json_t *links(const tern_host *h)
 {
     tern_link_entry all[HOST_LINKS];
+    char text[18];
     int n = tern_link_list(h->stack, all, HOST_LINKS);
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(
-            list, json_pack("{s:i, s:s, s:b, s:I, s:I, s:b, s:b}", "id", all[i].link, "name",
+            list, json_pack("{s:i, s:s, s:b, s:I, s:I, s:b, s:b, s:s}", "id", all[i].link, "name",
                             tern_host_link_name(h, all[i].link), "up", (int)all[i].up, "mtu",
                             (json_int_t)all[i].info.mtu, "gso_max", (json_int_t)all[i].info.gso_max,
                             "tx_csum", (int)all[i].info.tx_csum, "gone",
-                            (int)(h->links[all[i].link].gone != 0)));
+                            (int)(h->links[all[i].link].gone != 0), "ethernet",
+                            hw_text(all[i].info.ethernet, all[i].info.hw, text)));
     return list;
 }
 
 static json_t *addrs(const tern_host *h)
 {
+    static const char *const states[] = {"usable", "tentative", "duplicate"};
     tern_addr_entry all[MOST];
     int n = tern_addr_list(h->stack, all, MOST);
     json_t *list = json_array();
     char text[46];
     for (int i = 0; i < n; i++)
         json_array_append_new(
-            list, json_pack("{s:s, s:i, s:i, s:s, s:b}", "address", tern_ip_text(&all[i].ip, text),
-                            "prefix_len", all[i].prefix_len, "link", all[i].link, "link_name",
-                            tern_host_link_name(h, all[i].link), "deprecated", (int)all[i].deprecated));
+            list, json_pack("{s:s, s:i, s:i, s:s, s:b, s:s, s:b, s:I, s:I}", "address",
+                            tern_ip_text(&all[i].ip, text), "prefix_len", all[i].prefix_len, "link",
+                            all[i].link, "link_name", tern_host_link_name(h, all[i].link), "deprecated",
+                            (int)all[i].deprecated, "state", states[all[i].state % 3], "learned",
+                            (int)all[i].learned, "valid_s", seconds_left(h, all[i].valid_us), "preferred_s",
+                            seconds_left(h, all[i].preferred_us)));
     return list;
+}
+
+static bool is_none(const tern_ip *ip)
+{
+    static const tern_ip none;
+    return memcmp(ip, &none, sizeof none) == 0;
 }
 
 static json_t *routes(const tern_host *h)
@@ -64,12 +96,39 @@ static json_t *routes(const tern_host *h)
     tern_route_entry all[MOST];
     int n = tern_route_list(h->stack, all, MOST);
     json_t *list = json_array();
-    char text[46];
+    char text[46], via[46];
     for (int i = 0; i < n; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:i, s:i, s:s, s:b}", "dst", tern_ip_text(&all[i].dst, text), "prefix_len",
-                            all[i].prefix_len, "link", all[i].link, "link_name",
-                            tern_host_link_name(h, all[i].link), "by_address", (int)all[i].by_addr));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:i, s:i, s:s, s:b, s:s, s:b, s:I}", "dst",
+                                        tern_ip_text(&all[i].dst, text), "prefix_len", all[i].prefix_len,
+                                        "link", all[i].link, "link_name", tern_host_link_name(h, all[i].link),
+                                        "by_address", (int)all[i].by_addr, "via",
+                                        is_none(&all[i].via) ? "" : tern_ip_text(&all[i].via, via), "learned",
+                                        (int)all[i].learned, "valid_s", seconds_left(h, all[i].until_us)));
+    return list;
+}
+
+static json_t *neighbour(const tern_host *h, const tern_neigh_entry *e)
+{
+    static const char *const states[] = {"", "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "FAILED"};
+    char text[46], hw[18];
+    return json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:b, s:i, s:i}", "address", tern_ip_text(&e->ip, text),
+                     "ethernet", hw_text(e->known, e->hw, hw), "link", e->link, "link_name",
+                     tern_host_link_name(h, e->link), "state", states[e->state % 7], "for_ms",
+                     (json_int_t)((tern_now(h->stack) - e->since_us) / 1000), "router", (int)e->router,
+                     "probes", e->probes, "waiting", e->waiting);
+}
+
+static json_t *neighbours(const tern_host *h)
+{
+    json_t *list = json_array();
+    int n = tern_neigh_list(h->stack, NULL, 0);
+    tern_neigh_entry *all = n > 0 ? calloc((size_t)n, sizeof *all) : NULL;
+    if (all != NULL)
+        n = tern_neigh_list(h->stack, all, n);
+    for (int i = 0; all != NULL && i < n; i++)
+        json_array_append_new(list, neighbour(h, &all[i]));
+    free(all);
     return list;
 }
 
@@ -134,6 +193,26 @@ static int change_route(tern_host *h, const struct words *w)
     return tern_route_replace(h->stack, link, &dst, len);
 }
 
+static int change_via(tern_host *h, const struct words *w)
+{
+    tern_ip dst, via;
+    int len, link = link_of(h, w->at[4], false);
+    if (link < 0 || tern_cidr_parse(w->at[2], &dst, &len) < 0 || tern_ip_parse(w->at[3], &via) < 0)
+        return link < 0 ? link : -TERN_EINVAL;
+    return tern_route_add_via(h->stack, link, &dst, len, &via);
+}
+
+static int flush_neighbours(tern_host *h, const struct words *w)
+{
+    tern_ip ip;
+    bool all = w->at[2][0] == '\0' || strcmp(w->at[2], "all") == 0;
+    int link = link_of(h, w->at[3], true);
+    if (link < 0 || (!all && tern_ip_parse(w->at[2], &ip) < 0))
+        return link < 0 ? link : -TERN_EINVAL;
+    int n = tern_neigh_flush(h->stack, link, all ? NULL : &ip);
+    return n == 0 && !all ? -TERN_ENOENT : n;
+}
+
 static int change_mtu(tern_host *h, int link, const char *text)
 {
     tern_link_entry all[HOST_LINKS];
@@ -176,13 +255,15 @@ json_t *control_net(tern_host *h, const char *line)
         {"addr", "add", change_addr},       {"addr", "remove", change_addr},
         {"addr", "deprecate", change_addr}, {"addr", "prefer", change_addr},
         {"route", "add", change_route},     {"route", "remove", change_route},
-        {"route", "replace", change_route}, {"link", "up", change_link},
+        {"route", "replace", change_route}, {"route", "via", change_via},
+        {"neigh", "flush", flush_neighbours}, {"link", "up", change_link},
         {"link", "down", change_link},      {"link", "mtu", change_link},
     };
     struct words w;
     split(&w, line);
     if (strcmp(line, "net") == 0)
-        return json_pack("{s:o, s:o, s:o}", "links", links(h), "addresses", addrs(h), "routes", routes(h));
+        return json_pack("{s:o, s:o, s:o, s:o}", "links", links(h), "addresses", addrs(h), "routes",
+                         routes(h), "neighbours", neighbours(h));
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
         if (is(&w, changes[i].kind, changes[i].verb))
             return done(changes[i].change(h, &w));

@@ -23,6 +23,7 @@
 #include "host/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -444,6 +445,23 @@ static int choose_seed(uint8_t seed[32])
     return getrandom(seed, 32, 0) == 32 ? 0 : -errno;
 }
 
+/* What IPv6 addresses are made with stays the same on this machine, if it has a number of its own (RFC 7217
+ * 5: nobody else can know it). */
+static void choose_secret(uint8_t secret[16])
+{
+    static const uint8_t none[16];
+    char text[32];
+    int fd = memcmp(secret, none, sizeof none) == 0 ? open("/etc/machine-id", O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    bool whole = read(fd, text, sizeof text) == sizeof text;
+    for (int i = 0; whole && i < 16; i++) {
+        char pair[3] = {text[2 * i], text[2 * i + 1]};
+        secret[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    close(fd);
+}
+
 static int open_descriptors(tern_host *h)
 {
     h->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -468,6 +486,7 @@ static int make_stack(tern_host *h, const tern_host_config *cfg)
 {
     tern_config stack = cfg->stack;
     int rc = choose_seed(stack.seed);
+    choose_secret(stack.iid_secret);
     if (rc == 0)
         rc = host_map(h, cfg, 0);
     if (rc < 0)

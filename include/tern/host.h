@@ -84,6 +84,18 @@ int tern_link_tun_queues(tern_link **out, int n, const char *name, bool plain, c
  * that is not known: one queue, another kind of link, or a kernel that does not let us choose (it wants root,
  * or CAP_BPF); it then sends by the queue on which it was last spoken to, if that was in the last 3 s. */
 int tern_link_queue_of(const tern_link *l, uint16_t local_port, uint16_t remote_port);
+/* Share the network card (or veth end, bridge port, ...) `name` with the kernel: frames by AF_PACKET with a
+ * ring in memory (TPACKET_V3), segmentation and checksum offload both ways (PACKET_VNET_HDR) unless `plain`.
+ * tern must have addresses of its own, which the kernel does not have; the card's Ethernet address is both
+ * of theirs. The kernel hands packets over in blocks, at the latest after a millisecond. The caller may set
+ * no_dad and autoconf in the link's info before it attaches it. Errors as tern_link_tun. */
+int tern_link_packet(tern_link **out, const char *name, bool plain, char *err, size_t err_len);
+
+/* Take the network card `name` over from the kernel: frames by AF_XDP, on its first queue, without offloads.
+ * What the driver offers decides between no copy at all and a copy in the kernel; `how` (at least 16 bytes,
+ * or NULL) is told: "zero-copy" or "copy". Received payload stays in the memory shared with the kernel until
+ * the program has read it. Errors as tern_link_tun; -TERN_EOPNOTSUPP: built without libxdp. */
+int tern_link_xdp(tern_link **out, const char *name, char *how, char *err, size_t err_len);
 
 /* Two ends in memory. `info` for both (of Ethernet ends the second one's address differs in the last bit);
  * packets are kept (at most `queue` each way) until the other end

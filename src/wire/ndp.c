@@ -99,6 +99,9 @@ static void read_fixed(const struct icmp_msg *icmp, struct ndp_msg *m)
     }
 }
 
+/* ::ffff:a.b.c.d names no IPv6 station, and would be taken for the IPv4 address in it (RFC 4291 2.5.5.2). */
+static bool is_target(const tern_ip *ip) { return !ip_is_multicast(ip) && !tern_ip_is4(ip); }
+
 /* What the addresses must be, per type. */
 static bool addresses_fine(const struct ip_hdr *ip, const struct ndp_msg *m)
 {
@@ -106,10 +109,10 @@ static bool addresses_fine(const struct ip_hdr *ip, const struct ndp_msg *m)
     switch (m->type) {
     case ICMP6_NEIGHBOUR_SOLICIT: { /* RFC 4861 7.1.1 */
         tern_ip node = ndp_solicited_node(&m->target);
-        return !ip_is_multicast(&m->target) && (!nobody || (!m->has_hw && ip_eq(&ip->dst, &node)));
+        return is_target(&m->target) && (!nobody || (!m->has_hw && ip_eq(&ip->dst, &node)));
     }
     case ICMP6_NEIGHBOUR_ADVERT: /* 7.1.2 */
-        return !nobody && !ip_is_multicast(&m->target) && !(m->solicited && ip_is_multicast(&ip->dst));
+        return !nobody && is_target(&m->target) && !(m->solicited && ip_is_multicast(&ip->dst));
     case ICMP6_ROUTER_SOLICIT: /* 6.1.1 */
         return !nobody || !m->has_hw;
     default: /* 6.1.2 */

@@ -28,7 +28,7 @@ explores_nothing() {
     timeout 10 "$tern" explore "$@" >"$dir/out" 2>"$dir/said"
     [ $? -eq 2 ] && [ "$(wc -l <"$dir/said")" -eq 1 ] && grep -q 'is not possible there' "$dir/said"
 }
-for command in serve cat ss iperf; do
+for command in serve cat ss iperf neigh; do
     check "tern $command --help" helps $command
     LINES_SAID=2 check "tern $command with an unknown option" \
         wrong "unrecognized|see tern $command" $command --nonsense
@@ -50,6 +50,16 @@ check "serve: queues of a device that has one" \
 check "serve: not tern's address" \
     wrong "not an address of tern's" serve . "${tern_0[@]}" --listen 192.0.2.9:80
 check "serve: a bad device name" wrong 'device' serve . --tun 'a/b'
+check "serve: a gateway that is none" wrong 'no address of a gateway' serve . --gateway home
+check "serve: three gateways" \
+    wrong 'at most 2 gateways' serve . --gateway 192.0.2.2 --gateway 192.0.2.3 --gateway 192.0.2.4
+check "serve: two kinds of device" wrong 'leave out one of' serve . --tun tern0 --xdp veth0
+check "serve: no such card" wrong 'there is no network device' serve . --packet nonsense0
+check "serve: a card that is none" wrong 'no Ethernet device' serve . --xdp lo
+check "serve: IPv6 by itself on TUN" wrong 'for --packet and --xdp' serve . "${tern_0[@]}" --addr auto
+check "serve: queues of a card" wrong 'for TUN devices' serve . --packet lo --queues 2
+check "neigh: of no process" wrong 'no such tern process' neigh -n nonsense
+check "neigh: an unknown verb" wrong 'see tern neigh --help' neigh frob
 check "serve: a bad impairment" wrong "loss=2%" serve . --impair loss=lots
 check "serve: an unknown impairment" wrong 'there are delay' serve . --impair fog=1
 check "serve: a trace that cannot be written" \

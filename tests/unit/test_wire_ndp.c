@@ -112,6 +112,9 @@ static void addresses(void **state)
     memcpy(p, GOLD_NS, sizeof GOLD_NS);
     p[48] = 0xff; /* multicast target */
     assert_int_equal(parse_fixed(p, sizeof GOLD_NS, &m), TERN_C_NDP_MALFORMED);
+    tern_ip mapped = tern_ip4(192, 0, 2, 1); /* it is no IPv6 address, and could be one of ours */
+    memcpy(p + 48, mapped.b, 16);
+    assert_int_equal(parse_fixed(p, sizeof GOLD_NS, &m), TERN_C_NDP_MALFORMED);
     memcpy(p, GOLD_NS, sizeof GOLD_NS);
     memset(p + 8, 0, 16); /* nobody asks, and says where to answer */
     assert_int_equal(parse_fixed(p, sizeof GOLD_NS, &m), TERN_C_NDP_MALFORMED);
