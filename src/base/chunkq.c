@@ -65,7 +65,12 @@ static void set_owner(struct arena *a, const struct chunkq *q, struct chunk *c)
 /* Into the list before `where` (0: at the end). */
 static void put_before(struct arena *a, struct chunkq *q, ref_t r, ref_t where)
 {
-    list_insert(a, &q->list, r, where, PLACE);
+    if (q->list.head == 0) {
+        q->list = (struct list){r, r};
+        chunk_at(a, r)->place = (struct place){0};
+    } else {
+        list_insert(a, &q->list, r, where, PLACE);
+    }
     set_owner(a, q, chunk_at(a, r));
     q->chunks++;
 }

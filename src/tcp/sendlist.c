@@ -89,10 +89,13 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
     r->sent_us = t->w->now;
     r->times = 1;
     r->size = (uint16_t)size;
+    l->bytes += len;
+    if (l->count++ == 0) { /* the only one */
+        l->seq = l->time = (struct list){me, me};
+        return r;
+    }
     list_append(t->a, &l->seq, me, BY_SEQ);
     time_append(t, l, r);
-    l->count++;
-    sums(l, r, len, true);
     return r;
 }
 
