@@ -7,6 +7,11 @@
  * all: bytes a record, (memory with N - with 0) / N, the table of connections included, at the end and at the
  * worst of all points from N/2 on; and the longest single call of tern_rx (64 packets), tern_tx (64 packets)
  * and tern_tick, until all have been repeated and given up.
+ *
+ *     bench-flood W7 [--seconds S]     GOALS W7, in the form of bench/README.md
+ *
+ * The flood for S seconds of processor time, and during it 1,000 connects of an honest client. `served` is
+ * how many of them opened by their first SYN.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +22,11 @@
 #include <tern/socket.h>
 #include <tern/stats.h>
 
+#include "peers/peer.h"
 #include "wire/wire.h"
 
-#define BATCH 64
+#define BATCH  64
+#define HONEST 1000
 
 static uint64_t now = 1000000;
 static uint8_t bytes[BATCH][128];
@@ -32,22 +39,21 @@ static double seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static tern *make(bool v6, uint32_t backlog, tern_ip *ip)
+static tern *make(bool v6, uint8_t host, uint32_t backlog, tern_ip *ip, tern_handle *l)
 {
     size_t size = 8ull << 30;
-    tern_config cfg = {.seed = "flood"};
+    tern_config cfg = {.seed = {host}};
     tern *t;
-    tern_handle h;
     void *mem =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     tern_link_info info = {.mtu = 1500};
     if (mem == MAP_FAILED || tern_create(&t, &cfg, mem, size) < 0)
         abort();
     int link = tern_link_add(t, &info);
-    *ip = v6 ? (tern_ip){{0x20, 0x01, 0x0d, 0xb8, [15] = 1}} : tern_ip4(192, 0, 2, 1);
+    *ip = v6 ? (tern_ip){{0x20, 0x01, 0x0d, 0xb8, [15] = host}} : tern_ip4(192, 0, 2, host);
     tern_ip any = v6 ? (tern_ip){{0}} : tern_ip4(0, 0, 0, 0);
     if (link != 1 || tern_addr_add(t, link, ip, v6 ? 64 : 24) < 0 || tern_route_add(t, link, &any, 0) < 0 ||
-        tern_listen(t, &(tern_endpoint){.port = 80}, backlog, &h) < 0)
+        tern_listen(t, &(tern_endpoint){.port = 80}, backlog, l) < 0)
         abort();
     return t;
 }
@@ -121,7 +127,8 @@ static void let_pass(tern *t, uint64_t until)
 static void flood(bool v6, uint32_t syns)
 {
     tern_ip ip;
-    tern *t = make(v6, 1024, &ip);
+    tern_handle l;
+    tern *t = make(v6, 1, 1024, &ip, &l);
     uint64_t full = 0;
     double cpu = 0;
     longest = 0;
@@ -139,10 +146,60 @@ static void flood(bool v6, uint32_t syns)
            (unsigned long long)used(t));
 }
 
+/* What one stack has to send goes to the other, if that is there. */
+static void pass(tern *from, tern *to)
+{
+    static tern_tx_packet out[BATCH];
+    static uint8_t packet[2048];
+    for (int n; (n = tern_tx(from, now, out, BATCH)) > 0;)
+        for (int i = 0; to != NULL && i < n; i++) {
+            tern_rx_packet in = {.data = packet, .len = tern_tx_flatten(&out[i], packet), .link = 1};
+            tern_rx(to, now, &in, 1);
+        }
+}
+
+/* One connect of an honest client: whether its first SYN opened it. Both ends forget it then. */
+static bool honest(tern *client, tern *t, const tern_ip *ip, tern_handle l)
+{
+    tern_handle c, s;
+    if (tern_connect(client, NULL, &(tern_endpoint){.ip = *ip, .port = 80}, &c) < 0)
+        return false;
+    pass(client, t), pass(t, client), pass(client, t);
+    bool served = tern_accept(t, l, &s) == 0;
+    if (served)
+        tern_abort(t, s);
+    tern_abort(client, c);
+    pass(t, NULL), pass(client, NULL);
+    return served;
+}
+
+static void honest_flood(bool v6, double most)
+{
+    tern_ip ip, own;
+    tern_handle l, none;
+    tern *t = make(v6, 1, 1024, &ip, &l), *client = make(v6, 2, 16, &own, &none);
+    uint32_t served = 0, asked = 0, n = 0;
+    double cpu = 0;
+    const char *stack = v6 ? "tern-ipv6" : "tern";
+    for (; cpu < most || asked < HONEST; n += BATCH) {
+        cpu += batch(t, &ip, n);
+        if (asked < HONEST && n >= 64 * BATCH) { /* the backlog is full */
+            double start = seconds();
+            served += honest(client, t, &ip, l);
+            cpu += timed(start);
+            asked++;
+        }
+        let_pass(t, now);
+    }
+    result("W7", "", stack, "SYN/cpu-s", n / cpu);
+    result("W7", "served", stack, "of 1,000", served);
+}
+
 static void records(bool v6, uint32_t want)
 {
     tern_ip ip;
-    tern *t = make(v6, 1u << 24, &ip);
+    tern_handle l;
+    tern *t = make(v6, 1, 1u << 24, &ip, &l);
     uint64_t before = used(t);
     double worst = 0, at_end = 0;
     tern_live v;
@@ -165,6 +222,11 @@ static void records(bool v6, uint32_t want)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && row_asked(argc, argv, "W7") && argv[1][0] == 'W') {
+        honest_flood(false, argument(argc, argv, "--seconds", 1));
+        honest_flood(true, argument(argc, argv, "--seconds", 1));
+        return 0;
+    }
     uint32_t syns = argc > 1 ? (uint32_t)atoi(argv[1]) : 10000000;
     uint32_t want = argc > 2 ? (uint32_t)atoi(argv[2]) : 1000000;
     for (int v6 = 0; v6 < 2; v6++) {

@@ -28,7 +28,6 @@ PATIENCE = 240  # seconds that a run may take besides what it measures
 PATIENCE_LONG = 900
 SIZES = {  # of those that count work instead of time
     'records': {'bench': 200000, 'smoke': 2000},  # W3: near the worst moment of the tables' growth
-    'syns': {'bench': 2000000, 'smoke': 20000},
     'many': {'bench': 1000000, 'smoke': 1000},
 }
 SINGLE = 'one by one '  # of a case: the same without batches
@@ -80,16 +79,6 @@ def sizes_line(line):
     }
 
 
-def flood_line(line):
-    return {
-        'workload': 'W7',
-        'case': '',
-        'stack': 'tern' if line['ip'] == 4 else 'tern-ipv6',
-        'unit': 'SYN/cpu-s',
-        'value': line['syns_per_cpu_second'],
-    }
-
-
 def lines_of(text):
     """The results among the lines of a program."""
     for line in text.split('\n'):
@@ -99,8 +88,6 @@ def lines_of(text):
             continue
         if 'record' in said and 'worst_bytes' in said:
             said = sizes_line(said)
-        if 'syns_per_cpu_second' in said:
-            said = flood_line(said)
         if 'value' not in said and 'median' in said:
             said['value'] = said['median']
         if str(said.get('case', '')).startswith(SINGLE):

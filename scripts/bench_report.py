@@ -112,7 +112,7 @@ def verdict(results, of, case):
 
 
 def title(of, case):
-    return of.title + (f': {of.what.format(number(case))}' if of.what else '')
+    return of.title + (f': {of.what.format(number(case))}' if of.what and case else '')
 
 
 def number(case):
@@ -254,7 +254,7 @@ def targets_table(machine, results):
 
 def short(value, of):
     """A figure as a table has room for it."""
-    if of.unit in ('lives/cpu-s', 'SYN/cpu-s', 'requests/cpu-s'):
+    if of.unit in ('', 'lives/cpu-s', 'requests/cpu-s'):
         if value >= 1e6:
             return f'{value / 1e6:.2f} M'
         return f'{value / 1e3:.0f} k' if value >= 1e4 else figure(value)
@@ -325,7 +325,7 @@ hand" is the figure of a tuned build that nobody packages, measured elsewhere an
 
 def page_case(results, of, case):
     ours = results.best(of.name, case)
-    text = f'{of.what.format(number(case))}\n\n' if of.what else ''
+    text = f'{of.what.format(number(case))}\n\n' if of.what and case else ''
     text += f'| {results.unit(of, case)} | median | (least to most) | x |\n|---|---|---|---|\n'
     for line in results.stacks(of.name, case):
         spread = f'{figure(line["min"])} to {figure(line["max"])}' if line['runs'] > 1 else ''
