@@ -96,45 +96,43 @@ static uint32_t put_whole(tern_cut *c, uint8_t *to)
 }
 
 /* Length, identification and checksum of the IP header. */
-static inline void fill_ip(const tern_cut *c, uint8_t *p, uint32_t len)
+static inline void fill_ip(uint8_t *p, const tern_cut *c, uint32_t len)
 {
     if (!c->ip4) {
         store16(p + 4, len - IP6_HDR);
         return;
     }
-    uint32_t id = (c->ip_id + c->pieces) & 0xffff;
-    store16(p + 2, len);
-    store16(p + 4, id);
-    store16(p + 10, ~fold((uint64_t)c->ip_sum + len + id));
+    uint32_t id = (c->ip_id + c->pieces) & 0xffff, sum = ~fold((uint64_t)c->ip_sum + len + id);
+    store32(p + 2, len << 16 | id);
+    store16(p + 10, sum);
 }
 
 /* Number, flags and checksum of the TCP header; `payload`: the sum of the piece's. */
-static inline void fill_tcp(const tern_cut *c, uint8_t *tcp, uint32_t len, bool last, uint64_t payload)
+static inline void fill_tcp(uint8_t *tcp, const tern_cut *c, uint32_t len, bool last, uint64_t payload)
 {
     uint32_t number = c->number + c->done;
     uint32_t off = (c->pieces > 0 ? FLAG_CWR : 0) | (last ? 0 : FLAG_FIN | FLAG_PSH), word = c->flags & ~off;
+    uint32_t sum = ~fold(payload + c->hdr_sum + (number >> 16) + (number & 0xffff) + word + len);
     store32(tcp + 4, number);
     store16(tcp + 12, word);
-    store16(tcp + TCP_CHECKSUM,
-            ~fold(payload + c->hdr_sum + (number >> 16) + (number & 0xffff) + word + len));
+    store16(tcp + TCP_CHECKSUM, sum);
 }
 
-static uint32_t put_piece(tern_cut *c, uint8_t *to)
+static uint32_t put_piece(tern_cut *cut, uint8_t *to)
 {
-    const tern_tx_packet *pkt = c->pkt;
-    uint32_t front = front_of(pkt);
-    uint32_t left = pkt->len - pkt->hdr_len - c->done, n = pkt->gso_size < left ? pkt->gso_size : left;
-    uint32_t len = pkt->hdr_len + n, start = pkt->csum_start;
-    memcpy(to, pkt->hdr, TERN_TX_HDR / 2); /* all of most headers, and a number of bytes that the compiler
-                                              knows */
-    if (pkt->hdr_len > TERN_TX_HDR / 2)
+    const tern_tx_packet *pkt = cut->pkt;
+    tern_cut c = *cut; /* so that the compiler knows that no byte written here changes it */
+    uint32_t hdr = pkt->hdr_len, left = pkt->len - hdr - c.done, gso = pkt->gso_size, start = pkt->csum_start;
+    uint32_t n = gso < left ? gso : left, front = front_of(pkt);
+    memcpy(to, pkt->hdr, TERN_TX_HDR / 2); /* all of most headers, and a number that the compiler knows */
+    if (hdr > TERN_TX_HDR / 2)
         memcpy(to + TERN_TX_HDR / 2, pkt->hdr + TERN_TX_HDR / 2, TERN_TX_HDR / 2);
-    fill_ip(c, to + front, len - front);
-    uint64_t payload = put_payload(c, to + pkt->hdr_len, n);
-    fill_tcp(c, to + start, len - start, n == left, payload);
-    c->done += n;
-    c->pieces++;
-    return len;
+    uint64_t payload = put_payload(cut, to + hdr, n);
+    fill_ip(to + front, &c, hdr + n - front);
+    fill_tcp(to + start, &c, hdr + n - start, n == left, payload);
+    cut->done = c.done + n;
+    cut->pieces = c.pieces + 1;
+    return hdr + n;
 }
 
 void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum)

@@ -73,10 +73,10 @@ static bool same_ports(const struct tcp_lead *l, const uint8_t *p)
     return memcmp(p + l->ip_len, l->p + l->ip_len, 4) == 0;
 }
 
-static bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
+static inline bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
 {
     uint64_t differ = 0, word;
-    for (uint32_t i = 0; i < l->words; i++) {
+    for (uint32_t i = 0, n = l->words; i < n; i++) {
         memcpy(&word, p + (size_t)i * 8, 8);
         differ |= (word ^ l->want[i]) & l->mask[i];
     }
@@ -88,24 +88,25 @@ static inline uint32_t length(const struct tcp_lead *l, const uint8_t *p)
 {
     if (l->ip_len == IP6_HDR)
         return (uint32_t)IP6_HDR + get16(p + 4);
-    uint32_t len = get16(p + 2);
-    return fold(l->ip_sum + len + get16(p + 4) + get16(p + 10)) == 0xffff ? len : 0;
+    uint32_t words = get32(p + 2), len = words >> 16;
+    return fold(l->ip_sum + len + (words & 0xffff) + get16(p + 10)) == 0xffff ? len : 0;
 }
 
 bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
 {
-    uint32_t hdr = (uint32_t)l->ip_len + l->tcp_len, total;
+    uint32_t ip_len = l->ip_len, hdr = ip_len + l->tcp_len, total;
     if (l->p == NULL || len < hdr + 7 || !same_ports(l, p))
         return false;
     if (l->words == 0)
         make_ready(l);
     if (!says_the_same(l, p) || (total = length(l, p)) <= hdr || total > len)
         return false;
-    const uint8_t *tcp = p + l->ip_len;
-    uint32_t number = get32(tcp + 4);
-    *out = (struct follower){.seq = seq(number), .len = total - hdr, .data = p + hdr};
-    out->sum = l->tcp_sum + (number >> 16) + (number & 0xffff) + get16(tcp + 12) + get16(tcp + 16) + total -
-               l->ip_len;
+    const uint8_t *tcp = p + ip_len;
+    uint32_t number = get32(tcp + 4), sum = l->tcp_sum + total - ip_len + get16(tcp + 12) + get16(tcp + 16);
+    out->seq = seq(number);
+    out->len = total - hdr;
+    out->data = p + hdr;
+    out->sum = sum + (number >> 16) + (number & 0xffff);
     return true;
 }
 
