@@ -26,6 +26,7 @@
 #define MSS      1460u
 #define GSO      (44 * MSS) /* payload of a super-segment */
 #define SLOTS    64         /* packets of the wire that the receiver may refer to */
+#define FRONT    24         /* before a packet: so its payload begins on a cache line */
 
 enum how { CARD, WHOLE, LENT };
 
@@ -82,6 +83,8 @@ static void wire_init(struct wire *w, enum how how, uint32_t window)
     w->region = tern_region_add(w->b.t, w->bytes, (uint64_t)SLOTS * w->room);
 }
 
+static uint8_t *slot(const struct wire *w, uint32_t k) { return w->bytes + (size_t)k * w->room + FRONT; }
+
 /* --- packets cut and summed: W1 ---------------------------------------------------------------- */
 
 static void arrive(struct wire *w, struct end *to, int n)
@@ -96,9 +99,9 @@ static void carry_cut(struct wire *w, const tern_tx_packet *pkts, int n, struct 
     for (int i = 0; i < n; i++) {
         tern_cut cut;
         tern_cut_begin(&cut, &pkts[i], NULL);
-        for (uint32_t len; (len = tern_cut_next(&cut, w->bytes + (size_t)there * w->room)) > 0;) {
-            w->rx[there] = (tern_rx_packet){
-                .data = w->bytes + (size_t)there * w->room, .len = len, .link = (uint8_t)to->link};
+        for (uint32_t len; (len = tern_cut_next(&cut, slot(w, (uint32_t)there))) > 0;) {
+            w->rx[there] =
+                (tern_rx_packet){.data = slot(w, (uint32_t)there), .len = len, .link = (uint8_t)to->link};
             if (++there == BATCH) {
                 arrive(w, to, BATCH);
                 there = 0;
@@ -125,8 +128,8 @@ static void carry_whole(struct wire *w, const tern_tx_packet *pkts, int n, struc
     for (int i = 0; i < returned; i++)
         w->free[w->n_free++] = (uint32_t)back[i];
     for (int i = 0; i < n; i++) {
-        uint32_t slot = w->n_free > 0 ? w->free[--w->n_free] : (abort(), 0u);
-        uint8_t *at = w->bytes + (size_t)slot * w->room;
+        uint32_t k = w->n_free > 0 ? w->free[--w->n_free] : (abort(), 0u);
+        uint8_t *at = slot(w, k);
         flatten(&pkts[i], at);
         w->rx[i] = (tern_rx_packet){.data = at,
                                     .len = pkts[i].len,
@@ -135,7 +138,7 @@ static void carry_whole(struct wire *w, const tern_tx_packet *pkts, int n, struc
                                     .flags = TERN_RX_CSUM_OK | (to == &w->b ? TERN_RX_LENDABLE : 0),
                                     .region = (uint8_t)w->region,
                                     .pinned = w->room,
-                                    .buffer = slot};
+                                    .buffer = k};
     }
     arrive(w, to, n);
     for (int i = 0; i < n; i++)
