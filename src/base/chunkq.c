@@ -165,19 +165,6 @@ uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *dat
     return done;
 }
 
-uint8_t *chunkq_place(struct arena *a, const struct chunkq *q, uint32_t n)
-{
-    struct chunk *c = q->list.tail != 0 ? chunk_at(a, q->list.tail) : NULL;
-    return c != NULL && room_behind(a, c) >= n ? page_bytes(c) + c->off + c->used : NULL;
-}
-
-void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n)
-{
-    chunk_at(a, q->list.tail)->used += n;
-    q->len += n;
-    a->copied += n;
-}
-
 uint32_t chunkq_gap(struct arena *a, const struct chunkq *q)
 {
     uint32_t room = tail_room(a, q);

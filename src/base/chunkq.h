@@ -38,8 +38,20 @@ uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *dat
 
 /* Where the next n bytes would lie, in one piece; NULL = not in one piece without a new page. The bytes that
  * the caller has put there (and those behind them that it leaves) are the queue's with chunkq_placed. */
-uint8_t *chunkq_place(struct arena *a, const struct chunkq *q, uint32_t n);
-void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n);
+static inline uint8_t *chunkq_place(struct arena *a, const struct chunkq *q, uint32_t n)
+{
+    struct chunk *c = at(a, q->list.tail);
+    if (q->list.tail == 0 || c->hold != 0)
+        return NULL;
+    uint32_t end = (uint32_t)sizeof *c + c->off + c->used;
+    return arena_page_size(a) - end >= n ? (uint8_t *)c + end : NULL;
+}
+static inline void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n)
+{
+    ((struct chunk *)at(a, q->list.tail))->used += n;
+    q->len += n;
+    a->copied += n;
+}
 
 /* Refer to n bytes of a hold, from its byte `off` on, at the end. False: memory refused. */
 bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,

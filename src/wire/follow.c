@@ -10,7 +10,24 @@
  */
 #include "ip_parts.h"
 
-enum { PSH_AT = 13 };
+enum { TCP_HDR = 20, COMMON4 = IP4_HDR + TCP_HDR, COMMON6 = IP6_HDR + TCP_HDR };
+
+/* Which bits of the two headers are everybody's: all but those of length, identification and checksum of IP;
+ * number, PSH and checksum of TCP. */
+#define OFF2 0, 0
+#define ON4  255, 255, 255, 255
+#define TCP_COMMON ON4, OFF2, OFF2, ON4, 255, (uint8_t)~F_PSH, 255, 255, OFF2, 255, 255
+static const uint8_t common4[COMMON4] = {255, 255, OFF2, OFF2, 255, 255,
+                                         255, 255, OFF2, ON4,  ON4, TCP_COMMON};
+static const uint8_t common6[COMMON6 + 4] = {ON4, OFF2, 255, 255, ON4, ON4,       ON4,
+                                             ON4, ON4,  ON4, ON4, ON4, TCP_COMMON};
+
+static inline uint64_t word(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
 
 static uint32_t fold(uint64_t sum)
 {
@@ -22,28 +39,13 @@ static uint32_t fold(uint64_t sum)
 
 void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out)
 {
-    bool leads = s->len > 0 && (s->flags & ~F_PSH) == F_ACK &&
+    /* says_the_same reads 4 bytes more than its headers have */
+    bool leads = s->len >= 4 && (s->flags & ~F_PSH) == F_ACK &&
                  ip->hdr_len == (ip->version == 4 ? IP4_HDR : IP6_HDR);
     out->p = leads ? p : NULL;
     out->ip_len = ip->hdr_len;
     out->tcp_len = (uint16_t)(s->data - ip->payload);
-    out->words = 0;
-}
-
-/* Which bits of the headers are everybody's: all but those of length, identification and checksum of IP;
- * number, PSH and checksum of TCP. */
-static void common_bits(struct tcp_lead *l)
-{
-    uint8_t bits[sizeof l->mask] = {0}, *tcp = bits + l->ip_len;
-    memset(bits, 0xff, (size_t)l->ip_len + l->tcp_len);
-    if (l->ip_len == IP4_HDR)
-        put32(bits + 2, 0), put16(bits + 10, 0);
-    else
-        put16(bits + 4, 0);
-    put32(tcp + 4, 0);
-    tcp[PSH_AT] = (uint8_t)~F_PSH;
-    put16(tcp + 16, 0);
-    memcpy(l->mask, bits, sizeof bits);
+    out->ready = false;
 }
 
 /* What the common bits add to the checksums. Addresses and protocol are words of the pseudo-header too. */
@@ -56,15 +58,7 @@ static void common_sums(struct tcp_lead *l)
     l->tcp_sum = fold(sum + 4 * 0xffffu - own);
     own = (uint32_t)get16(p + 2) + get16(p + 4) + get16(p + 10);
     l->ip_sum = v4 ? fold(csum_add(0, p, IP4_HDR) + 3 * 0xffffu - own) : 0;
-}
-
-static COLD void make_ready(struct tcp_lead *l)
-{
-    uint32_t hdr = (uint32_t)l->ip_len + l->tcp_len;
-    l->words = (uint16_t)((hdr + 7) / 8);
-    memcpy(l->want, l->p, hdr);
-    common_bits(l);
-    common_sums(l);
+    l->ready = true;
 }
 
 /* Most packets of a batch may be of different connections: that is seen by the ports. */
@@ -73,14 +67,27 @@ static bool same_ports(const struct tcp_lead *l, const uint8_t *p)
     return memcmp(p + l->ip_len, l->p + l->ip_len, 4) == 0;
 }
 
+/* TCP options are everybody's as they are; they come in words of four bytes. */
+static inline uint64_t options_differ(const uint8_t *p, const uint8_t *q, uint32_t n)
+{
+    uint64_t differ = 0;
+    for (uint32_t at = 0; at < n; at += 4)
+        differ |= get32(p + at) ^ get32(q + at);
+    return differ;
+}
+
 static inline bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
 {
-    uint64_t differ = 0, word;
-    for (uint32_t i = 0, n = l->words; i < n; i++) {
-        memcpy(&word, p + (size_t)i * 8, 8);
-        differ |= (word ^ l->want[i]) & l->mask[i];
-    }
-    return differ == 0;
+    const uint8_t *q = l->p;
+    uint64_t differ = 0;
+    uint32_t common = (uint32_t)l->ip_len + TCP_HDR;
+    if (common == COMMON4)
+        for (uint32_t at = 0; at < COMMON4; at += 8)
+            differ |= (word(p + at) ^ word(q + at)) & word(common4 + at);
+    else
+        for (uint32_t at = 0; at < COMMON6; at += 8) /* the last 4 bytes of these are no header's */
+            differ |= (word(p + at) ^ word(q + at)) & word(common6 + at);
+    return (differ | options_differ(p + common, q + common, l->tcp_len - TCP_HDR)) == 0;
 }
 
 /* Of the packet; 0 = the IP header's checksum is wrong. */
@@ -95,10 +102,10 @@ static inline uint32_t length(const struct tcp_lead *l, const uint8_t *p)
 bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
 {
     uint32_t ip_len = l->ip_len, hdr = ip_len + l->tcp_len, total;
-    if (l->p == NULL || len < hdr + 7 || !same_ports(l, p))
+    if (l->p == NULL || len < hdr + 4 || !same_ports(l, p))
         return false;
-    if (l->words == 0)
-        make_ready(l);
+    if (!l->ready)
+        common_sums(l);
     if (!says_the_same(l, p) || (total = length(l, p)) <= hdr || total > len)
         return false;
     const uint8_t *tcp = p + ip_len;
@@ -108,9 +115,4 @@ bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct foll
     out->data = p + hdr;
     out->sum = sum + (number >> 16) + (number & 0xffff);
     return true;
-}
-
-bool follower_right(const struct follower *f, uint64_t payload_sum)
-{
-    return fold(payload_sum + f->sum) == 0xffff;
 }

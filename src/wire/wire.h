@@ -132,13 +132,11 @@ enum tern_cause tcp_parse(const struct ip_hdr *ip, bool verify, struct segment *
 enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, struct segment *out);
 
 /* A segment that others may follow, of which only the next bytes are new (follow.c). */
-#define LEAD_WORDS 13 /* 40 bytes of IPv6, 60 of TCP */
 struct tcp_lead {
     const uint8_t *p;           /* its packet, which must stay; NULL = there is none: */
     uint16_t ip_len, tcp_len;   /* of the headers */
-    uint16_t words;             /* of the two; 0 = what follows is not made yet */
+    bool ready;                 /* whether these are there: */
     uint32_t tcp_sum, ip_sum;   /* of what all have in common */
-    uint64_t want[LEAD_WORDS], mask[LEAD_WORDS]; /* its headers, and which of their bits are everybody's */
 };
 /* From now on it is this one, if it is of that kind. */
 void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
@@ -152,7 +150,14 @@ struct follower {
 };
 bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
 /* Whether its checksum is right, when this is the sum of its payload. */
-bool follower_right(const struct follower *f, uint64_t payload_sum);
+static inline bool follower_right(const struct follower *f, uint64_t payload_sum)
+{
+    uint64_t sum = payload_sum + f->sum;
+    sum = (sum & 0xffffffff) + (sum >> 32); /* < 2^33 */
+    sum = (sum & 0xffff) + (sum >> 16);     /* < 2^18 */
+    sum = (sum & 0xffff) + (sum >> 16);     /* < 2^16 + 4; never 0, since the addresses are not */
+    return (sum & 0xffff) + (sum >> 16) == 0xffff;
+}
 
 /* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a
  * multiple of 4). No MSS without F_SYN (MUST-65). SACK blocks as many as fit. Checksum field left 0.
