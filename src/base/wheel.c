@@ -181,6 +181,15 @@ struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now, uint32_t
     return NULL;
 }
 
+const struct wnode *wheel_front(const struct arena *a, const struct wheel *w)
+{
+    uint64_t start;
+    uint32_t level, slot;
+    if (w->sinking != 0 || !first_slot(w, &level, &slot, &start))
+        return NULL;
+    return at_const(a, w->head[level][slot]);
+}
+
 uint64_t wheel_next(const struct wheel *w)
 {
     uint64_t start;

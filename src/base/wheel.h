@@ -42,6 +42,9 @@ uint64_t wheel_when(const struct wheel *w, const struct wnode *n);
  * a time that is past. */
 struct wnode *wheel_pop(struct arena *a, struct wheel *w, uint64_t now, uint32_t *work);
 
+/* The node that is likely to be popped next, NULL = none: to ask for its memory, and for nothing else. */
+const struct wnode *wheel_front(const struct arena *a, const struct wheel *w);
+
 /* The earliest deadline, or an earlier time at which the wheel needs a turn; UINT64_MAX = nothing armed. */
 uint64_t wheel_next(const struct wheel *w);
 

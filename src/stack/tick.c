@@ -1,6 +1,7 @@
 /* tick.c - time passes: timers that are due fire, each at most once. */
 #include "stack/ether.h"
 #include "stack/stack.h"
+#include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
 #define JUMP_US 1000000u
@@ -38,8 +39,11 @@ void tern_tick(tern *t, uint64_t now)
 {
     uint32_t work = WORK_MOST;
     stack_clock(t, now);
-    for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now, &work)) != NULL;)
+    for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now, &work)) != NULL;) {
+        timer_fetch(t, wheel_front(t->a, &t->w->wheel));
+        timer_fetch_rest(t, n);
         timer_fire(t, n);
+    }
     change_slice(t);
     waiting_expire(t);
     frag_expire(t->a, &t->w->ip.frag, t->w->now);

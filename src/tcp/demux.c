@@ -237,6 +237,23 @@ void demux_fetch_named(const struct tern *t, ref_t r)
         FETCH(at_const(t->a, ((const struct tcb *)at_const(t->a, r))->idle));
 }
 
+/* The node lies in the head of the record. */
+void timer_fetch(const struct tern *t, const struct wnode *n)
+{
+    if (n != NULL && rec_kind(t, ref_of(t->a, n)) == REC_TCB)
+        fetch_lines(t, ref_of(t->a, n), 0, sizeof(struct tcb));
+}
+
+/* Mostly it is to be laid to rest: its idle record, and its place in the table. */
+void timer_fetch_rest(const struct tern *t, const struct wnode *n)
+{
+    if (rec_kind(t, ref_of(t->a, n)) != REC_TCB)
+        return;
+    const struct tcb *c = (const void *)((const uint8_t *)n - offsetof(struct conn_head, timer));
+    fetch_lines(t, c->idle, 0, sizeof(struct idle) + 8);
+    demux_fetch_slot(t, c->h.hash);
+}
+
 bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
 {
     keep_hash(t, r, pair);

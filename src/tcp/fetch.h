@@ -10,4 +10,8 @@ ref_t demux_fetch_record(const struct tern *t, struct segment *s); /* the record
 ref_t demux_fetch_rest(const struct tern *t, ref_t r); /* the rest of a control block; 0 = it is none */
 void demux_fetch_named(const struct tern *t, ref_t r); /* the control block's idle record; r may be 0 */
 
+/* What the timer of a node will need that is to fire soon (NULL: none), and what it needs that fires now. */
+void timer_fetch(const struct tern *t, const struct wnode *n);
+void timer_fetch_rest(const struct tern *t, const struct wnode *n);
+
 #endif
