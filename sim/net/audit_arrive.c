@@ -270,7 +270,9 @@ void audit_arrived(struct net *n, int host, const struct net_packet *p, const te
         return;
     if (s.flags & CWR)
         f->ce = false;
-    if (!(s.flags & (SYN | RST)))
+    /* one that is old, or forged: nothing of it counts */
+    bool old = rx->cause == TERN_C_PAWS || rx->cause == TERN_C_TS_MISSING;
+    if (!(s.flags & (SYN | RST)) && !old)
         note_ack(f, &s);
     if (rx->cause != 0 && !(s.flags & (SYN | RST)))
         refused(n, f, &s, (enum tern_cause)rx->cause);
