@@ -5,7 +5,8 @@
     scripts/mutate.py --budget SECONDS     as many as there is time for, always in the same order
     scripts/mutate.py --who [FILTER]       which of all tests notice it (to write a mutant, or a test)
     scripts/mutate.py --table              which ring of tests notices which: writes docs/MUTANTS.md
-                                           (what is known already is kept; --fresh: asked again)
+                                           (what is known already is kept; --fresh: asked again;
+                                           --known: written from what is known, nothing is asked)
 
 FILTER: only mutants whose name contains it. The last line is `N passed, N failed`. Exit code 0: all were
 noticed; 1: not all; 2: it could not be carried out."""
@@ -167,6 +168,7 @@ def arguments():
     parser.add_argument('--who', action='store_true')
     parser.add_argument('--table', action='store_true')
     parser.add_argument('--fresh', action='store_true')
+    parser.add_argument('--known', action='store_true')
     return parser.parse_args()
 
 
@@ -184,6 +186,9 @@ def main():
         return 2
     if options.who:
         who(shop, tests, found)
+        return 0
+    if options.table and options.known:
+        mutant_table.write(tests, found, mutant_table.gather(tests, found))
         return 0
     if options.table:
         return table(shop, tests, found, options.fresh)

@@ -13,7 +13,7 @@ enum {
     PARTS = 512,
     BYTES_MOST = 512 << 10, /* of a stack: a larger one would cost more than it shows */
     LINKS = 16,
-    MEMORY_PLENTY_KB = 4096, /* with less a stack may refuse what it is given */
+    MEMORY_PLENTY = 640 << 10, /* with less left a stack may refuse what it is given */
 };
 
 /* What a trial needs, kept from one to the next. */
@@ -65,10 +65,15 @@ static bool link_is_up(const struct net_host *h, uint32_t *mtu)
 static void open_stage(struct net *n, int host, struct stage *x, uint32_t mtu)
 {
     struct net_host *h = &n->host[host];
+    tern_live live;
+    tern_stats stats;
     stage_open(x, h->t, net_local(n, h), h->link, mtu, &h->config);
     x->mtu_known = false; /* routers may have spoken */
-    x->blind = h->plan[H_MEMORY_KB] < MEMORY_PLENTY_KB;
-    x->odd_listener = h->plan[H_LISTEN] != LISTENING || x->blind;
+    tern_get_live(h->t, &live);
+    x->blind = h->size + live.arena_free < live.arena_used + MEMORY_PLENTY;
+    tern_get_stats(h->t, &stats);
+    bool asks = h->plan[H_LISTEN] == LISTENING_DEFERRED;
+    x->odd_listener = asks || stats.cookies_sent > 0 || x->blind; /* an ACK may be a cookie that comes back */
 }
 
 /* --- which connection
@@ -81,7 +86,7 @@ static bool choose(struct net *n, int host, struct rng *dice, tern_info *i, tern
     uint64_t cursor = 0;
     uint32_t count = 0;
     tern_info other;
-    for (uint32_t tries = 0; tries < 4 && n->n_ends > 0; tries++) {
+    for (uint32_t tries = 0; tries < 24 && n->n_ends > 0; tries++) {
         const struct net_end *e = &n->end[dice_below(dice, n->n_ends)];
         if (e->host == host && !e->over && tern_get_info(h->t, e->h, i) == 0 && i->state != TERN_CLOSED) {
             *handle = e->h;

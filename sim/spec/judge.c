@@ -169,7 +169,7 @@ void judge_arrival(struct stage *x, const struct segment *s, bool had, bool list
         return; /* 2 MSL are over, and the record is still to be taken away */
     /* it never came to TCP */
     bool below = x->rx_cause >= TERN_C_IP_MALFORMED && x->rx_cause <= TERN_C_NOT_UNICAST;
-    if (x->rx_cause == TERN_C_REPLIES_FULL || x->rx_unclaimed || below)
+    if (x->rx_cause == TERN_C_REPLIES_FULL || x->rx_unclaimed || x->rx_cookie || below)
         return;
     if ((had && in_between(&x->before)) || (x->odd_listener && !had && listened) ||
         (x->odd_listener && had && x->was_passive))

@@ -258,6 +258,7 @@ static void give(struct stage *x, const uint8_t *bytes, uint32_t len, uint8_t fl
     settle(x);
     stage_look(x);
     tern_get_stats(x->t, &after);
+    x->rx_cookie = after.cookies_sent != before.cookies_sent;
     x->limited = after.challenge_limited != before.challenge_limited;
     note_end(x);
 }

@@ -51,6 +51,7 @@ struct stage {
     uint32_t n_out, lost_out, heard, any_out; /* any: to whomever */
     uint32_t events;    /* bits raised for h */
     uint32_t rx_cause;
+    bool rx_cookie;     /* a cookie was the answer: nothing is kept */
     bool rx_unclaimed;  /* the address is not ours */
     bool hurried;       /* more timers were due than were waited for: times mean nothing any more */
     bool limited;       /* an answer was withheld by its ration (RFC 5961 7) */

@@ -75,6 +75,7 @@ struct puzzle {
     uint8_t has[PUZZLE];
     uint32_t next;          /* all before it is there */
     uint32_t from, to;      /* the latest piece */
+    bool refused;           /* one was, for want of memory: what is there is not known any more */
 };
 
 static bool whole(const struct puzzle *p, uint32_t from, uint32_t to)
@@ -122,6 +123,10 @@ static void put_piece(struct stage *x, struct puzzle *p, uint32_t from, uint32_t
     s.data = text;
     bool again = whole(p, from, from + len);
     stage_put(x, &s);
+    p->refused |= x->rx_cause == TERN_C_OOO_LIMIT || x->rx_cause == TERN_C_SHORT_OF_MEMORY ||
+                  x->rx_cause == TERN_C_NO_MEMORY;
+    if (p->refused)
+        return;
     uint32_t was = p->next;
     memset(p->has + from, 1, len);
     while (p->next < PUZZLE && p->has[p->next])
@@ -141,15 +146,15 @@ void visit_puzzle(struct stage *x, struct rng *dice)
     if (x->blind || !open_plain(x, dice, &o) || x->i.rcv_wnd < 2 * PUZZLE)
         return;
     p.base = x->i.rcv_nxt;
-    for (int k = 0; k < PIECES && stage_fine(x); k++) {
+    for (int k = 0; k < PIECES && stage_fine(x) && !p.refused; k++) {
         uint32_t from = 100 * dice_below(dice, 50), len = DICE_OF(dice, 100, 100, 250, 700);
         put_piece(x, &p, from, len);
     }
-    for (uint32_t from = 0; from < PUZZLE && stage_fine(x); from += 500)
+    for (uint32_t from = 0; from < PUZZLE && stage_fine(x) && !p.refused; from += 500)
         put_piece(x, &p, from, 500);
     uint8_t text[PUZZLE];
     long r = stage_fine(x) ? tern_recv(x->t, x->h, text, sizeof text) : 0;
-    if (!stage_fine(x))
+    if (!stage_fine(x) || p.refused)
         return;
     STAGE_HOLDS(x, r == PUZZLE, "%ld bytes are read of %d", r, PUZZLE);
     for (uint32_t k = 0; k < PUZZLE && r == PUZZLE; k++)

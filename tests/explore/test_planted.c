@@ -99,6 +99,28 @@ static void without_them_nothing(void **state)
     }
 }
 
+/* What is tried in the worlds (probe.h) shows them, too, in few worlds; and nothing in the core as it is. */
+static void probes_find_them(void **state)
+{
+    (void)state;
+    static const enum planted shown[] = {PLANTED_NONE,        PLANTED_FIN_NOT_ACKED, PLANTED_WRONG_BYTE,
+                                         PLANTED_SILENT_PORT, PLANTED_NOT_REPEATED,  PLANTED_ACKS_TOO_MUCH,
+                                         PLANTED_CHATTER};
+    struct bounds none = {.losses = 0};
+    struct search_config config = {
+        .setting = setting_find("listening"), .bounds = &none, .limit = 60, .threads = 2, .probes = 4};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        planted = shown[i];
+        struct search_result *r = search(&config);
+        assert_non_null(r);
+        bool found = r->found[FAULT_STANDARD].times + r->found[FAULT_TRAP].times > 0;
+        if (found != (shown[i] != PLANTED_NONE))
+            fail_msg("planted fault %d: %s", shown[i], found ? "it is found" : "no probe shows it");
+        free(r);
+    }
+    planted = PLANTED_NONE;
+}
+
 /* A shorter way is never missed: with the limit below it there is none. */
 static void no_shorter_way(void **state)
 {
@@ -117,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_is_found),
         cmocka_unit_test(without_them_nothing),
+        cmocka_unit_test(probes_find_them),
         cmocka_unit_test(no_shorter_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
