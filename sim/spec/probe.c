@@ -137,7 +137,7 @@ static void between(struct stage *x, struct rng *r)
 /* Several segments in a row, each judged; what is acknowledged late must be acknowledged in time. */
 void probe_segments(struct stage *x, struct rng *dice)
 {
-    for (int act = 0; act < ACTS && stage_fine(x) && x->there; act++) {
+    for (int act = 0; act < ACTS && stage_fine(x) && (act == 0 || x->there); act++) {
         struct segment s = draw(x, dice);
         stage_put(x, &s);
         between(x, dice);

@@ -29,6 +29,9 @@ void visit_flight(struct stage *x, struct rng *dice)
     struct offer o;
     if (!begin_flight(x, dice, &o))
         return;
+    uint32_t had = x->i.srtt_us, var = x->i.rttvar_us;
+    STAGE_HOLDS(x, had == 0 || (var >= had * 9 / 20 && var <= had * 11 / 20),
+                "the first round trip is %u us, and RTTVAR begins as %u (RFC 6298 2.2)", had, var);
     uint32_t mss = x->i.mss, first = flight(x), most = 10 * VISIT_MSS;
     STAGE_HOLDS(x, first <= most && first + VISIT_MSS > 10 * mss - mss,
                 "the first flight has %u bytes, segments %u (RFC 6928 2)", first, mss);
