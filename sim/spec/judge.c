@@ -155,6 +155,13 @@ static void judge_told(struct stage *x, const struct segment *s, const struct sp
         differs(x, s, e, "READABLE told", 1, 0);
 }
 
+/* There was no room for it: silence, and the peer tries again (tern_listen). */
+static bool no_room(uint32_t cause)
+{
+    return cause == TERN_C_BACKLOG_FULL || cause == TERN_C_SOURCE_LIMIT || cause == TERN_C_ACCEPT_FULL ||
+           cause == TERN_C_NO_MEMORY || cause == TERN_C_SHORT_OF_MEMORY || cause == TERN_C_REPLIES_FULL;
+}
+
 /* FIN_WAIT_1 that came from SYN_RCVD, where our SYN waits for its ACK still (P18); its steps are those of two
  * states. */
 static bool in_between(const tern_info *b)
@@ -169,7 +176,7 @@ void judge_arrival(struct stage *x, const struct segment *s, bool had, bool list
         return; /* 2 MSL are over, and the record is still to be taken away */
     /* it never came to TCP */
     bool below = x->rx_cause >= TERN_C_IP_MALFORMED && x->rx_cause <= TERN_C_NOT_UNICAST;
-    if (x->rx_cause == TERN_C_REPLIES_FULL || x->rx_unclaimed || x->rx_cookie || below)
+    if (no_room(x->rx_cause) || x->rx_unclaimed || x->rx_cookie || below)
         return;
     if ((had && in_between(&x->before)) || (x->odd_listener && !had && listened) ||
         (x->odd_listener && had && x->was_passive))
