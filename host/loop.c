@@ -389,9 +389,9 @@ int tern_host_flush(tern_host *h)
 
 int tern_host_fd(tern_host *h)
 {
+    if (!h->polled && h->phase == HOST_LIVE && tern_next_deadline(h->stack) != 0)
+        arm(h); /* from now on tern_host_flush does; output that waits for it is none of the timer's */
     h->polled = true;
-    if (h->phase == HOST_LIVE)
-        arm(h);
     return h->epoll;
 }
 

@@ -162,6 +162,25 @@ static void a_call_wakes(void **state)
     close_world(w);
 }
 
+/* Who polls the descriptor itself is not woken by output that waits for tern_host_flush: a loop that asks for
+ * the descriptor before it flushes would never sleep. */
+static void output_that_waits_is_quiet(void **state)
+{
+    struct world w = open_world(NULL);
+    tern_endpoint at = {tern_ip4(192, 0, 2, 1), 80, 0};
+    tern_handle h;
+    (void)state;
+    settle(w.b);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tern_connect(tern_host_stack(w.b), NULL, &at, &h), 0);
+        struct pollfd p = {.fd = tern_host_fd(w.b), .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 20), 0);
+        assert_true(tern_host_flush(w.b) > 0);
+        assert_int_equal(poll(&p, 1, 20), 0);
+    }
+    close_world(w);
+}
+
 /* The retransmission timer of a SYN that nobody answers fires by itself, about a second later. */
 static void a_timer_wakes(void **state)
 {
@@ -395,6 +414,7 @@ int main(void)
         cmocka_unit_test(an_answer_carries_the_acknowledgment),
         cmocka_unit_test(an_idle_host_sleeps),
         cmocka_unit_test(a_call_wakes),
+        cmocka_unit_test(output_that_waits_is_quiet),
         cmocka_unit_test(a_timer_wakes),
         cmocka_unit_test(a_delayed_packet_wakes),
         cmocka_unit_test(trace_records_are_handed_over),
