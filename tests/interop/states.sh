@@ -126,6 +126,7 @@ syn_rcvd() {
 check "SYN_RCVD while the third step is lost (the kernel: ESTAB)" syn_rcvd
 check "SYN_RCVD: the third step is missing" why syn_rcvd 'the third step, has not come'
 tell drop in none
+check "it opens when the SYN+ACK is repeated" tell accept c50002 l # else it would be the next to be accepted
 
 fin_wait_1() {
     open 50003 && tell drop out fin && tell shutdown c50003 && both FIN_WAIT_1 ESTAB 50003
