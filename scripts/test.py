@@ -261,8 +261,9 @@ def count_explored(text, code):
 
 
 def explore_commands():
-    """One search that is complete, and a piece of each of the others that takes every edge."""
-    for name, options in (('complete', ['listening']), ('edges', ['--limit', str(EXPLORED_WORLDS)])):
+    """One search that is complete, and a piece of each of the others that takes every edge and in each of
+    whose worlds something is tried."""
+    for name, options in (('complete', ['listening', '--probes', '0']), ('edges', ['--limit', str(EXPLORED_WORLDS)])):
         argv = [os.path.join(ROOT, 'build', 'tern'), 'explore', '--json', *options]
         yield Command('explore', name, argv, 300, count=count_explored)
 
