@@ -261,9 +261,14 @@ def count_explored(text, code):
 
 
 def explore_commands():
-    """One search that is complete, and a piece of each of the others that takes every edge and in each of
-    whose worlds something is tried."""
-    for name, options in (('complete', ['listening', '--probes', '0']), ('edges', ['--limit', str(EXPLORED_WORLDS)])):
+    """One search that is complete, a piece of each of the others that takes every edge, and two small ones in
+    whose worlds much is tried."""
+    searches = (
+        ('complete', ['listening', '--probes', '0']),
+        ('edges', ['--limit', str(EXPLORED_WORLDS), '--probes', '0']),
+        ('tried', ['recycle', 'reopened', '--probes', '12']),
+    )
+    for name, options in searches:
         argv = [os.path.join(ROOT, 'build', 'tern'), 'explore', '--json', *options]
         yield Command('explore', name, argv, 300, count=count_explored)
 
