@@ -266,7 +266,7 @@ def explore_commands():
     searches = (
         ('complete', ['listening', '--probes', '0']),
         ('edges', ['--limit', str(EXPLORED_WORLDS), '--probes', '0']),
-        ('tried', ['recycle', 'reopened', '--probes', '12']),
+        ('tried', ['recycle', 'reopened', '--probes', '3']),
     )
     for name, options in searches:
         argv = [os.path.join(ROOT, 'build', 'tern'), 'explore', '--json', *options]
