@@ -149,8 +149,9 @@ static bool decide_lost(struct tern *t, struct tcb *c, struct plan *p)
     struct sendrec *r = UNLIKELY(c->list.lost_next != 0) ? sendlist_lost(t, &c->list) : NULL;
     if (r == NULL || (c->tm.rexmit == TERN_TIMER_PERSIST && synchronized(c)))
         return false;
-    grow_again(t, c, r);
     uint32_t full = full_size(c), room = cwnd_room(c);
+    if (c->rec.force || room >= full)
+        grow_again(t, c, r); /* only what surely leaves now */
     bool syn = !synchronized(c) || !c->snd.syn_acked;
     if (!c->rec.force && !syn && room < min_u32(full, r->len))
         return false;

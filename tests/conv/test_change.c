@@ -714,6 +714,33 @@ static void lists(void **state)
     lab_end(l);
 }
 
+/* What is repeated takes unsent bytes along only if all of it may leave: else SND.NXT would stand behind what
+ * was never sent. Here the path becomes narrow after a timeout, and wide again by another way. */
+static void unsent_waits_for_the_window(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    bool v4 = tern_ip_is4(&l->ip);
+    if (!v4)
+        return lab_end(l); /* IPv6 knows no path as narrow as that */
+    lab_connect(l, "mss 1460");
+    TALK(l, "send 1460\n"
+            "> PA 1:1461(1460) ack 1\n"
+            "+any > PA 1:1461(1460) ack 1\n"
+            "+any > PA 1:1461(1460) ack 1\n"
+            "? cwnd 1460\n"
+            "send 488");
+    lab_icmp(l, 0, 3, 4, 100, 1);
+    TALK(l, "> A 1:513(512) ack 1");
+    up(l, l->link, false);
+    up(l, l->link, true);
+    TALK(l, "> A 1:513(512) ack 1\n" /* as a question */
+            "< A 1 ack 513\n"
+            "> A 513:1461(948) ack 1\n"
+            "< A 1 ack 1461\n"
+            "> PA 1461:1949(488) ack 1");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -733,6 +760,7 @@ int main(void)
         LAB_TEST(down_and_up),
         LAB_TEST(down_in_time_wait),
         LAB_TEST(no_way_no_loss),
+        LAB_TEST(unsent_waits_for_the_window),
         LAB_TEST(in_flight),
         LAB_TEST(ack_waits),
         LAB_TEST(given_up),

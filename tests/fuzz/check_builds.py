@@ -15,7 +15,7 @@ from csource import ROOT  # noqa: E402
 
 FLAGS = ['-std=c17', '-D_GNU_SOURCE', '-D_FILE_OFFSET_BITS=64', '-Wno-psabi']
 FLAGS += ['-Iinclude', '-Isrc', '-Itests', '-I.']
-SOURCES = ['tests/fuzz/fuzz_stack.c', 'tests/fuzz/replay.c', 'link/segment.c', 'link/packet.c']
+SOURCES = ['tests/fuzz/fuzz_stack.c', 'tests/fuzz/replay.c', 'link/segment.c', 'link/packet.c', 'link/sum.c']
 # name: compiler, options, what runs it
 BUILDS = {
     'cc without optimisation': ('cc', ['-O0'], []),
