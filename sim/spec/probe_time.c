@@ -89,7 +89,8 @@ static void judge_time_wait(struct stage *x, const tern_info *begin, uint64_t si
                 "TIME_WAIT lasts %llu us from now on (3.6.1)", (unsigned long long)(x->now - since));
 }
 
-static void judge_over(struct stage *x, const tern_info *begin, const struct again *a, uint64_t since)
+/* `whole`: nothing waited before, so R2 begins with the silence. */
+static void judge_over(struct stage *x, const tern_info *begin, bool whole, uint64_t since)
 {
     uint64_t r2 = (begin->state <= TERN_SYN_RCVD ? SET(x, syn_retries_ms, standard.syn_ms)
                                                 : SET(x, retries_ms, standard.retries_ms)) *
@@ -104,11 +105,8 @@ static void judge_over(struct stage *x, const tern_info *begin, const struct aga
     STAGE_HOLDS(x, told || x->before.state == TERN_TIME_WAIT, "given up, and the program hears %d",
                 x->i.error);
     STAGE_HOLDS(x, x->events & TERN_ENDED, "given up, and the program is not told");
-    bool whole = begin->snd_una == begin->snd_nxt && begin->state != TERN_FIN_WAIT_1 &&
-                 /* from the first sending on */
-                 begin->state != TERN_LAST_ACK && begin->state != TERN_CLOSING && a->n > 0;
     STAGE_HOLDS(x,
-                !whole || begin->send_queue == 0 || x->now - since + GRAIN_US >= r2 || timeout == UINT32_MAX,
+                !whole || x->now - since + GRAIN_US >= r2 || timeout == UINT32_MAX,
                 "given up after %llu us, and R2 is %llu (MUST-23, SHLD-11)",
                 (unsigned long long)(x->now - since), (unsigned long long)r2);
 }
@@ -203,7 +201,7 @@ void probe_silence(struct stage *x, struct rng *dice)
     if (!x->there && x->before.state == TERN_TIME_WAIT && begin.state == TERN_TIME_WAIT)
         judge_time_wait(x, &begin, since);
     else if (!x->there)
-        judge_over(x, &begin, &a, since);
+        judge_over(x, &begin, sent && idle, since);
     else if (quiet)
         judge_quiet(x);
     else if (late)

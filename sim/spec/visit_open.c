@@ -143,7 +143,8 @@ void visit_crowd(struct stage *x, struct rng *dice)
         stage_hand(x, &a);
         opened += x->there && x->i.state == TERN_ESTABLISHED;
     }
-    STAGE_HOLDS(x, answered <= CROWD, "a backlog of %d has room for %u", CROWD, answered);
+    STAGE_HOLDS(x, opened <= CROWD && answered - opened <= CROWD, "a backlog of %d has room for %u", CROWD,
+                answered);
     STAGE_HOLDS(x, answered >= CROWD - 1 || x->blind, "a backlog of %d has room for %u only", CROWD,
                 answered);
     uint32_t accepted = 0;

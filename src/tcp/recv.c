@@ -216,7 +216,7 @@ enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s
     if (!seq_lt(start, end)) {
         if ((s->flags & F_FIN) && seq_gt(fin, r->nxt))
             owe_duplicate(t, c);
-        return r->fin_ooo && s->len > 0 && seq_ge(start, r->fin) ? TERN_C_TEXT_IGNORED : TERN_CAUSE_NONE;
+        return r->fin_ooo && s->len > 0 && seq_gt(fin, r->fin) ? TERN_C_TEXT_IGNORED : TERN_CAUSE_NONE;
     }
     if (c->face.orphan)
         return after_close(t, c);

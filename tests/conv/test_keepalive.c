@@ -235,6 +235,20 @@ static void rubbish_is_no_sign(void **state)
     lab_end(l);
 }
 
+/* A FIN with text that was received before is no segment that was refused (MUST-26). */
+static void fin_again_with_text(void **state)
+{
+    struct lab *l = fast_keepalive(state);
+    TALK(l, "< PA 1:11(10) ack 1\n"
+            "> A 1 ack 11\n"
+            "+9s < FPA 1:11(10) ack 1\n"
+            "> A 1 ack 12\n"
+            "= CLOSE_WAIT\n"
+            "+9s > none\n"
+            "+0..2s > A 0 ack 12");
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +267,7 @@ int main(void)
         LAB_TEST(never_give_up),
         LAB_TEST(shut_window_and_user_timeout),
         LAB_TEST(rubbish_is_no_sign),
+        LAB_TEST(fin_again_with_text),
     };
     return LAB_MAIN(tests);
 }
