@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 #include <xdp/xsk.h>
@@ -237,11 +238,22 @@ static int bind_socket(struct xdp *x, const char **how)
     return rc;
 }
 
+/* The kernel gives a queue back a little after the process that had it has ended. */
+static int bind_when_free(struct xdp *x, const char **how)
+{
+    int rc = bind_socket(x, how);
+    for (int ms = 0; rc == -EBUSY && ms < 1000; ms += 20) {
+        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+        rc = bind_socket(x, how);
+    }
+    return rc;
+}
+
 static int open_xdp(struct xdp *x, const char **how, struct problem *pr)
 {
     int rc = make_memory(x);
     if (rc == 0)
-        rc = bind_socket(x, how);
+        rc = bind_when_free(x, how);
     if (rc == -EPERM || rc == -EACCES)
         return problem(pr, -rc,
                        "no permission for AF_XDP on %s: run as root (CAP_NET_RAW, CAP_BPF, CAP_NET_ADMIN), "
