@@ -211,7 +211,6 @@ ROWS = [
         columns={'nginx': 13e3},
         players=[
             over_tun('W5c'),
-            over_tun('W5c', 'peer-lwip'),
             own('peer-gvisor', 'W5c', tun=True, needs='wrk'),
             own('bench/peers/nginx.py', 'W5c', needs='nginx', tun=True),
         ],

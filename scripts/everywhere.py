@@ -161,7 +161,7 @@ def public_calls():
     found = set()
     for path in core_headers():
         text = re.sub(r'/\*.*?\*/', '', read(path), flags=re.S)
-        found |= set(re.findall(r'^(?!static)[\w ]+?[ *](tern_\w+)\([^{;]*\);', text, re.M))
+        found |= set(re.findall(r'^(?!static|typedef)[\w ]+?[ *](tern_\w+)\([^{;]*\);', text, re.M))
     return sorted(found)
 
 

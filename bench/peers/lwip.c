@@ -1,6 +1,6 @@
 /* lwip.c - lwIP as Debian packages it (liblwip0), two stacks in one thread, each the other's link.
  *
- *     peer-lwip [W1|W2|W2c|W3|W4|W4r|W5|W5c|W6]... [--seconds S] [--core N]
+ *     peer-lwip [W1|W2|W2c|W3|W4|W4r|W5|W6]... [--seconds S] [--core N]
  *
  * lwIP keeps its state in variables of the library, so the library is loaded twice, the second time in a
  * namespace of its own (dlmopen). The raw API is used, no thread of lwIP's runs, and the clock is
@@ -8,7 +8,7 @@
  * is copied once, from the sender's buffers into one of the receiver's, and all checksums are made and
  * verified. The package is built with a window of 64 KiB, malloc for every block, and locks.
  *
- * W4 to W5c: one stack on a TUN device without offloads, which lwIP does not know, and the kernel at the
+ * W4 to W5: one stack on a TUN device without offloads, which lwIP does not know, and the kernel at the
  *    other
  * end (../tun_world.c), both on one core. */
 #include "../tun.h"
@@ -360,7 +360,6 @@ static void spoken_to(uint32_t n, double seconds)
 
 /* --- over TUN ---------------------------------------------------------------------------------- */
 
-static bool closes;    /* the server does, after each answer */
 
 static err_t tun_sink_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
@@ -393,10 +392,10 @@ static err_t tun_web_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t 
     if (n < 4 || memcmp(out + n - 4, "\r\n\r\n", 4) != 0)
         return ERR_OK; /* wrk sends a request in one segment: this is none */
     uint32_t len;
-    const char *answer = web_answer(closes, &len);
+    const char *answer = web_answer(false, &len);
     need(a.tcp_write(pcb, answer, (u16_t)len, TCP_WRITE_FLAG_COPY) == ERR_OK, "the server cannot write");
     got++;
-    return closes ? a.tcp_close(pcb) : ERR_OK;
+    return ERR_OK;
 }
 
 static err_t tun_accept(void *arg, struct tcp_pcb *pcb, err_t err)
@@ -443,10 +442,8 @@ static void tun_turn(void)
 
 static void over_tun(void *so, char *row, int core, double seconds)
 {
-    enum peer peer = row[1] == '4' ? (row[2] == 'r' ? PEER_RECEIVES : PEER_SENDS)
-                                   : (row[2] == 'c' ? PEER_WRK_CLOSE : PEER_WRK);
+    enum peer peer = row[1] == '5' ? PEER_WRK : row[2] == 'r' ? PEER_RECEIVES : PEER_SENDS;
     bool web = row[1] == '5';
-    closes = peer == PEER_WRK_CLOSE;
     world_enter(core);
     a.tun = tun_open();
     end_init(&a, NULL, so, 1);
@@ -495,12 +492,12 @@ static void in_memory(int argc, char **argv, void *one, double seconds)
 
 int main(int argc, char **argv)
 {
-    static const char *const rows[] = {"W4", "W4r", "W5", "W5c"};
+    static const char *const rows[] = {"W4", "W4r", "W5"};
     double seconds = argument(argc, argv, "--seconds", 1);
     int core = (int)argument(argc, argv, "--core", -1);
     void *one = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     need(one != NULL, "no liblwip.so.0 (Debian: liblwip0)");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         if (!row_asked(argc, argv, rows[i]))
             continue;
         pid_t pid = fork(); /* a stack and a namespace for each */
