@@ -19,11 +19,11 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 #include <xdp/xsk.h>
@@ -243,7 +243,7 @@ static int bind_when_free(struct xdp *x, const char **how)
 {
     int rc = bind_socket(x, how);
     for (int ms = 0; rc == -EBUSY && ms < 1000; ms += 20) {
-        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+        poll(NULL, 0, 20);
         rc = bind_socket(x, how);
     }
     return rc;

@@ -360,7 +360,6 @@ static void spoken_to(uint32_t n, double seconds)
 
 /* --- over TUN ---------------------------------------------------------------------------------- */
 
-
 static err_t tun_sink_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
     (void)arg, (void)err;
