@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tern/snapshot.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
 
 static const tern_link_info card = {.mtu = 1500, .ethernet = true, .no_dad = true};
 static const tern_link_info asking = {.mtu = 1500, .ethernet = true};
@@ -693,6 +696,16 @@ static void links_that_cannot_be(void **state)
 
 /* --- copies -------------------------------------------------------------------------------------- */
 
+/* An image holds the padding of its records, which nobody has written and valgrind knows of. */
+static void whole_image(const void *image, size_t size)
+{
+#if __has_include(<valgrind/memcheck.h>)
+    (void)VALGRIND_MAKE_MEM_DEFINED(image, size);
+#else
+    (void)image, (void)size;
+#endif
+}
+
 /* A copy made in the middle of everything goes on as its original does. */
 static void a_copy_goes_on_alike(void **state)
 {
@@ -711,6 +724,7 @@ static void a_copy_goes_on_alike(void **state)
         uint64_t before[2], after[2];
         tern *copy;
         assert_int_equal(tern_snapshot(w->t[0], image, size), 0);
+        whole_image(image, size);
         assert_int_equal(tern_restore(&copy, image, size, block, 8 << 20, NULL, 0), 0);
         tern_digest(w->t[0], before);
         tern_digest(copy, after);
