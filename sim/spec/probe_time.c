@@ -131,9 +131,9 @@ static bool send_some(struct stage *x, struct rng *dice)
     if (!may || dice_below(dice, 4) == 0)
         return false;
     stage_begin(x);
-    tern_send(x->t, x->h, text, DICE_OF(dice, 1, 100, 1000, DATA_MOST), 0);
+    long taken = tern_send(x->t, x->h, text, DICE_OF(dice, 1, 100, 1000, DATA_MOST), 0);
     stage_end(x);
-    return true;
+    return taken > 0;
 }
 
 /* The peer's window shuts before, now and then. */

@@ -2,6 +2,8 @@
  * 1337). */
 #include "visit.h"
 
+#include <tern/stats.h>
+
 #define SET_MS(x, field, otherwise) ((uint64_t)((x)->config->field != 0 ? (x)->config->field : (otherwise)))
 
 /* Both close, and then the pair is used again. */
@@ -24,10 +26,18 @@ static bool close_both(struct stage *x, bool lets_go)
     return stage_fine(x) && x->there && x->i.state == TERN_TIME_WAIT;
 }
 
+static uint64_t recycled(const struct stage *x)
+{
+    tern_stats stats;
+    tern_get_stats(x->t, &stats);
+    return stats.time_wait_recycled;
+}
+
 static void judge_again(struct stage *x, const struct offer *o, struct rng *dice)
 {
     tern_endpoint at = {.ip = x->local.ip, .port = x->local.port, .zone = x->local.zone};
     tern_handle l;
+    uint64_t given_up = recycled(x);
     if (!stage_listens(x, &x->local) && tern_listen(x->t, &at, 0, &l) < 0)
         return;
     bool stamps = x->i.timestamps, later = dice_below(dice, 2), same = dice_below(dice, 3) == 0;
@@ -40,6 +50,8 @@ static void judge_again(struct stage *x, const struct offer *o, struct rng *dice
     bool newer = !s.ts || x->config->no_timestamps ? by >= 0 : !stamps || (same ? by >= 0 : later);
     uint32_t end = x->i.snd_nxt;
     stage_hand(x, &s);
+    if (recycled(x) != given_up)
+        return; /* for want of memory the oldest in TIME_WAIT gave way, and perhaps it was this one */
     const struct segment *r = &x->out[0].s;
     bool taken = x->n_out == 1 && (r->flags & (SYN | ACK)) == (SYN | ACK) && r->ack == s.seq + 1;
     STAGE_HOLDS(
