@@ -207,18 +207,34 @@ static void op_handle(void)
            tern_set_data(s->t, h, 1) == -TERN_EBADF);
 }
 
+/* What an event says, in one number. */
+static uint64_t event_told(struct side *s, const tern_event *e)
+{
+    tern_info info = {0};
+    ASSERT(e->handle.v == 0 ? e->bits == TERN_RETURNED : tern_get_info(s->t, e->handle, &info) == 0);
+    return e->handle.v == 0 ? e->bits : e->bits + ((info.state + 16ull * info.reason) << 32);
+}
+
+/* All events, as a set: what a change of a link ends is told in the order in which the records lie. */
+static void look_at_all(struct side *s)
+{
+    tern_event e;
+    uint64_t sum = 0;
+    while (tern_events(s->t, &e, 1) == 1)
+        sum += event_told(s, &e) * 0x9e3779b97f4a7c15u;
+    see(sum);
+}
+
 static void op_look(void)
 {
     struct side *s = a_side();
     tern_event events[3];
     tern_info info;
-    int n = tern_events(s->t, events, (int)(u8() & 3));
-    for (int i = 0; i < n; i++) {
-        ASSERT(events[i].handle.v == 0 ? events[i].bits == TERN_RETURNED
-                                       : tern_get_info(s->t, events[i].handle, &info) == 0);
-        see(events[i].bits);
-        see(events[i].handle.v == 0 ? 0 : info.state + 16u * info.reason);
-    }
+    int most = (int)(u8() & 3), n = z.mode.sorted ? 0 : tern_events(s->t, events, most);
+    for (int i = 0; i < n; i++)
+        see(event_told(s, &events[i]));
+    if (z.mode.sorted && most > 0)
+        look_at_all(s);
     for (uint32_t i = u8() & 7; i > 0; i--) {
         if (!tern_walk(s->t, &s->cursor, &info))
             s->cursor = 0;
