@@ -76,23 +76,41 @@ static inline uint64_t last_word(const uint8_t *p, size_t left, size_t n)
     return word;
 }
 
-/* c rounds for every word, d rounds at the end; both constant where this is inlined. */
-static inline __attribute__((always_inline)) uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n,
-                                                              int c, int d)
+static inline struct sip begin(struct sipkey key)
 {
-    struct sip s = {
+    return (struct sip){
         key.k0 ^ 0x736f6d6570736575,
         key.k1 ^ 0x646f72616e646f6d,
         key.k0 ^ 0x6c7967656e657261,
         key.k1 ^ 0x7465646279746573,
     };
+}
+
+static inline uint64_t end(struct sip *s, int d)
+{
+    s->v2 ^= 0xff;
+    rounds(s, d);
+    return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+/* c rounds for every word, d rounds at the end; both constant where this is inlined. */
+static inline __attribute__((always_inline)) uint64_t siphash(struct sipkey key, const uint8_t *p, size_t n,
+                                                              int c, int d)
+{
+    struct sip s = begin(key);
     size_t left = n;
     for (; left >= 8; left -= 8, p += 8)
         absorb(&s, load64(p), c);
     absorb(&s, last_word(p, left, n), c);
-    s.v2 ^= 0xff;
-    rounds(&s, d);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return end(&s, d);
+}
+
+uint64_t siphash24_words(struct sipkey key, const uint64_t *words, size_t n)
+{
+    struct sip s = begin(key);
+    for (size_t i = 0; i < n; i++)
+        absorb(&s, words[i], 2);
+    return end(&s, 4);
 }
 
 uint64_t siphash24(struct sipkey key, const void *data, size_t n) { return siphash(key, data, n, 2, 4); }

@@ -13,6 +13,13 @@ struct sipkey {
 uint64_t siphash24(struct sipkey key, const void *data, size_t n);
 uint64_t siphash13(struct sipkey key, const void *data, size_t n);
 
+/* The same of bytes that are there as words already, at least one: each the next eight bytes, the first of
+ * them lowest; the last has at most seven, and above them the length of all (sip_length). What is put
+ * together byte by byte in memory must be written before it can be read as words again, and that takes longer
+ * than a round. */
+uint64_t siphash24_words(struct sipkey key, const uint64_t *words, size_t n);
+static inline uint64_t sip_length(uint64_t bytes) { return bytes << 56; }
+
 /* The key of a table's hash: of words that nobody outside sees the hash of, a few multiplications instead of
  * SipHash's rounds. Pairs of words are added to secret ones and multiplied (NH; Black, Halevi, Krawczyk,
  * Krovetz, Rogaway 1999), and the sum is multiplied with a secret odd number, of which the upper half counts

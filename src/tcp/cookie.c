@@ -23,6 +23,7 @@
 #include "tcp/tcp.h"
 
 #define PERIOD_LOG  26                    /* us: 67 s */
+#define PERIOD_MASK 0x7ffffull
 #define LIFETIME_US (2ull << PERIOD_LOG)
 #define NO_SHIFT    15u
 #define BIT_SACK    16u
@@ -48,28 +49,27 @@ struct vouched {
     uint8_t shift;
 };
 
-/* Of IPv4 addresses the four bytes that differ. The lengths tell the families apart. */
+/* Both addresses as words for SipHash; of IPv4 the four bytes that differ. How many words. */
+static uint32_t pair_words(const struct segment *s, uint64_t *out)
+{
+    uint32_t from = tern_ip_is4(&s->src) ? 12 : 0, n = 0;
+    for (uint32_t i = from; i < 16; i += 4)
+        out[n++] = (uint64_t)get32(s->dst.b + i) << 32 | get32(s->src.b + i);
+    return n;
+}
+
+/* 23 bytes of IPv4, which is one word less than 24, 47 of IPv6: the lengths tell the families apart. Of the
+ * period 19 bits: it comes again after more than a year. */
 static uint64_t mac(const struct cookie_key *k, const struct segment *s, seq_t irs, uint64_t period,
                     struct vouched v)
 {
-    uint8_t in[50], *p = in;
-    uint32_t n = tern_ip_is4(&s->src) ? 4 : 16;
-    if (n == 4) {
-        memcpy(p, s->dst.b + 12, 4);
-        memcpy(p + 4, s->src.b + 12, 4);
-    } else {
-        memcpy(p, s->dst.b, 16);
-        memcpy(p + 16, s->src.b, 16);
-    }
-    p += 2 * n;
-    put16(p, s->dst_port);
-    put16(p + 2, s->src_port);
-    put32(p + 4, irs.v);
-    put32(p + 8, (uint32_t)period);
-    put32(p + 12, v.ts ? v.stamp : 0);
-    p[16] = v.ts && (v.stamp & 15) != NO_SHIFT ? v.shift : NO_SHIFT;
-    p[17] = v.ts;
-    return siphash24(k->key, in, 2 * n + 18);
+    uint64_t words[6];
+    uint32_t n = pair_words(s, words);
+    uint32_t shift = v.ts && (v.stamp & 15) != NO_SHIFT ? v.shift & 15 : NO_SHIFT;
+    words[n] = (uint64_t)s->dst_port << 48 | (uint64_t)s->src_port << 32 | irs.v;
+    words[n + 1] = (period & PERIOD_MASK) << 37 | (uint64_t)shift << 33 | (uint64_t)v.ts << 32;
+    words[n + 1] |= (v.ts ? v.stamp : 0) | sip_length(8 * n + 15);
+    return siphash24_words(k->key, words, n + 2);
 }
 
 /* --- sending ------------------------------------------------------------------------------------- */
@@ -92,45 +92,53 @@ static uint32_t stamp_with(uint32_t now, uint32_t options)
     return v <= now || v - now > BITS ? v : v - (BITS + 1);
 }
 
-static void who_asks(const struct segment *s, const struct listener *l, struct who *out)
+/* The largest entry of the table that is not above the peer's MSS; -1: all are. */
+static int mss_index(const uint16_t *table, uint16_t mss)
 {
-    *out = (struct who){.local = s->dst, .remote = s->src, .link = s->link, .state = TERN_LISTEN};
-    out->local_port = s->dst_port;
-    out->remote_port = s->src_port;
-    out->tos = (uint8_t)(l->set.dscp << 2);
-    out->ttl = l->set.ttl;
+    int i = 7;
+    while (i >= 0 && table[i] > mss)
+        i--;
+    return i;
+}
+
+static void answer(struct tern *t, struct listener *l, const struct segment *s, const struct agreed *a,
+                   uint32_t mss_index)
+{
+    const struct cookie_key *k = &t->w->cookie_keys[0];
+    uint32_t stamp = stamp_with(stamp_now(t, stamp_offset(t, &s->dst, &s->src)), options_of(a));
+    uint64_t m = mac(k, s, s->seq, period_now(t, k), (struct vouched){a->ts, stamp, a->rcv_wscale});
+    struct reply *r = reply_to(t, s);
+    r->cause = TERN_C_SEND_COOKIE;
+    r->who.state = TERN_LISTEN;
+    r->who.tos = (uint8_t)(l->set.dscp << 2);
+    r->who.ttl = l->set.ttl;
+    r->flags = F_SYN | F_ACK | (a->ts && a->ecn ? F_ECE : 0);
+    r->seq = seq((uint32_t)(m & ~7ull) | (mss_index ^ (uint32_t)(m >> 32 & 7)));
+    r->ack = seq_add(s->seq, 1);
+    r->wnd = (uint16_t)listener_offer(l);
+    r->cookie = true;
+    r->opt.mss = listener_mss(t, l, &r->who);
+    r->opt.wscale = a->ts && a->wscale ? a->rcv_wscale : WSCALE_NONE;
+    r->opt.sack_ok = a->ts && a->sack;
+    r->opt.ts = a->ts;
+    r->opt.ts_ecr = s->opt.ts_val;
+    r->opt.ts_val = stamp;
 }
 
 /* Refused: no answer can wait for tern_tx, or the peer's segments are to be smaller than a cookie can say. */
 enum tern_cause cookie_answer(struct tern *t, struct listener *l, const struct segment *s)
 {
     struct agreed a;
-    struct who who;
     options_agree(t, s, our_shift(t, l), &a);
     a.ecn = options_ecn(l, s);
-    const uint16_t *table = mss_table(&s->src);
-    uint32_t i = 7, options = options_of(&a);
-    while (i > 0 && table[i] > a.mss)
-        i--;
-    if (table[i] > a.mss)
+    int i = mss_index(mss_table(&s->src), a.mss);
+    if (i < 0)
         return TERN_C_BACKLOG_FULL;
     if (tern_replies_room(t) == 0)
         return TERN_C_REPLIES_FULL;
-    const struct cookie_key *k = &t->w->cookie_keys[0];
-    uint32_t stamp = stamp_with(stamp_now(t, stamp_offset(t, &s->dst, &s->src)), options);
-    uint64_t m = mac(k, s, s->seq, period_now(t, k), (struct vouched){a.ts, stamp, a.rcv_wscale});
-    who_asks(s, l, &who);
-    struct reply_synack r = {.irs = s->seq, .wnd = (uint16_t)listener_offer(l), .ecn = a.ts && a.ecn};
-    r.iss = seq((uint32_t)(m & ~7ull) | (i ^ (uint32_t)(m >> 32 & 7)));
-    r.opt = (struct tcp_opts){.wscale = a.ts && a.wscale ? a.rcv_wscale : WSCALE_NONE, .ts = a.ts};
-    r.opt.mss = listener_mss(t, l, &who);
-    r.opt.sack_ok = a.ts && a.sack;
-    r.opt.ts_ecr = s->opt.ts_val;
-    r.opt.ts_val = stamp;
-    r.cookie = true;
+    answer(t, l, s, &a, (uint32_t)i);
     l->cookie_us = max_u64(t->w->now, 1);
     t->w->stats.cookies_sent++;
-    reply_synack(t, &who, &r);
     return TERN_CAUSE_NONE;
 }
 

@@ -333,11 +333,27 @@ static struct listener *of_port(struct tern *t, const tern_ip *local, uint16_t p
 }
 
 /* One of the port comes before one of any port. */
-struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
+static struct listener *search_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
 {
     bool foreign = t->w->foreign && !ip_is_ours(&t->w->ip, local, link);
     struct listener *l = of_port(t, local, port, link, foreign);
     return l == NULL && t->w->any_port > 0 ? of_port(t, local, 0, link, foreign) : l;
+}
+
+/* SYNs come to the same listener again and again: the last answer holds while the listeners are the same.
+ * Where one of them is for foreign addresses it depends on ours, too. */
+struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
+{
+    struct last_listener *last = &t->w->last_listener;
+    if (UNLIKELY(t->w->foreign || t->w->by_steps))
+        return search_listener(t, local, port, link);
+    if (UNLIKELY(last->found_at != t->w->listeners.changes || last->port != port || last->link != link ||
+                 !ip_eq(&last->local, local))) {
+        struct listener *l = search_listener(t, local, port, link);
+        *last =
+            (struct last_listener){*local, port, link, t->w->listeners.changes, l != NULL ? self(t, l) : 0};
+    }
+    return last->found != 0 ? listener_at(t, last->found) : NULL;
 }
 
 bool demux_listener_insert(struct tern *t, struct listener *l)

@@ -7,16 +7,23 @@
  */
 #include "tcp/tcp.h"
 
+/* Four bytes as they stand, the first lowest. */
+static inline uint64_t word4(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+}
+
+static inline uint64_t word2(uint16_t port) { return (uint64_t)(uint16_t)(port << 8 | port >> 8); }
+
 /* Of IPv4 addresses the four bytes that differ. */
 static uint64_t prf4(struct sipkey key, const tern_ip *local, const tern_ip *remote, uint16_t lport,
                      uint16_t rport)
 {
-    uint8_t in[12];
-    memcpy(in, local->b + 12, 4);
-    memcpy(in + 4, remote->b + 12, 4);
-    put16(in + 8, lport);
-    put16(in + 10, rport);
-    return siphash24(key, in, sizeof in);
+    uint64_t words[2] = {
+        word4(local->b + 12) | word4(remote->b + 12) << 32,
+        word2(lport) | word2(rport) << 16 | sip_length(12),
+    };
+    return siphash24_words(key, words, 2);
 }
 
 static uint64_t prf(struct sipkey key, const tern_ip *local, const tern_ip *remote, uint16_t lport,

@@ -24,12 +24,16 @@ static void rst(struct reply *r, seq_t at_seq, seq_t ack, uint8_t flags, enum te
     r->cause = (uint16_t)cause;
 }
 
-/* The other way round than the segment that is answered. */
-static void who_answers(const struct tern *t, const struct segment *s, struct who *w)
+/* An answer to a segment, the other way round, in which nothing is said yet. NULL: no room. */
+struct reply *reply_to(struct tern *t, const struct segment *s)
 {
-    *w = (struct who){.local = s->dst, .remote = s->src, .link = s->link, .ttl = settings(t)->ttl};
-    w->local_port = s->dst_port;
-    w->remote_port = s->src_port;
+    struct reply *r = slot(t);
+    if (r == NULL)
+        return NULL;
+    *r = (struct reply){.who = {.local = s->dst, .remote = s->src, .link = s->link}};
+    r->who.local_port = s->dst_port;
+    r->who.remote_port = s->src_port;
+    return r;
 }
 
 /* 3.5.2 group 1 and 3.10.7.1: with ACK <SEQ=SEG.ACK><CTL=RST>, else
@@ -38,11 +42,10 @@ void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause)
 {
     if (cause == TERN_C_NO_CONNECTION && !settings(t)->rst_unclaimed)
         return;
-    struct reply *r = slot(t);
+    struct reply *r = reply_to(t, s);
     if (r == NULL)
         return;
-    *r = (struct reply){0};
-    who_answers(t, s, &r->who);
+    r->who.ttl = settings(t)->ttl;
     enum tern_cause why = cause == TERN_C_NO_CONNECTION ? TERN_C_SEND_RST_CLOSED : TERN_C_SEND_RST_BAD_ACK;
     if (s->flags & F_ACK)
         rst(r, s->ack, seq(0), F_RST, why);
@@ -102,7 +105,6 @@ static struct reply synack_as_reply(const struct who *who, const struct reply_sy
         .wnd = a->wnd,
         .cause = (uint16_t)why,
         .flags = F_SYN | F_ACK | (a->ecn ? F_ECE : 0),
-        .cookie = a->cookie,
         .opt = a->opt,
     };
 }
@@ -111,7 +113,7 @@ void reply_synack(struct tern *t, const struct who *who, const struct reply_syna
 {
     struct reply *r = slot(t);
     if (r != NULL)
-        *r = synack_as_reply(who, a, a->cookie ? TERN_C_SEND_COOKIE : TERN_C_SEND_SYNACK);
+        *r = synack_as_reply(who, a, TERN_C_SEND_SYNACK);
 }
 
 /* A cookie's is given, and that of a RST which answers a segment is 0 (RFC7323-5.2-c). */
@@ -122,7 +124,7 @@ static bool stamps_now(const struct reply *r)
 
 static void fill(struct tern *t, const struct reply *r, struct segment *s)
 {
-    memset(s, 0, sizeof *s);
+    memset(s, 0, offsetof(struct segment, opt));
     s->src = r->who.local, s->dst = r->who.remote;
     s->src_port = r->who.local_port, s->dst_port = r->who.remote_port;
     s->link = ip_way(&t->w->ip, &r->who.local, &r->who.remote, r->who.link);

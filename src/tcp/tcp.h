@@ -375,6 +375,7 @@ void segment_from_head(const struct conn_head *h, uint8_t link, struct segment *
 
 /* reply.c */
 bool reply_output(struct tern *t, tern_tx_packet *out);
+struct reply *reply_to(struct tern *t, const struct segment *s); /* to be filled in; NULL: no room */
 void reply_forget(struct tern *t, const tern_ip *local); /* drops what waits to be sent from there */
 /* by RFC 9293 3.5.2 group 1 */
 void reply_rst(struct tern *t, const struct segment *s, enum tern_cause cause);
@@ -393,7 +394,6 @@ struct reply_synack {
     seq_t iss, irs;
     uint16_t wnd;
     bool ecn;
-    bool cookie;           /* its timestamp is given too */
     struct tcp_opts opt;
 };
 void reply_synack(struct tern *t, const struct who *who, const struct reply_synack *a);

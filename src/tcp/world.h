@@ -116,6 +116,15 @@ struct keyed {
     uint32_t value;
 };
 
+/* The last listener that was asked for (demux.c). */
+struct last_listener {
+    tern_ip local;
+    uint16_t port;
+    uint8_t link;
+    uint32_t found_at;      /* what the listeners' table was then; 0 = none was asked for */
+    ref_t found;            /* 0 = there is none */
+};
+
 /* A key of SYN cookies (cookie.c), and how far the clock of its periods is ahead of ours, us, modulo 2^64. */
 #define COOKIE_KEYS 2
 struct cookie_key {
@@ -143,6 +152,7 @@ struct world {
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, idle, timewait; parked ones too */
     struct htab listeners;    /* local port to listener */
+    struct last_listener last_listener;
     uint32_t any_port;        /* listeners of port 0: any */
     bool foreign;             /* one has been made for addresses that are not ours (its connections may live
                                  longer than it) */

@@ -35,6 +35,19 @@ static void test_siphash_matches_the_reference(void **state)
     }
 }
 
+static void test_words_hash_as_their_bytes_do(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 64; n++) {
+        uint8_t text[64];
+        uint64_t words[8] = {0};
+        for (size_t k = 0; k < n; k++)
+            text[k] = (uint8_t)(k * 37 + n), words[k / 8] |= (uint64_t)text[k] << k % 8 * 8;
+        words[n / 8] |= sip_length(n);
+        assert_int_equal(siphash24_words(key, words, n / 8 + 1), siphash24(key, text, n));
+    }
+}
+
 static void test_every_bit_of_seed_and_purpose_counts(void **state)
 {
     (void)state;
@@ -95,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_siphash_matches_the_reference),
+        cmocka_unit_test(test_words_hash_as_their_bytes_do),
         cmocka_unit_test(test_every_bit_of_seed_and_purpose_counts),
         cmocka_unit_test(test_the_same_seed_gives_the_same_numbers),
         cmocka_unit_test(test_below_stays_below_and_is_even),
