@@ -153,14 +153,92 @@ struct pool {
 
 void pool_init(struct pool *p, uint32_t number, uint32_t size);
 
+/* The head of a page of records: in the ring of the pool's pages. */
+struct slab {
+    ref_t next, prev;
+    ref_t free;        /* its first free record; 0 = none */
+    uint32_t live;
+};
+
+/* A free record names the next one of its page behind its generation, which is 0. */
+struct free_record {
+    uint32_t gen;
+    ref_t next;
+};
+
+/* Where the short ways below end: a page is to come, to go back to the arena, to come to the ring's front. */
+COLD bool pool_grow(struct arena *a, struct pool *p, enum mem_prio prio);
+COLD void pool_page_back(struct arena *a, struct pool *p, ref_t page);
+COLD void pool_page_first(struct arena *a, struct pool *p, ref_t page);
+
+/* A record whose bytes are anything, but for its generation: who takes it writes all of it. 0 = refused. */
+static inline ref_t pool_take(struct arena *a, struct pool *p, enum mem_prio prio)
+{
+    bool there = p->pages != 0 && ((const struct slab *)at(a, p->pages))->free != 0;
+    if (UNLIKELY(there ? arena_fails(a) : !pool_grow(a, p, prio)))
+        return 0;
+    struct slab *s = at(a, p->pages);
+    ref_t r = s->free;
+    struct free_record *record = at(a, r);
+    s->free = record->next;
+    p->empty -= s->live++ == 0;
+    p->live++;
+    if (s->free == 0)
+        p->pages = s->next; /* the ring turns: a full page stands last */
+    record->gen = p->next_gen;
+    p->next_gen += p->next_gen == UINT32_MAX ? 2 : 1;
+    return r;
+}
+
 /* A record, zeroed but for its generation. 0 = refused. */
-ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio);
-void pool_put(struct arena *a, struct pool *p, ref_t r);
+static inline ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio)
+{
+    ref_t r = pool_take(a, p, prio);
+    if (LIKELY(r != 0))
+        memset((uint8_t *)at(a, r) + sizeof(uint32_t), 0, p->size - sizeof(uint32_t));
+    return r;
+}
+
+static inline void pool_put(struct arena *a, struct pool *p, ref_t r)
+{
+    struct free_record *record = at(a, r);
+    ref_t page = r & ~(arena_page_size(a) / GRAIN - 1);
+    struct slab *s = at(a, page);
+    ASSERT(record->gen != 0);
+    if (NEVER(arena_kind(a, r) != (enum page_kind)(PAGE_POOL0 + p->number)))
+        return;
+    record->gen = 0;
+    record->next = s->free;
+    if (UNLIKELY(s->free == 0))
+        pool_page_first(a, p, page);
+    s->free = r;
+    p->live--;
+    if (--s->live > 0)
+        return;
+    if (p->empty == 0)
+        p->empty = 1; /* it is kept for the next life */
+    else
+        pool_page_back(a, p, page);
+}
 
 static inline uint32_t pool_gen(const struct arena *a, ref_t r) { return *(const uint32_t *)at_const(a, r); }
 
+/* Whether a distance of less than a page is a multiple of a record's size. The product's error is less than
+ * distance / 2^24, too little to reach the next whole number (4096 grains in the largest page). */
+static inline bool pool_divides(const struct pool *p, uint32_t grains)
+{
+    return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
+}
+
 /* Whether `r` is the start of a live record of this pool with this generation. Safe for any values. */
-bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen);
+static inline bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
+{
+    if (gen == 0 || arena_kind(a, r) != (enum page_kind)(PAGE_POOL0 + p->number))
+        return false;
+    uint32_t grains = arena_page_size(a) / GRAIN;
+    uint32_t to_end = grains - (r & (grains - 1));
+    return to_end < grains && pool_divides(p, to_end) && pool_gen(a, r) == gen;
+}
 
 /* Walk over live records: start with *r = 0; returns false at the end. Order is fixed by the allocation
  * history. */

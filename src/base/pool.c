@@ -20,20 +20,8 @@
  */
 #include "base/arena.h"
 
-struct record {
-    uint32_t gen;
-    ref_t next; /* while free */
-};
-
-/* The head of a page: in the ring of the pool's pages. */
-struct slab {
-    ref_t next, prev;
-    ref_t free;
-    uint32_t live;
-};
 _Static_assert(sizeof(struct slab) == GRAIN, "one grain before the records");
 
-static inline struct record *record_at(struct arena *a, ref_t r) { return at(a, r); }
 static inline struct slab *slab_at(struct arena *a, ref_t page) { return at(a, page); }
 
 static inline ref_t page_of(const struct arena *a, ref_t r) { return r & ~(arena_page_size(a) / GRAIN - 1); }
@@ -80,7 +68,7 @@ static void unlink_page(struct arena *a, struct pool *p, ref_t page)
         p->pages = s->next == page ? 0 : s->next;
 }
 
-static COLD void to_front(struct arena *a, struct pool *p, ref_t page)
+void pool_page_first(struct arena *a, struct pool *p, ref_t page)
 {
     if (p->pages == page)
         return;
@@ -95,7 +83,7 @@ static uint32_t per_page(const struct arena *a, const struct pool *p)
 }
 
 /* One more page of free records, the lowest first, at the front. */
-static COLD bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
+bool pool_grow(struct arena *a, struct pool *p, enum mem_prio prio)
 {
     uint32_t n = per_page(a, p);
     ASSERT(n > 0);
@@ -107,7 +95,7 @@ static COLD bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
     p->pages = page;
     for (uint32_t i = n; i > 0; i--) {
         ref_t r = page + first_record(a, p) + (i - 1) * (p->size / GRAIN);
-        *record_at(a, r) = (struct record){.gen = 0, .next = slab_at(a, page)->free};
+        *(struct free_record *)at(a, r) = (struct free_record){.gen = 0, .next = slab_at(a, page)->free};
         slab_at(a, page)->free = r;
     }
     p->total += n;
@@ -115,70 +103,11 @@ static COLD bool grow(struct arena *a, struct pool *p, enum mem_prio prio)
     return true;
 }
 
-static bool has_free(struct arena *a, const struct pool *p)
-{
-    return p->pages != 0 && slab_at(a, p->pages)->free != 0;
-}
-
-ref_t pool_get(struct arena *a, struct pool *p, enum mem_prio prio)
-{
-    if (LIKELY(has_free(a, p)) ? arena_fails(a) : !grow(a, p, prio))
-        return 0;
-    struct slab *s = slab_at(a, p->pages);
-    ref_t r = s->free;
-    struct record *record = record_at(a, r);
-    s->free = record->next;
-    p->empty -= s->live++ == 0;
-    p->live++;
-    if (s->free == 0)
-        p->pages = s->next; /* the ring turns: a full page stands last */
-    memset(record, 0, p->size);
-    record->gen = p->next_gen;
-    p->next_gen += p->next_gen == UINT32_MAX ? 2 : 1;
-    return r;
-}
-
-static COLD void give_page_back(struct arena *a, struct pool *p, ref_t page)
+void pool_page_back(struct arena *a, struct pool *p, ref_t page)
 {
     unlink_page(a, p, page);
     arena_page_free(a, page);
     p->total -= per_page(a, p);
-}
-
-void pool_put(struct arena *a, struct pool *p, ref_t r)
-{
-    struct record *record = record_at(a, r);
-    ref_t page = page_of(a, r);
-    struct slab *s = slab_at(a, page);
-    ASSERT(record->gen != 0 && arena_kind(a, r) == kind_of(p));
-    record->gen = 0;
-    record->next = s->free;
-    if (s->free == 0)
-        to_front(a, p, page);
-    s->free = r;
-    p->live--;
-    if (--s->live > 0)
-        return;
-    if (p->empty > 0)
-        give_page_back(a, p, page);
-    else
-        p->empty++;
-}
-
-/* Whether a distance of less than a page is a multiple of a record's size. The product's error is less than
- * distance / 2^24, too little to reach the next whole number (4096 grains in the largest page). */
-static inline bool divides(const struct pool *p, uint32_t grains)
-{
-    return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
-}
-
-bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
-{
-    if (gen == 0 || arena_kind(a, r) != kind_of(p))
-        return false;
-    uint32_t grains = arena_page_size(a) / GRAIN;
-    uint32_t to_end = grains - (r & (grains - 1));
-    return to_end < grains && divides(p, to_end) && pool_gen(a, r) == gen;
 }
 
 /* The record behind r (0: the first of all), live or not; 0 = none. */

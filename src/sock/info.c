@@ -17,6 +17,7 @@ void tern_get_stats(const tern *t, tern_stats *out)
 void tern_get_live(const tern *t, tern_live *out)
 {
     const struct world *w = t->w;
+    timer_settle((struct tern *)(uintptr_t)t);
     memset(out, 0, sizeof *out);
     out->listeners = w->listener_pool.live;
     out->halfopen = w->halfopens4.live + w->halfopens6.live;

@@ -10,10 +10,11 @@
 /* The caller promised to come by the next deadline. When it comes more than a second later, the machine slept
  * or the process stood still: the time between was nobody's, and what began before says nothing of the
  * network (round trips), nor have peers been given the time that passed (timer.c). */
-static bool jumped(const struct tern *t, uint64_t now)
+static bool jumped(struct tern *t, uint64_t now)
 {
-    if (now - t->w->now <= JUMP_US)
+    if (LIKELY(now - t->w->now <= JUMP_US))
         return false;
+    timer_settle(t);
     uint64_t promised = wheel_next(&t->w->wheel);
     return promised < now && now - promised > JUMP_US;
 }
@@ -39,6 +40,7 @@ void tern_tick(tern *t, uint64_t now)
 {
     uint32_t work = WORK_MOST;
     stack_clock(t, now);
+    timer_settle(t);
     for (struct wnode *n; (n = wheel_pop(t->a, &t->w->wheel, t->w->now, &work)) != NULL;) {
         timer_fetch(t, wheel_front(t->a, &t->w->wheel));
         timer_fetch_rest(t, n);
@@ -57,8 +59,10 @@ static bool output_waits(const struct tern *t)
            ether_wants_out(&t->w->ip.ether);
 }
 
-uint64_t tern_next_deadline(const tern *t)
+uint64_t tern_next_deadline(const tern *stack)
 {
+    struct tern *t = (struct tern *)(uintptr_t)stack;
+    timer_settle(t);
     if (output_waits(t))
         return 0;
     if (change_under_way(t))

@@ -83,15 +83,15 @@ static struct halfopen *due_head(struct tern *t, const struct listener *l, uint3
 
 static uint32_t last_queue(const struct tern *t) { return QUEUE_SENT + settings(t)->synack_retries; }
 
-/* When the next record of those that are not due yet becomes so; 0 = none. */
+/* When the next record becomes due, or did; 0 = none. */
 static uint64_t next_due(struct tern *t, const struct listener *l)
 {
     uint64_t next = 0;
-    for (uint32_t queue = QUEUE_SENT; queue < QUEUES; queue++) {
+    for (uint32_t queue = QUEUE_SENT; l->half_count > 0 && queue < QUEUES; queue++) {
         if (l->queue[queue].head == 0)
             continue;
         uint64_t due = backlog_due_us(t, half_at(t, l->queue[queue].head));
-        if (due > t->w->now && (next == 0 || due < next))
+        if (next == 0 || due < next)
             next = due;
     }
     return next;
@@ -177,6 +177,14 @@ static struct halfopen *next_out(struct tern *t, const struct listener *l)
     return h;
 }
 
+/* While it is to send, its turn sees to who is due. At worst the timer fires in vain. */
+void backlog_set(struct tern *t, struct listener *l)
+{
+    uint64_t next = l->h.state == TERN_LISTEN && !l->h.ready ? next_due(t, l) : 0;
+    if (next != 0)
+        conn_timer(t, &l->h, next);
+}
+
 void backlog_timer(struct tern *t, struct listener *l)
 {
     if (l->h.state == TERN_CLOSED) {
@@ -188,7 +196,10 @@ void backlog_timer(struct tern *t, struct listener *l)
                give_up(t, l, QUEUE_TAKEN, TERN_C_SYN_UNDECIDED);
     if (next_out(t, l) != NULL)
         conn_ready(t, &l->h);
-    conn_timer(t, &l->h, all ? next_due(t, l) : t->w->now + 1);
+    if (all)
+        conn_unset(t, &l->h);
+    else
+        conn_timer(t, &l->h, t->w->now + 1);
 }
 
 /* False: there is no way to the peer; as if it had left and was lost. */
@@ -214,6 +225,9 @@ bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out)
         if (send_synack(t, l, h, out))
             return true;
     }
-    conn_timer(t, &l->h, turns < TURN_MOST ? next_due(t, l) : t->w->now + 1);
+    if (turns < TURN_MOST)
+        conn_unset(t, &l->h);
+    else
+        conn_timer(t, &l->h, t->w->now + 1);
     return false;
 }

@@ -88,8 +88,8 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return b != 0 && (a == 0 || b 
 static void check_timers(struct tern *t, const struct tcb *c)
 {
     const struct timers *m = &c->tm;
-    if (c->h.state == TERN_CLOSED || c->h.ready)
-        return; /* output will set them */
+    if (c->h.state == TERN_CLOSED || c->h.ready || c->h.unset)
+        return; /* output will set them; or they are before the wheel is asked */
     bool flying = c->list.count > 0;
     ASSERT(!flying || m->rexmit != TERN_TIMER_NONE); /* 6 */
     uint64_t deadline = m->rexmit != TERN_TIMER_NONE ? m->rexmit_us : m->life_us;

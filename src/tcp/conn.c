@@ -48,11 +48,6 @@ uint64_t conn_number(struct tern *t)
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline)
 {
     struct wheel *wheel = &t->w->wheel;
-    bool armed = wheel_armed(&h->timer);
-    if (deadline == 0) {
-        if (armed)
-            wheel_cancel(t->a, wheel, &h->timer);
-    } else if (!armed || deadline < wheel_when(wheel, &h->timer)) {
+    if (!wheel_armed(&h->timer) || deadline < wheel_when(wheel, &h->timer))
         wheel_set(t->a, wheel, &h->timer, deadline);
-    }
 }

@@ -224,7 +224,7 @@ static void drop_record(struct tern *t, struct halfopen *h)
     sketch_take(&t->w->sources, sketch_source(t, &remote));
     backlog_remove(t, l, h);
     if (--l->half_count == 0)
-        conn_timer(t, &l->h, 0);
+        conn_timer_off(t, &l->h);
     pool_put(t->a, pool_for(t, is4(t, h)), self(t, h));
 }
 

@@ -130,7 +130,7 @@ static bool rest(struct tern *t, struct tcb *c, bool restart)
     shortage_leave(t, c); /* what was kept for it, it has not used */
     idle_pack(c, i);
     i->rationed = ration_over(c) > t->w->now;
-    conn_timer(t, &c->h, 0);
+    conn_timer_off(t, &c->h);
     if (c->tm.keep_us != 0)
         wheel_set(t->a, &t->w->wheel, &i->timer, c->tm.keep_us);
     demux_replace(t, self(t, c), c->idle);

@@ -140,7 +140,7 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
     state_change(t, &c->h, cause, TERN_CLOSED);
     demux_remove(t, self(t, c));
     stop_timers(c);
-    conn_timer(t, &c->h, 0);
+    conn_timer_off(t, &c->h);
     drop_send(t, c);
     reasm_clear(t, &c->rcv);
     c->ack.now_cause = 0;
@@ -209,7 +209,7 @@ static void tcb_free(struct tern *t, struct tcb *c)
 {
     trace_conn(t, &c->h, TERN_TRACE_RELEASED, c->h.cause, 0, 0, 0);
     conn_unready(t, &c->h);
-    conn_timer(t, &c->h, 0);
+    conn_timer_off(t, &c->h);
     face_unlist(t, &c->h);
     drop_send(t, c);
     reasm_clear(t, &c->rcv);

@@ -87,7 +87,7 @@ void listener_drain(struct tern *t, struct listener *l)
         conn_timer(t, &l->h, t->w->now + 1);
         return;
     }
-    conn_timer(t, &l->h, 0);
+    conn_timer_off(t, &l->h);
     trace_conn(t, &l->h, TERN_TRACE_RELEASED, TERN_C_CLOSE_LISTEN, 0, 0, 0);
     pool_put(t->a, &t->w->listener_pool, self(t, l));
 }

@@ -79,16 +79,17 @@ void sendlist_init(struct sendlist *l, seq_t iss)
 struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
                              ref_t chunk)
 {
-    ref_t me = pool_get(t->a, &t->w->sendrecs, MEM_CONTROL);
+    ref_t me = pool_take(t->a, &t->w->sendrecs, MEM_CONTROL);
     if (me == 0)
         return NULL;
     struct sendrec *r = rec(t, me);
-    r->start = start;
-    r->len = len;
-    r->chunk = chunk;
-    r->sent_us = t->w->now;
-    r->times = 1;
-    r->size = (uint16_t)size;
+    *r = (struct sendrec){.gen = r->gen,
+                          .start = start,
+                          .len = len,
+                          .chunk = chunk,
+                          .sent_us = t->w->now,
+                          .times = 1,
+                          .size = (uint16_t)size};
     l->bytes += len;
     if (l->count++ == 0) { /* the only one */
         l->seq = l->time = (struct list){me, me};
@@ -102,7 +103,7 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
 /* Make two of one: r keeps the first `len` numbers, the rest is returned. NULL: no memory. */
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len)
 {
-    ref_t me = pool_get(t->a, &t->w->sendrecs, MEM_CONTROL);
+    ref_t me = pool_take(t->a, &t->w->sendrecs, MEM_CONTROL);
     if (me == 0)
         return NULL;
     struct sendrec *n = rec(t, me);

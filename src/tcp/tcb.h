@@ -27,7 +27,7 @@
  *      from each other.
  *   4. rcv.nxt <= rcv.adv, and adv never goes back (RFC 9293 SHLD-14).
  *   5. a timer's deadline is in the wheel at the latest when it is due, but for who is on the ready list:
- *      after its turn there.
+ *      after its turn there; and for who is unset: before the wheel is asked (timer_settle).
  *   6. RETRANSMIT or PERSIST is armed while something is in flight: PERSIST while the window is shut. PERSIST
  *      also while something waits for a shut window. Never both.
  *   7. a FIN is sent only behind all queued bytes; fin_acked implies fin_sent implies fin_queued.
@@ -80,7 +80,9 @@ struct conn_head {
     uint8_t tos;           /* Diffserv << 2 */
     uint8_t ttl;
     bool parked;           /* in TIME_WAIT: a half-open successor is tried (3.6.1) */
-    uint8_t pad[3];
+    bool unset;            /* its deadlines have changed since the wheel was told (timer.c), */
+    uint8_t pad[2];
+    struct place unset_place; /* and it stands in the list of such */
 };
 
 /* What was agreed at the handshake. */

@@ -38,7 +38,28 @@ static inline const struct settings *settings(const struct tern *t) { return &t-
 void options_default(const struct tern *t, struct options *o);
 void conn_ready(struct tern *t, struct conn_head *h);
 void conn_unready(struct tern *t, struct conn_head *h);
-void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* 0 = none; later ones are lazy */
+void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* later ones are lazy */
+
+#define UNSET_PLACE offsetof(struct conn_head, unset_place)
+
+/* Its deadlines have changed: the wheel is told when it is asked next (timer_settle). */
+static inline void conn_unset(struct tern *t, struct conn_head *h)
+{
+    if (h->unset)
+        return;
+    h->unset = true;
+    list_append(t->a, &t->w->unset, self(t, h), UNSET_PLACE);
+}
+
+/* No deadline is left. */
+static inline void conn_timer_off(struct tern *t, struct conn_head *h)
+{
+    if (h->unset)
+        list_remove(t->a, &t->w->unset, self(t, h), UNSET_PLACE);
+    h->unset = false;
+    if (wheel_armed(&h->timer))
+        wheel_cancel(t->a, &t->w->wheel, &h->timer);
+}
 uint64_t conn_number(struct tern *t); /* of the next connection; its low half is never 0 */
 
 /* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
@@ -148,6 +169,7 @@ uint64_t backlog_opened_us(const struct tern *t, const struct halfopen *h); /* w
 struct halfopen *backlog_oldest_repeated(struct tern *t, struct listener *l);
 void backlog_slept(struct tern *t, uint64_t us); /* the clock has jumped so far */
 void backlog_timer(struct tern *t, struct listener *l);
+void backlog_set(struct tern *t, struct listener *l); /* its deadline is in the wheel */
 bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out);
 
 /* cookie.c */
@@ -338,7 +360,15 @@ void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
 uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
 
 /* timer.c */
-void timer_rearm(struct tern *t, struct tcb *c);
+void timer_settle(struct tern *t); /* the wheel learns of all that has changed: before it is asked */
+
+/* Deadlines may have changed. Who stands on the ready list is looked at when its turn is over (output.c):
+ * until then they would only change again. */
+static inline void timer_rearm(struct tern *t, struct tcb *c)
+{
+    if (!c->h.ready && c->h.state != TERN_CLOSED)
+        conn_unset(t, &c->h);
+}
 void timer_fire(struct tern *t, struct wnode *n); /* of whatever record it is in */
 void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
 void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */

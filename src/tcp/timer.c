@@ -2,6 +2,10 @@
  * and RACK's patience, delayed ACK, keepalive, user timeout, FIN_WAIT_2 or TIME_WAIT, "not before". Each is a
  * deadline on the record; the wheel holds the earliest.
  *
+ * What changes in a turn mostly changes again before time goes on: so who has new deadlines is noted (unset),
+ * and the wheel is told before it is asked the next time (timer_settle). A short connection may live and end
+ * without a place in the wheel.
+ *
  * A timer only notes what is due; output.c sends it. After a jump of the clock every timer fires at most
  * once, and the user timeout and keepalive have asked the peer, and waited awake, before they judge it.
  */
@@ -55,9 +59,8 @@ static uint64_t user_deadline(const struct tern *t, const struct tcb *c)
     return max_u64(c->tm.stuck_us + user_limit_us(t, c), asked);
 }
 
-/* Who stands on the ready list is looked at when its turn is over (output.c): until then its deadlines would
- * only change. */
-void timer_rearm(struct tern *t, struct tcb *c)
+/* The earliest of its deadlines is in the wheel. */
+static void set(struct tern *t, struct tcb *c)
 {
     if (c->h.ready || c->h.state == TERN_CLOSED)
         return;
@@ -66,9 +69,25 @@ void timer_rearm(struct tern *t, struct tcb *c)
     min = earlier(min, earlier(c->tm.pace_us, earlier(c->tm.reo_us, c->tm.tlp_us)));
     min = earlier(min, user_deadline(t, c));
     min = earlier(min, idle_due(t, c));
-    if (min == 0 && settings(t)->rest_us != UINT64_MAX)
-        return; /* to be laid to rest it will soon be armed again: at worst it fires in vain */
-    conn_timer(t, &c->h, min);
+    if (min != 0)
+        conn_timer(t, &c->h, min);
+    else if (settings(t)->rest_us == UINT64_MAX)
+        conn_timer_off(t, &c->h);
+    /* else: to be laid to rest it will soon be armed again: at worst it fires in vain */
+}
+
+void timer_settle(struct tern *t)
+{
+    ref_t r;
+    while ((r = t->w->unset.head) != 0) {
+        struct conn_head *h = head_at(t, r);
+        list_remove(t->a, &t->w->unset, r, UNSET_PLACE);
+        h->unset = false;
+        if (h->kind == REC_TCB)
+            set(t, (struct tcb *)h);
+        else
+            backlog_set(t, (struct listener *)h);
+    }
 }
 
 static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)
@@ -300,7 +319,7 @@ static void tcb_timer(struct tern *t, struct tcb *c)
     if (due(c->tm.keep_us, now))
         keepalive_fired(t, c);
     if (!idle_rest(t, c))
-        timer_rearm(t, c);
+        set(t, c);
 }
 
 void timer_fire(struct tern *t, struct wnode *n)

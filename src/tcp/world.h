@@ -162,6 +162,7 @@ struct world {
     uint32_t wait_held;       /* control blocks in TIME_WAIT */
     _Alignas(GRAIN) struct lent lent;
     struct list ready;        /* records with something to send, by turn */
+    struct list unset;        /* records whose deadlines the wheel does not know yet, by unset_place */
     struct list events;       /* records with news for the program, by face.place */
     ref_t dying;              /* tcbs to be freed at the end of the batch, by aq.next; 0 = none */
     struct reply replies[REPLIES];

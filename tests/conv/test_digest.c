@@ -123,6 +123,7 @@ struct exempt {
     NOT(type, h.gen), NOT(type, h.turn), NOT(type, h.kind),                                             \
         NOT(type, h.ready), /* names and places of records; the order of lists is looked at apart */    \
         NOT(type, h.timer), /* may be early: the deadlines count */                                     \
+        NOT(type, h.unset), NOT(type, h.unset_place), /* whether they have been set */                  \
         NOT(type, h.hash), NOT(type, h.conn), NOT(type, h.opened_us), NOT(type, h.since_us),            \
         NOT(type, h.cause), NOT(type, h.pad), /* only told */                                           \
         NOT(type, face.place), NOT(type, face.listed), NOT(type, face.data)

@@ -119,7 +119,8 @@ static void forge(uint32_t size)
         for (uint32_t gen = 0; gen < 64; gen++)
             assert_int_equal(pool_valid(a, &p, r, gen), true_one && gen == there);
     }
-    assert_false(pool_valid(a, &p, UINT32_MAX, 1));
+    volatile ref_t last = UINT32_MAX;
+    assert_false(pool_valid(a, &p, last, 1));
     free(a);
 }
 
