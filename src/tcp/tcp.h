@@ -6,6 +6,7 @@
 #ifndef TCP_TCP_H
 #define TCP_TCP_H
 
+#include "tcp/tell.h"
 #include "tcp/world.h"
 
 /* demux.c: 4-tuple to record (half-open, tcb, idle, timewait; rec_kind tells which); 0 = none. `link` counts
@@ -472,45 +473,6 @@ enum tern_cause tcp_icmp(struct tern *t, const struct icmp_msg *m, uint8_t link)
 /* who.c: `record` is any of listener, half-open, tcb, idle, timewait. */
 void who_of(const struct tern *t, const void *record, struct who *out);
 uint64_t conn_widened(const struct tern *t, uint32_t id); /* the number whose low half a small record keeps */
-
-/* trace.c: `record` as above, or NULL. Costs one branch while nobody wants that kind. */
-COLD void trace_conn_write(struct tern *t, const void *record, enum tern_trace_kind kind,
-                           enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c);
-COLD void trace_segment_write(struct tern *t, const void *record, enum tern_trace_kind kind,
-                              const struct segment *s, enum tern_cause cause, uint64_t a);
-COLD void trace_segment_of_write(struct tern *t, const struct who *who, enum tern_trace_kind kind,
-                                 const struct segment *s, enum tern_cause cause, uint64_t a);
-COLD void trace_state_write(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
-                            enum tern_state to);
-
-static inline void trace_conn(struct tern *t, const void *record, enum tern_trace_kind kind,
-                              enum tern_cause cause, uint64_t a, uint64_t b, uint64_t c)
-{
-    if (UNLIKELY(trace_wants(&t->trace, kind)))
-        trace_conn_write(t, record, kind, cause, a, b, c);
-}
-
-static inline void trace_segment(struct tern *t, const void *record, enum tern_trace_kind kind,
-                                 const struct segment *s, enum tern_cause cause, uint64_t a)
-{
-    if (UNLIKELY(trace_wants(&t->trace, kind)))
-        trace_segment_write(t, record, kind, s, cause, a);
-}
-
-/* of what need not be there any more */
-static inline void trace_segment_of(struct tern *t, const struct who *who, enum tern_trace_kind kind,
-                                    const struct segment *s, enum tern_cause cause, uint64_t a)
-{
-    if (UNLIKELY(trace_wants(&t->trace, kind)))
-        trace_segment_of_write(t, who, kind, s, cause, a);
-}
-
-static inline void trace_state(struct tern *t, const void *record, enum tern_cause cause,
-                               enum tern_state from, enum tern_state to)
-{
-    if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_STATE)))
-        trace_state_write(t, record, cause, from, to);
-}
 
 /* The end of each verb: what died is freed, and who waits for memory is told of it. */
 static inline void life_end_of_batch(struct tern *t)
