@@ -1,5 +1,5 @@
-/* tell.h - what happens is told to whoever gave a trace ring (trace.c). Costs one branch while nobody wants that
- * kind. `record` is any of listener, half-open, tcb, idle, timewait, or NULL. */
+/* tell.h - what happens is told to whoever gave a trace ring (trace.c). Costs one branch while nobody wants
+ * that kind. `record` is any of listener, half-open, tcb, idle, timewait, or NULL. */
 #ifndef TCP_TELL_H
 #define TCP_TELL_H
 
