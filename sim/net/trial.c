@@ -42,8 +42,9 @@ static bool keep(struct trial *k, const tern *t)
     return true;
 }
 
-static void put_back(struct trial *k)
+static void put_back(struct trial *k, tern *t)
 {
+    tern_check(t); /* what was played must have left it sound */
     const uint8_t *from = k->bytes;
     for (uint32_t i = 0; i < k->parts; from += k->part[i++].len)
         memcpy((uint8_t *)(uintptr_t)k->part[i].data, from, k->part[i].len);
@@ -68,6 +69,7 @@ static void open_stage(struct net *n, int host, struct stage *x, uint32_t mtu)
     tern_live live;
     tern_stats stats;
     stage_open(x, h->t, net_local(n, h), h->link, mtu, &h->config);
+    x->last_only = n->check_every > 1;
     x->mtu_known = false; /* routers may have spoken */
     tern_get_live(h->t, &live);
     x->blind = h->size + live.arena_free < live.arena_used + MEMORY_PLENTY;
@@ -137,7 +139,7 @@ void trial_now(struct net *n, int host)
     open_stage(n, host, &k->stage, mtu);
     if (p->alone || (choose(n, host, &dice, &i, &handle) && stage_take(&k->stage, &i, handle)))
         probe_play(&k->stage, which, rng_next(&dice));
-    put_back(k);
+    put_back(k, h->t);
     tell(n, host, &k->stage, p->name);
 }
 
@@ -156,6 +158,6 @@ void trial_arrival(struct net *n, int host, const struct net_packet *p)
     k->stage.local = s.dst;
     k->stage.remote = s.src;
     stage_arrival(&k->stage, &s, p->bytes, p->len, p->flags);
-    put_back(k);
+    put_back(k, h->t);
     tell(n, host, &k->stage, "what arrives");
 }

@@ -36,6 +36,7 @@ struct stage {
     uint32_t mtu;
     const tern_config *config;
     bool odd_listener;  /* it answers by cookies, or asks its program: what strangers hear is not judged */
+    bool last_only;     /* the stack's own invariants are left to who plays, for the end */
     bool blind;         /* what is received may be refused for want of memory: that is not judged */
     /* the connection */
     tern_endpoint local, remote;
