@@ -24,7 +24,7 @@ static const struct field fields[] = {
     FIELD(synack_retries), FIELD(retries_ms),   FIELD(fin_wait2_ms),   FIELD(rest_ms),
     FIELD(send_buffer),    FIELD(recv_buffer),  FIELD(port_low),       FIELD(port_high),
     FIELD(ttl),            FIELD(ecn),          FIELD(no_timestamps),  FIELD(no_wscale),
-    FIELD(no_sack),        FIELD(unclaimed_rst),
+    FIELD(no_sack),        FIELD(unclaimed_rst), FIELD(by_steps),
 };
 
 /* Words that may stand for a number. */

@@ -35,7 +35,7 @@ static const struct {
 enum { BOUNDS = sizeof bound_options / sizeof bound_options[0] };
 
 struct options {
-    bool json, color, list;
+    bool json, color, list, by_steps;
     int bound[BOUNDS]; /* NOT_GIVEN: the setting's own */
     uint64_t limit, seconds;
     uint32_t threads, probes;
@@ -67,7 +67,8 @@ static int usage(FILE *out)
     fputs(
         "usage: tern explore [SETTING...] [--losses N] [--dups N] [--bytes N] [--aborts N] [--early N]\n"
         "                    [--cuts N] [--refusals N] [--waits N] [--limit N] [--seconds N]\n"
-        "                    [--threads N] [--probes N] [--json] [--color=auto|always|never]\n"
+        "                    [--threads N] [--probes N] [--by-steps] [--json]\n"
+        "                    [--color=auto|always|never]\n"
         "       tern explore SETTING --replay MOVES\n"
         "       tern explore --list\n\n"
         "Searches every world that two stacks, their programs and the network between them can come to: any\n"
@@ -87,6 +88,8 @@ static int usage(FILE *out)
         "  --threads N     how many work (default: one for each processor); the result is the same\n"
         "  --probes N      in each world so many things are tried that nobody on the way has done, and held\n"
         "                  against the standard (default: 1; 0: none)\n"
+        "  --by-steps      no short ways in the stacks: all goes through the ordered lists of the standard;\n"
+        "                  the worlds are the same\n"
         "  --replay MOVES  tell one path of a setting, as a story printed its moves\n"
         "  --json          one JSON object a setting and a story, and one for all\n"
         "  --color=WHEN    auto (on a terminal), always or never\n\n"
@@ -103,6 +106,7 @@ enum {
     OPT_SECONDS,
     OPT_THREADS,
     OPT_PROBES,
+    OPT_BY_STEPS,
     OPT_REPLAY,
     OPT_JSON,
     OPT_COLOR,
@@ -126,6 +130,7 @@ static int parse_option(struct options *o, int option, const char *word)
     switch (option) {
     case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
+    case OPT_BY_STEPS: o->by_steps = true; return CMD_OK;
     case OPT_REPLAY: o->replay = optarg; return CMD_OK;
     case OPT_COLOR: return args_color("explore", optarg, &o->color);
     case OPT_LIMIT: return args_number("explore", "limit", optarg, UINT32_MAX / 4, &o->limit);
@@ -154,7 +159,7 @@ static int parse(struct options *o, int argc, char **argv)
     static const struct option others[] = {
         {"list", no_argument, NULL, OPT_LIST},           {"limit", required_argument, NULL, OPT_LIMIT},
         {"seconds", required_argument, NULL, OPT_SECONDS}, {"threads", required_argument, NULL, OPT_THREADS},
-        {"probes", required_argument, NULL, OPT_PROBES},
+        {"probes", required_argument, NULL, OPT_PROBES}, {"by-steps", no_argument, NULL, OPT_BY_STEPS},
         {"replay", required_argument, NULL, OPT_REPLAY}, {"json", no_argument, NULL, OPT_JSON},
         {"color", required_argument, NULL, OPT_COLOR},   {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
@@ -180,6 +185,14 @@ static int parse(struct options *o, int argc, char **argv)
     if (result == CMD_OK && o->replay != NULL && o->n_chosen != 1)
         return cmd_cannot("explore", "--replay wants the one setting that its moves are of");
     return result;
+}
+
+/* The i-th of those chosen, as it is to be played. */
+static struct setting setting_for(const struct options *o, int i)
+{
+    struct setting s = *o->chosen[i];
+    s.config.by_steps = o->by_steps;
+    return s;
 }
 
 /* The setting's bounds, but for those that were given. */
@@ -282,18 +295,20 @@ static void tell_found(const struct options *o, const struct setting *s, const s
     told_free(&t);
     if (found->trap_at != 0)
         printf("  the trap: addr2line -f -e PROGRAM %#" PRIx64 "\n", found->trap_at);
-    printf("  again: tern explore %s%s --replay %s\n", s->name, more, code);
+    printf("  again: tern explore %s%s%s --replay %s\n", s->name, more, o->by_steps ? " --by-steps" : "",
+           code);
 }
 
 static int replay(const struct options *o)
 {
     uint16_t move[PATH_TOLD];
     struct told t;
-    struct bounds b = bounds_for(o, o->chosen[0]);
+    const struct setting s = setting_for(o, 0);
+    struct bounds b = bounds_for(o, &s);
     int n = tell_parse(o->replay, move, PATH_TOLD);
     if (n < 0)
         return cmd_cannot("explore", "'%s' is no list of moves: give what a story printed", o->replay);
-    if (!tell(&t, o->chosen[0], &b, move, (uint32_t)n)) {
+    if (!tell(&t, &s, &b, move, (uint32_t)n)) {
         told_free(&t);
         return cmd_cannot("explore", "there is no memory for it");
     }
@@ -366,7 +381,7 @@ static uint64_t share_until(const struct options *o, const struct sum *sum, int 
 /* The i-th of the chosen ones. */
 static bool run_setting(const struct options *o, int i, struct sum *sum)
 {
-    const struct setting *s = o->chosen[i];
+    const struct setting own = setting_for(o, i), *s = &own;
     struct bounds b = bounds_for(o, s);
     struct run run = {
         .o = o, .setting = s, .sum = sum, .until_us = share_until(o, sum, o->n_chosen - i)};

@@ -23,7 +23,7 @@ static int usage(FILE *out)
 {
     fputs(
         "usage: tern sim [--seed N] [--runs N] [--seconds N] [--conns N] [--check N]\n"
-        "                [--json] [--color=auto|always|never]\n"
+        "                [--by-steps] [--json] [--color=auto|always|never]\n"
         "       tern sim --seed N --only ITEMS | --list\n\n"
         "Draws a world from each seed: 2 to 50 hosts with a tern stack each, routers, NATs, programs,\n"
         "faults, attackers. Plays it on a virtual clock, compares all that is delivered with what was\n"
@@ -33,6 +33,7 @@ static int usage(FILE *out)
         "  --seconds N   no more than N seconds of processor time\n"
         "  --conns N     no more worlds once there have been N connections\n"
         "  --check N     the invariants after every N-th verb (default 1; 0: never, which is faster)\n"
+        "  --by-steps    no short ways in the stacks: all goes through the ordered lists of the standard\n"
         "  --only ITEMS  of this seed's world only these items, and the story of it\n"
         "  --list        the items of this seed's world\n"
         "  --json        one JSON object a line\n"
@@ -50,6 +51,7 @@ enum {
     OPT_SECONDS,
     OPT_CONNS,
     OPT_CHECK,
+    OPT_BY_STEPS,
     OPT_ONLY,
     OPT_LIST,
     OPT_JSON,
@@ -65,6 +67,7 @@ static int parse_option(struct sim_options *o, int option, const char *word)
     case OPT_CONNS: return args_number("sim", "conns", optarg, UINT64_MAX, &o->conns);
     case OPT_SECONDS: return args_number32("sim", "seconds", optarg, UINT32_MAX, &o->seconds);
     case OPT_CHECK: return args_number32("sim", "check", optarg, UINT32_MAX, &o->check);
+    case OPT_BY_STEPS: o->by_steps = true; return CMD_OK;
     case OPT_ONLY: o->only = optarg; return CMD_OK;
     case OPT_LIST: o->list = true; return CMD_OK;
     case OPT_JSON: o->json = true; return CMD_OK;
@@ -82,6 +85,7 @@ static int parse(struct sim_options *o, int argc, char **argv)
         {"seconds", required_argument, NULL, OPT_SECONDS}, {"conns", required_argument, NULL, OPT_CONNS},
         {"check", required_argument, NULL, OPT_CHECK},     {"only", required_argument, NULL, OPT_ONLY},
         {"json", no_argument, NULL, OPT_JSON},             {"color", required_argument, NULL, OPT_COLOR},
+        {"by-steps", no_argument, NULL, OPT_BY_STEPS},
         {"list", no_argument, NULL, OPT_LIST},             {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
     };
@@ -120,7 +124,8 @@ static bool shrunk_long_enough(void *began_ns)
 static void failed(struct sim *s, uint64_t seed)
 {
     uint64_t began_ns = tern_cpu_ns();
-    struct sim_failure f = {.plan = s->plan, .complaint = s->net->complaint, .seed = seed};
+    struct sim_failure f = {
+        .plan = s->plan, .complaint = s->net->complaint, .seed = seed, .by_steps = s->o.by_steps};
     struct shrinker shrinker = {.net = s->net,
                                 .scratch = s->scratch,
                                 .check_every = 1,
@@ -188,7 +193,8 @@ static int play_only(struct sim *s)
         return cmd_cannot("sim", "--only: seed %llu has nothing like '%s'", (unsigned long long)s->o.seed,
                           wrong);
     net_play(s->net, s->plan, s->counts, s->o.check, NULL);
-    struct sim_failure f = {.plan = s->plan, .complaint = s->net->complaint, .seed = s->o.seed};
+    struct sim_failure f = {
+        .plan = s->plan, .complaint = s->net->complaint, .seed = s->o.seed, .by_steps = s->o.by_steps};
     sim_tell(&s->o, s->net, &f);
     return f.complaint.kind != COMPLAINT_NONE ? CMD_NO : CMD_OK;
 }
@@ -207,6 +213,7 @@ static bool make(struct sim *s)
     s->counts = calloc(2, sizeof *s->counts);
     if (s->net == NULL || s->plan == NULL || s->counts == NULL)
         return false;
+    s->net->by_steps = s->o.by_steps;
     s->scratch = s->counts + 1;
     s->counts->per_conn = calloc(PER_CONN_MOST, sizeof *s->counts->per_conn);
     s->scratch->per_conn = calloc(PER_CONN_MOST, sizeof *s->scratch->per_conn);

@@ -13,6 +13,7 @@ struct sim_options {
     uint32_t seconds;   /* ends after so long; 0 = when all runs are done */
     uint64_t conns;     /* ends after so many connections; 0 = when all runs are done */
     bool json, color, list;
+    bool by_steps;      /* tern_config.by_steps of all stacks */
     const char *only;
 };
 
@@ -23,6 +24,7 @@ struct sim_failure {
     uint64_t seed;
     uint32_t tries;     /* of the shrinker */
     bool unfinished;    /* it had no more time */
+    bool by_steps;      /* it was played so */
 };
 
 /* What all runs have shown: for people, or as one line of JSON. `cpu_ns`: processor time of the worlds. */

@@ -251,7 +251,8 @@ static void json_failure(const struct sim_failure *f, const char *items)
 {
     struct json_lines l = {0};
     char command[TEXT + 64];
-    snprintf(command, sizeof command, "tern sim --seed %llu --only %s", (unsigned long long)f->seed, items);
+    snprintf(command, sizeof command, "tern sim%s --seed %llu --only %s", f->by_steps ? " --by-steps" : "",
+             (unsigned long long)f->seed, items);
     json_line_begin(&l);
     json_line_string(&l, "ev", "failure");
     json_line_number(&l, "seed", f->seed);
@@ -284,9 +285,9 @@ static void print_verdict(const struct sim_failure *f, const char *items)
         printf("  trapped at %#lx of the program: addr2line -f -e tern %#lx\n",
                (unsigned long)guard_offset(c->where), (unsigned long)guard_offset(c->where));
     if (f->tries != 0)
-        printf("  shrunk in %u tries%s; once more: tern sim --seed %llu --only '%s'\n", f->tries,
+        printf("  shrunk in %u tries%s; once more: tern sim%s --seed %llu --only '%s'\n", f->tries,
                f->unfinished ? ", and then there was no more time: it may get smaller yet" : "",
-               (unsigned long long)f->seed, items);
+               f->by_steps ? " --by-steps" : "", (unsigned long long)f->seed, items);
 }
 
 void sim_tell(const struct sim_options *o, struct net *n, const struct sim_failure *f)

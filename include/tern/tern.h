@@ -141,9 +141,9 @@ typedef struct tern_config {
                                      zero: made from the seed */
     uint8_t unclaimed_rst;        /* TERN_RST_...: whether a segment for no connection of ours draws a RST
                                      (RFC 9293 3.10.7.1); default TERN_RST_YES */
-    uint8_t no_runs;              /* 1: each segment goes through the ordered list of RFC 9293 3.10.7.4, also
-                                     where it says nothing but the next bytes of the one before: slower, and
-                                     nothing else is different. For comparisons */
+    uint8_t by_steps;             /* 1: each segment goes through the ordered lists of RFC 9293 3.10.7, all
+                                     headers through the general codec, also where there is a shorter way for
+                                     what is usual: slower, and nothing else is different. For comparisons */
     void *trace;                  /* ring for trace records (event.h), 8-byte aligned, or NULL: no trace */
     uint32_t trace_records;       /* its size in records, a power of two */
 } tern_config;

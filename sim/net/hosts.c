@@ -53,7 +53,7 @@ static void configure(const struct net *n, int host, tern_config *c)
     c->no_wscale = (uint8_t)f[H_NO_WSCALE];
     c->no_sack = (uint8_t)f[H_NO_SACK];
     c->unclaimed_rst = f[H_NO_RST] ? TERN_RST_NO : TERN_RST_YES;
-    c->no_runs = n->no_runs;
+    c->by_steps = n->by_steps;
     c->trace = h->ring;
     c->trace_records = n->rec != NULL ? RING : RING_UNRECORDED;
 }

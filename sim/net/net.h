@@ -193,7 +193,7 @@ struct net {
     uint64_t now, calm_us;
     bool calm;
     uint64_t calm_limit_us;  /* CALM_LIMIT_US, but for tests of the judge */
-    bool no_runs;            /* tern_config.no_runs of all: set between worlds; what happens is the same */
+    bool by_steps;           /* tern_config.by_steps of all: set between worlds; what happens is the same */
     uint32_t check_every;    /* the invariants after every so many verbs of a host; 0 = never */
     uint32_t lifetime_us;    /* nothing on the wires gets older */
     uint32_t n_hosts, n_ends, n_conns, open_ends, ends_cap, snares;

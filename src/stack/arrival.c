@@ -155,7 +155,7 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
             continue;
         link = p->link;
         front = (uint32_t)(out[i].packet - p->data);
-        if (!settings(t)->no_runs)
+        if (!t->w->by_steps)
             tcp_lead(&out[i].ip, out[i].packet, &out[i].s, &lead);
         ahead_add(t, ahead, &out[i].s);
     }

@@ -55,7 +55,6 @@ static void fill_settings(struct settings *s, const tern_config *c)
     s->timestamps = !c->no_timestamps;
     s->wscale = !c->no_wscale;
     s->sack = !c->no_sack;
-    s->no_runs = c->no_runs != 0;
     s->time_wait_max = c->time_wait_max;
     s->rst_unclaimed = c->unclaimed_rst == TERN_RST_YES;
 }

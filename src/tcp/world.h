@@ -86,7 +86,6 @@ struct settings {
     uint16_t port_low, port_high;
     uint8_t ttl, ecn;
     bool timestamps, wscale, sack, rst_unclaimed;
-    bool no_runs;
     uint32_t time_wait_max;    /* small records; 0 = only memory bounds them */
 };
 
@@ -139,7 +138,7 @@ struct sketch {
 
 struct world {
     struct settings set;
-    bool by_steps;            /* tests: no short way is taken, all goes through the ordered lists */
+    bool by_steps;            /* tern_config.by_steps: no short way is taken */
     struct sipkey key_isn, key_port, key_stamp, key_sketch;
     struct mixkey key_table;
     struct keyed last_stamp, last_port;

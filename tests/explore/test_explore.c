@@ -56,6 +56,27 @@ static void threads_make_no_difference(void **state)
     }
 }
 
+/* The stacks' short ways for what is usual lead where the ordered lists of the standard lead. */
+static void short_ways_make_no_difference(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"listening", "closed", "meeting", "recycle", "evict"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct setting *s = setting_find(names[i]);
+        struct setting slow = *s;
+        slow.config.by_steps = 1;
+        struct search_config config = {.setting = s, .threads = 2, .limit = 15000};
+        struct search_result *a = search(&config);
+        config.setting = &slow;
+        struct search_result *b = search(&config);
+        assert_non_null(a);
+        assert_non_null(b);
+        assert_memory_equal(a, b, sizeof *a);
+        free(a);
+        free(b);
+    }
+}
+
 /* --- equal sums ---------------------------------------------------------------------------------- */
 
 struct way {
@@ -250,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(complete_and_clean), cmocka_unit_test(threads_make_no_difference),
+        cmocka_unit_test(short_ways_make_no_difference),
         cmocka_unit_test(equal_sums_equal_futures), cmocka_unit_test(marks_put_back),
         cmocka_unit_test(store_finds_all), cmocka_unit_test(story_of_a_handshake),
     };

@@ -36,6 +36,7 @@ static void make_link_local(tern_ip *ip)
 static void make_stack(struct lab *l)
 {
     tern_config c = l->cfg.stack;
+    c.by_steps |= l->variant && l->variant->by_steps;
     c.trace = l->trace;
     c.trace_records = TRACE_RECORDS;
     assert_int_equal(tern_create(&l->t, &c, l->block, l->cfg.memory), 0);

@@ -61,6 +61,7 @@ struct lab_variant {
     bool v6;
     uint32_t peer_iss;
     bool has_iss;
+    bool by_steps; /* tern_config.by_steps */
     uint32_t iss; /* tern's; reached by choosing the time of the first SYN */
 };
 
@@ -236,8 +237,8 @@ void lab_reach(struct lab *l, enum lab_place p, bool active);
 /* Whether all invariants are to be looked at now: always, or each n-th time with TERN_CHECK_EACH=n, for runs
  * that are slow and ask something else (valgrind, coverage). */
 bool lab_check_now(void);
-/* Run each test in each variant (plain, numbers around 2^31 and 2^32, IPv6). The environment may ask for
- * less where a run is slow: TERN_VARIANTS names those wanted ("plain,IPv6"). */
+/* Run each test in each variant (plain, numbers around 2^31 and 2^32, IPv6, without short ways). The
+ * environment may ask for less where a run is slow: TERN_VARIANTS names those wanted ("plain,IPv6"). */
 int lab_main(const char *group, const struct CMUnitTest *tests, size_t n);
 #define LAB_TEST(f)                \
     {                              \

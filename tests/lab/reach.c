@@ -98,6 +98,7 @@ static const struct lab_variant variants[] = {
     {.name = "2^31", .has_iss = true, .iss = 0x7fffffffu, .peer_iss = 0x7fffff00u},
     {.name = "2^32", .has_iss = true, .iss = 0xffffff80u, .peer_iss = 0xffffffffu},
     {.name = "IPv6", .v6 = true},
+    {.name = "by steps", .by_steps = true},
 };
 #define VARIANTS (sizeof(variants) / sizeof(variants[0]))
 

@@ -304,7 +304,7 @@ static void short_way_or_not(void **state)
 {
     (void)state;
     struct runs a = runs_new(), b = runs_new();
-    b.net->no_runs = true;
+    b.net->by_steps = true;
     for (uint64_t seed = 1; seed <= 16; seed++) {
         plan_draw(a.plan, seed);
         net_play(a.net, a.plan, a.counts, 0, NULL);
