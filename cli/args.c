@@ -23,7 +23,7 @@ int args_number(const char *command, const char *option, const char *text, uint6
 
 int args_number32(const char *command, const char *option, const char *text, uint32_t most, uint32_t *out)
 {
-    uint64_t v;
+    uint64_t v = 0;
     int result = args_number(command, option, text, most, &v);
     if (result == CMD_OK)
         *out = (uint32_t)v;

@@ -82,7 +82,7 @@ static size_t begin(struct pcapng *p, uint32_t type)
 /* Both lengths are known now. A block that could not be made whole is taken back. */
 static void end(struct pcapng *p, size_t at)
 {
-    option(p, END_OF_OPTIONS, NULL, 0);
+    put32(p, END_OF_OPTIONS); /* code and length */
     uint32_t len = (uint32_t)(p->len - at) + 4;
     put32(p, len);
     if (p->failed)
