@@ -10,14 +10,22 @@
 #include "tcp/plan.h"
 
 #define SWS_OVERRIDE_US 200000u /* RFC 9293 3.8.6.2.1: 0.1 to 1 s */
+#define SACK_ROOM(n)    (4u + 8u * (n)) /* bytes of the option with so many blocks */
+
+uint8_t sack_blocks(const struct tcb *c, bool data)
+{
+    uint8_t n = (uint8_t)min_u32(c->rcv.ooo_count, c->opt.ts ? 3 : 4);
+    while (data && n > 0 && 2 * SACK_ROOM(n) > c->snd.mss)
+        n--;
+    return n;
+}
 
 uint32_t full_size(const struct tcb *c)
 {
     if (!c->opt.sack || c->rcv.ooo.head == 0)
         return c->snd.mss;
-    uint32_t blocks = min_u32(c->rcv.ooo_count, c->opt.ts ? 3 : 4);
-    uint32_t room = 4 + 8 * blocks;
-    return c->snd.mss > room + 64 ? c->snd.mss - room : c->snd.mss;
+    uint8_t n = sack_blocks(c, true);
+    return c->snd.mss - (n > 0 ? SACK_ROOM(n) : 0);
 }
 
 /* Most payload of one packet: whole segments up to what the link splits for us. */

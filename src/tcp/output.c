@@ -120,8 +120,9 @@ static void data_options(struct tern *t, struct tcb *c, struct segment *s)
     s->opt.ts = c->opt.ts;
     s->opt.ts_val = stamp_now(t, c->ts.offset);
     s->opt.ts_ecr = s->flags & F_ACK ? c->ts.recent : 0;
-    if (c->opt.sack && c->rcv.ooo.head != 0 && !(s->flags & F_RST))
-        s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, c->opt.ts ? 3 : 4);
+    uint8_t blocks = UNLIKELY(c->rcv.ooo.head != 0) && c->opt.sack ? sack_blocks(c, s->len > 0) : 0;
+    if (blocks > 0 && !(s->flags & F_RST))
+        s->opt.n_sack = reasm_sack(t, &c->rcv, s->opt.sack, blocks);
 }
 
 /* SHLD-8: ECE as long as it is owed (RFC3168-6.1.3-b), ECT(0) on new data (RFC3168-5-a, RFC3168-6.1.2-a) if

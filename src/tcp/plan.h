@@ -29,6 +29,10 @@ bool later(struct tern *t, struct tcb *c, uint64_t when);
  * An ACK brings it sooner. */
 bool later_for_memory(struct tern *t, struct tcb *c);
 
+/* How many SACK blocks ride on a segment: on one with data no more than leave half of it to the data, since
+ * options count against the peer's MSS (MUST-16). */
+uint8_t sack_blocks(const struct tcb *c, bool data);
+
 /* Payload bytes of a full segment, with the SACK blocks that will ride on it. */
 uint32_t full_size(const struct tcb *c);
 
