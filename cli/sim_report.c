@@ -269,6 +269,7 @@ static void json_failure(const struct sim_failure *f, const char *items)
     json_line_string(&l, "replay", command);
     json_line_end(&l);
     fwrite(l.text, 1, l.len, stdout);
+    fflush(stdout); /* whoever ends a long run has what it has found */
     free(l.text);
 }
 

@@ -54,6 +54,7 @@ static void arrived_syn(struct audit_flow *f, const struct segment *s, bool take
     bool answers = (s->flags & ACK) && f->ours.there && s->ack == f->ours.seq + 1;
     if (!answers || !taken || (f->known && f->peer.seq == s->seq))
         return;
+    note_syn(&f->its, s); /* what a SYN before it had offered, nobody has heard */
     audit_open(f, &f->its);
     f->peer_edge = s->ack + s->window;
 }

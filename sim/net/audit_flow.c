@@ -17,8 +17,11 @@ void audit_begin(struct net *n)
 void audit_forget(struct net *n, int host)
 {
     for (uint32_t i = 0; i < n->audit->n; i++)
-        if (n->audit->flow[i].host == host)
-            n->audit->flow[i].known = n->audit->flow[i].ours.there = n->audit->flow[i].its.there = false;
+        if (n->audit->flow[i].host == host) {
+            struct audit_flow *f = &n->audit->flow[i];
+            f->twice |= f->ours.there; /* what goes on has options of SYNs that are forgotten here */
+            f->known = f->ours.there = f->its.there = false;
+        }
     n->audit->n_owing = 0;
     audit_disturb(n, host, n->now);
 }

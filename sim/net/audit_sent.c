@@ -51,7 +51,7 @@ static void sent_syn(struct net *n, struct audit_flow *f, const struct segment *
         return;
     if (!i->there || i->seq + 1 != s->ack)
         return; /* which SYN it answers was not seen */
-    if ((s->ts && !i->ts) || (s->sack_ok && !i->sack) || (s->wscale && !i->ws))
+    if (!f->twice && ((s->ts && !i->ts) || (s->sack_ok && !i->sack) || (s->wscale && !i->ws)))
         audit_complain(n, f, "S2: a SYN+ACK with an option that the SYN had not");
     f->ours.ts = s->ts;
     f->ours.sack = s->sack_ok;
