@@ -27,60 +27,14 @@
 
 #define MAX_DEPTH 24
 
-struct slot {
-    uint32_t hash; /* spread */
-    ref_t ref;     /* 0 = empty */
-};
-
-struct segment {
-    uint32_t used;
-    uint32_t depth;
-    struct slot slots[];
-};
-
-/* Bijective; hashes that differ in few bits come to lie far apart. */
-static inline uint32_t mix(uint32_t hash)
-{
-    hash = (hash ^ hash >> 16) * 0x9e3779b1u;
-    return hash ^ hash >> 15;
-}
-
-/* With u = hash / 2^32 the place is u (2 + u) / 3: three halves of the average density at 0, three quarters
- * at 1. A few hashes share a place, which is as harmless as any collision: the caller compares records. */
-static inline uint32_t spread(uint32_t hash)
-{
-    uint64_t u = mix(hash);
-    return (uint32_t)((2 * u + (u * u >> 32)) / 3);
-}
-
-static inline uint32_t slots_in(const struct arena *a)
-{
-    return (arena_page_size(a) - (uint32_t)sizeof(struct segment)) / (uint32_t)sizeof(struct slot);
-}
-
-static inline uint32_t home(uint32_t hash, uint32_t n) { return (hash & 0xffff) * n >> 16; }
-
-static inline uint32_t after(uint32_t i, uint32_t n) { return i + 1 == n ? 0 : i + 1; }
-
-/* The upper `bits` bits. */
-static inline uint32_t prefix(uint32_t hash, uint32_t bits)
-{
-    return (uint32_t)((uint64_t)hash >> (32 - bits));
-}
-
 static inline ref_t *directory(struct arena *a, const struct htab *h) { return at(a, h->dir); }
-
-static inline ref_t segment_of(const struct arena *a, const struct htab *h, uint32_t hash)
-{
-    return ((const ref_t *)at_const(a, h->dir))[prefix(hash, h->depth)];
-}
 
 static ref_t segment_new(struct arena *a, uint32_t depth, enum mem_prio prio)
 {
     ref_t r = arena_page(a, PAGE_TABLE, prio);
     if (r == 0)
         return 0;
-    struct segment *s = at(a, r);
+    struct htab_page *s = at(a, r);
     memset(s, 0, arena_page_size(a));
     s->depth = depth;
     return r;
@@ -106,7 +60,7 @@ void htab_free(struct arena *a, struct htab *h)
 {
     for (uint64_t i = 0; h->dir != 0 && i < (uint64_t)1 << h->depth;) {
         ref_t r = directory(a, h)[i];
-        i += (uint64_t)1 << (h->depth - ((const struct segment *)at(a, r))->depth);
+        i += (uint64_t)1 << (h->depth - ((const struct htab_page *)at(a, r))->depth);
         arena_page_free(a, r);
     }
     if (h->dir != 0)
@@ -114,11 +68,11 @@ void htab_free(struct arena *a, struct htab *h)
     *h = (struct htab){0};
 }
 
-static inline void put(struct segment *s, uint32_t n, struct slot entry)
+static inline void put(struct htab_page *s, uint32_t n, struct htab_slot entry)
 {
-    uint32_t i = home(entry.hash, n);
+    uint32_t i = htab_home(entry.hash, n);
     while (s->slots[i].ref != 0)
-        i = after(i, n);
+        i = htab_after(i, n);
     s->slots[i] = entry;
     s->used++;
 }
@@ -126,13 +80,13 @@ static inline void put(struct segment *s, uint32_t n, struct slot entry)
 /* Put every entry of `s` again: into `ones` if its bit is set, else into `zeros` (one of them may be s
  * itself). Begins behind an empty slot, so an entry never has to pass one that still waits, and equal hashes
  * keep their order. */
-static void deal(struct segment *s, uint32_t n, uint32_t bit, struct segment *zeros, struct segment *ones)
+static void deal(struct htab_page *s, uint32_t n, uint32_t bit, struct htab_page *zeros, struct htab_page *ones)
 {
     uint32_t start = 0;
     while (s->slots[start].ref != 0)
         start++;
-    for (uint32_t i = after(start, n); i != start; i = after(i, n)) {
-        struct slot entry = s->slots[i];
+    for (uint32_t i = htab_after(start, n); i != start; i = htab_after(i, n)) {
+        struct htab_slot entry = s->slots[i];
         if (entry.ref == 0)
             continue;
         s->slots[i].ref = 0;
@@ -144,7 +98,7 @@ static void deal(struct segment *s, uint32_t n, uint32_t bit, struct segment *ze
 /* Let the directory entries of all hashes that begin with the `bits` upper bits of `hash` name segment r. */
 static void point(struct arena *a, struct htab *h, uint32_t hash, uint32_t bits, ref_t r)
 {
-    ref_t *entry = directory(a, h) + ((size_t)prefix(hash, bits) << (h->depth - bits));
+    ref_t *entry = directory(a, h) + ((size_t)htab_prefix(hash, bits) << (h->depth - bits));
     for (uint32_t i = 0; i < 1u << (h->depth - bits); i++)
         entry[i] = r;
 }
@@ -183,8 +137,8 @@ static bool may_split(const struct htab *h, uint32_t depth, uint32_t n)
 /* Split the segment that `hash` belongs to. */
 static bool split(struct arena *a, struct htab *h, uint32_t hash, enum mem_prio prio)
 {
-    uint32_t n = slots_in(a);
-    struct segment *s = at(a, segment_of(a, h, hash));
+    uint32_t n = htab_slots(a);
+    struct htab_page *s = at(a, htab_page_of(a, h, hash));
     if (!may_split(h, s->depth, n))
         return false;
     if (s->depth == h->depth && !directory_double(a, h, prio))
@@ -199,56 +153,41 @@ static bool split(struct arena *a, struct htab *h, uint32_t hash, enum mem_prio 
     return true;
 }
 
-static inline void note_change(struct htab *h) { h->changes += h->changes == UINT32_MAX ? 2 : 1; }
-
 bool htab_insert(struct arena *a, struct htab *h, uint32_t hash, ref_t r, enum mem_prio prio)
 {
-    uint32_t n = slots_in(a), m = spread(hash);
-    struct segment *s = at(a, segment_of(a, h, m));
+    uint32_t n = htab_slots(a), m = htab_spread(hash);
+    struct htab_page *s = at(a, htab_page_of(a, h, m));
     while (UNLIKELY(s->used >= n - n / 8) && split(a, h, m, prio))
-        s = at(a, segment_of(a, h, m));
+        s = at(a, htab_page_of(a, h, m));
     if (UNLIKELY(s->used + 1 >= n))
         return false;
-    put(s, n, (struct slot){m, r});
+    put(s, n, (struct htab_slot){m, r});
     h->count++;
-    note_change(h);
+    htab_changed(h);
     return true;
 }
 
-static inline uint32_t locate(const struct segment *s, uint32_t n, uint32_t hash, ref_t r)
-{
-    uint32_t i = home(hash, n);
-    while (s->slots[i].ref != r) {
-        ASSERT(s->slots[i].ref != 0);
-        i = after(i, n);
-    }
-    ASSERT(s->slots[i].hash == hash);
-    return i;
-}
-
 /* Close the hole at i: entries behind it whose search begins at or before it move up. */
-static inline void shift_back(struct segment *s, uint32_t n, uint32_t i)
+void htab_close_hole(struct htab_page *s, uint32_t n, uint32_t i)
 {
-    for (uint32_t j = after(i, n); s->slots[j].ref != 0; j = after(j, n)) {
-        uint32_t k = home(s->slots[j].hash, n);
+    for (uint32_t j = htab_after(i, n); s->slots[j].ref != 0; j = htab_after(j, n)) {
+        uint32_t k = htab_home(s->slots[j].hash, n);
         bool stays = i <= j ? i < k && k <= j : i < k || k <= j;
         if (!stays) {
             s->slots[i] = s->slots[j];
             i = j;
         }
     }
-    s->slots[i] = (struct slot){0, 0};
+    s->slots[i] = (struct htab_slot){0, 0};
 }
 
 /* Join the nearly empty segment of `hash` with its sister, if both together are small. */
-static void join(struct arena *a, struct htab *h, uint32_t hash)
+void htab_join(struct arena *a, struct htab *h, uint32_t hash)
 {
-    ref_t r = segment_of(a, h, hash);
-    struct segment *s = at(a, r);
-    if (s->depth == 0)
-        return;
-    uint32_t n = slots_in(a);
-    struct segment *sister = at(a, segment_of(a, h, hash ^ 1u << (32 - s->depth)));
+    ref_t r = htab_page_of(a, h, hash);
+    struct htab_page *s = at(a, r);
+    uint32_t n = htab_slots(a);
+    struct htab_page *sister = at(a, htab_page_of(a, h, hash ^ 1u << (32 - s->depth)));
     if (sister->depth != s->depth || s->used + sister->used > n * 3 / 8)
         return;
     deal(s, n, 0, sister, sister);
@@ -257,63 +196,17 @@ static void join(struct arena *a, struct htab *h, uint32_t hash)
     arena_page_free(a, r);
 }
 
-void htab_remove(struct arena *a, struct htab *h, uint32_t hash, ref_t r)
-{
-    uint32_t n = slots_in(a), m = spread(hash);
-    struct segment *s = at(a, segment_of(a, h, m));
-    shift_back(s, n, locate(s, n, m, r));
-    s->used--;
-    h->count--;
-    note_change(h);
-    if (s->used == n / 8 || s->used == 0)
-        join(a, h, m);
-}
-
-void htab_replace(struct arena *a, struct htab *h, uint32_t hash, ref_t from, ref_t to)
-{
-    uint32_t m = spread(hash);
-    note_change(h);
-    struct segment *s = at(a, segment_of(a, h, m));
-    s->slots[locate(s, slots_in(a), m, from)].ref = to;
-}
-
-/* From the iterator's slot on to an entry of its hash, or to the empty slot that ends the search. */
-static inline ref_t search(const struct arena *a, struct htab_iter *it)
-{
-    const struct segment *s = at_const(a, it->segment);
-    uint32_t n = slots_in(a), i = it->slot;
-    while (s->slots[i].ref != 0 && s->slots[i].hash != it->hash)
-        i = after(i, n);
-    it->slot = i;
-    return s->slots[i].ref;
-}
-
-ref_t htab_first(const struct arena *a, const struct htab *h, uint32_t hash, struct htab_iter *it)
-{
-    it->hash = spread(hash);
-    it->segment = segment_of(a, h, it->hash);
-    it->slot = home(it->hash, slots_in(a));
-    return search(a, it);
-}
-
-ref_t htab_next(const struct arena *a, const struct htab *h, struct htab_iter *it)
-{
-    (void)h;
-    it->slot = after(it->slot, slots_in(a));
-    return search(a, it);
-}
-
 void htab_fetch_place(const struct arena *a, const struct htab *h, uint32_t hash)
 {
-    FETCH((const ref_t *)at_const(a, h->dir) + prefix(spread(hash), h->depth));
+    FETCH((const ref_t *)at_const(a, h->dir) + htab_prefix(htab_spread(hash), h->depth));
 }
 
 /* A search looks at a few slots, so half of them end in the next line. */
 void htab_fetch(const struct arena *a, const struct htab *h, uint32_t hash)
 {
-    uint32_t m = spread(hash);
-    const struct segment *s = at_const(a, segment_of(a, h, m));
-    const struct slot *slot = &s->slots[home(m, slots_in(a))];
+    uint32_t m = htab_spread(hash);
+    const struct htab_page *s = at_const(a, htab_page_of(a, h, m));
+    const struct htab_slot *slot = &s->slots[htab_home(m, htab_slots(a))];
     FETCH(slot);
     FETCH(slot + 4);
 }

@@ -222,10 +222,8 @@ static int route_by(const struct ip_state *s, const tern_ip *dst, uint32_t links
 int ip_route(const struct ip_state *s, const tern_ip *dst) { return route_by(s, dst, s->up); }
 int ip_route_any(const struct ip_state *s, const tern_ip *dst) { return route_by(s, dst, UINT32_MAX); }
 
-uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *remote, uint8_t home)
+uint8_t ip_way_by_routes(const struct ip_state *s, const tern_ip *local, const tern_ip *remote)
 {
-    if (home != 0 && ip_link_is_up(s, home))
-        return home;
     if (ip_is_link_local6(local) || ip_is_link_local6(remote))
         return 0;
     return (uint8_t)ip_route(s, remote);

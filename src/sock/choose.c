@@ -58,6 +58,21 @@ static int source(const struct tern *t, const tern_endpoint *remote, int home, i
     return ours ? 0 : -TERN_EADDRNOTAVAIL;
 }
 
+/* Link and address for the peer that was asked for last are known, while no table has changed since
+ * (known_way_forget) and the program leaves both open. With Ethernet addresses come and go by themselves. */
+static bool known(const struct tern *t, const tern_endpoint *remote, const struct choice *out)
+{
+    const struct known_way *k = &t->w->known;
+    return k->link != 0 && ip_eq(&k->remote, &remote->ip) && remote->zone == 0 && out->local.zone == 0 &&
+           ip_is_unspecified(&out->local.ip) && remote->port != 0 && !t->w->by_steps;
+}
+
+static void keep_known(struct tern *t, const tern_endpoint *remote, const struct choice *out)
+{
+    if (tern_ip_is4(&remote->ip) && out->home == 0 && t->w->ip.ether.links == 0)
+        t->w->known = (struct known_way){remote->ip, out->local.ip, out->way};
+}
+
 /* All but the port (MUST-43, MUST-44, MUST-46). Returns the way. */
 static int addresses(const struct tern *t, const tern_endpoint *remote, struct choice *out)
 {
@@ -76,17 +91,25 @@ static int addresses(const struct tern *t, const tern_endpoint *remote, struct c
 
 int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, struct choice *out)
 {
-    *out = (struct choice){0};
-    if (local != NULL)
-        out->local = *local;
-    int way = addresses(t, remote, out);
-    if (way < 0)
-        return way;
+    out->local = local != NULL ? *local : (tern_endpoint){0};
+    out->home = 0;
+    if (LIKELY(known(t, remote, out))) {
+        out->local.ip = t->w->known.local;
+        out->way = t->w->known.link;
+    } else {
+        bool open = ip_is_unspecified(&out->local.ip);
+        int way = addresses(t, remote, out);
+        if (way < 0)
+            return way;
+        out->way = (uint8_t)way;
+        if (open)
+            keep_known(t, remote, out);
+    }
     /* that the pair is free is asked of the zone it lives in */
     uint8_t zone = ip_zone(&out->local.ip, &remote->ip, out->home);
     if (out->local.port == 0)
-        return port_choose(t, &out->local, remote, zone);
-    return demux_find(t, &out->local, remote, zone) != 0 ? -TERN_EADDRINUSE : 0;
+        return port_choose(t, &out->local, remote, zone, &out->gap);
+    return demux_find_gap(t, &out->local, remote, zone, &out->gap) != 0 ? -TERN_EADDRINUSE : 0;
 }
 
 void tern_port_range(const tern *t, uint16_t *low, uint16_t *high)

@@ -21,7 +21,7 @@ static struct listener *listener_new(struct tern *t, const tern_endpoint *local,
     l->foreign = (flags & TERN_LISTEN_FOREIGN) != 0;
     l->defer = (flags & TERN_LISTEN_DEFER) != 0;
     l->face.held = true;
-    options_default(t, &l->set);
+    l->set = t->w->defaults;
     if (!demux_listener_insert(t, l)) {
         pool_put(t->a, &t->w->listener_pool, me);
         return NULL;
@@ -138,16 +138,15 @@ static void prepare(struct tern *t, struct tcb *c, bool in_time_wait)
 int tern_connect(tern *t, const tern_endpoint *local, const tern_endpoint *remote, tern_handle *out)
 {
     struct choice from;
-    struct options set;
     int e = choose(t, local, remote, &from);
     if (e < 0)
         return e;
-    options_default(t, &set);
-    struct tcb *c = tcb_new(t, &from.local, remote, from.home, &set);
+    struct tcb *c = tcb_new(t, &from.local, remote, from.home, from.way, &t->w->defaults);
     if (c == NULL)
         return -TERN_ENOMEM;
-    prepare(t, c, e == PORT_IN_TIME_WAIT);
-    if (!demux_insert(t, self(t, c))) {
+    bool in_time_wait = e == PORT_IN_TIME_WAIT;
+    prepare(t, c, in_time_wait);
+    if (in_time_wait ? !demux_insert(t, self(t, c)) : !demux_insert_gap(t, self(t, c), &from.gap)) {
         tcb_discard(t, c);
         return -TERN_ENOMEM;
     }

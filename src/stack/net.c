@@ -17,6 +17,7 @@ static void settle(struct tern *t, const tern_ip *ip)
 void net_changed(struct tern *t)
 {
     t->w->ip.ether.last = 0; /* the next hop may be another */
+    t->w->known.link = 0;    /* and so may source and way */
     change_begin(t);
 }
 
@@ -54,6 +55,7 @@ static int add_link(struct tern *t, const tern_link_info *info)
 int tern_link_add(tern *t, const tern_link_info *info)
 {
     int id = add_link(t, info);
+    t->w->known.link = 0;
     if (id < 0 || !info->ethernet)
         return id;
     ether_link_begin(&t->w->ip, id);
@@ -130,6 +132,7 @@ int tern_addr_deprecate(tern *t, int link, const tern_ip *ip, bool deprecated)
     if (a == NULL)
         return e;
     a->deprecated = deprecated;
+    t->w->known.link = 0;
     return 0;
 }
 

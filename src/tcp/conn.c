@@ -6,9 +6,8 @@
  */
 #include "tcp/tcp.h"
 
-void options_default(const struct tern *t, struct options *o)
+void options_default(const struct settings *s, struct options *o)
 {
-    const struct settings *s = settings(t);
     memset(o, 0, sizeof *o); /* keepalive is off (MUST-25) */
     o->keep_idle_ms = 7200000; /* RFC 9293 MUST-28 */
     o->keep_intvl_ms = 75000;

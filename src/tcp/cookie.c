@@ -220,7 +220,8 @@ static enum tern_cause open_from(struct tern *t, struct listener *l, const struc
                                  const struct agreed *a)
 {
     tern_endpoint local = {s->dst, s->dst_port, 0}, remote = {s->src, s->src_port, 0};
-    struct tcb *c = tcb_new(t, &local, &remote, s->link, &l->set);
+    uint8_t way = ip_way(&t->w->ip, &local.ip, &remote.ip, s->link);
+    struct tcb *c = tcb_new(t, &local, &remote, s->link, way, &l->set);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
     struct opening o = {

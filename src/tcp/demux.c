@@ -148,6 +148,17 @@ ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint
     return find(t, hash, local, remote, link, false);
 }
 
+ref_t demux_find_gap(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                     struct demux_gap *gap)
+{
+    gap->pair = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
+    gap->changes = t->w->conns.changes;
+    ref_t r = htab_first(t->a, &t->w->conns, gap->pair, &gap->at);
+    while (UNLIKELY(r != 0) && !same(t, r, local, remote, link, false))
+        r = htab_next(t->a, &t->w->conns, &gap->at);
+    return r;
+}
+
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
 {
     uint32_t hash = pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link);
@@ -260,6 +271,12 @@ bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
     return htab_insert(t->a, &t->w->conns, pair, r, MEM_DATA);
 }
 
+bool demux_insert_gap(struct tern *t, ref_t r, const struct demux_gap *gap)
+{
+    keep_hash(t, r, gap->pair);
+    return htab_insert_at(t->a, &t->w->conns, &gap->at, gap->changes, gap->pair, r, MEM_DATA);
+}
+
 bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
 void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r); }
@@ -298,6 +315,8 @@ struct listener *demux_listener_exact(struct tern *t, const tern_ip *local, uint
 bool demux_listens(struct tern *t, uint16_t port)
 {
     struct htab_iter it;
+    if (t->w->listeners.count == 0)
+        return false;
     ref_t r = htab_first(t->a, &t->w->listeners, port_hash(t, port), &it);
     while (r != 0 && listener_at(t, r)->h.local_port != port)
         r = htab_next(t->a, &t->w->listeners, &it);

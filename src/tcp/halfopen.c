@@ -266,7 +266,8 @@ struct tcb *halfopen_grow(struct tern *t, struct halfopen *h)
     struct listener *l = listener_at(t, h->listener);
     tern_endpoint local = {.port = h->local_port}, remote = {.port = h->remote_port};
     halfopen_ips(t, h, &local.ip, &remote.ip);
-    struct tcb *c = tcb_new(t, &local, &remote, h->link, &l->set);
+    uint8_t way = ip_way(&t->w->ip, &local.ip, &remote.ip, h->link);
+    struct tcb *c = tcb_new(t, &local, &remote, h->link, way, &l->set);
     if (c == NULL)
         return NULL;
     struct opening o;

@@ -42,7 +42,7 @@ static struct tcb *both_records(struct tern *t, const tern_endpoint *local, cons
 /* A control block in CLOSED, in no table. NULL: no memory, though those in TIME_WAIT have given way and those
  * that are quiet have been put to rest. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
-                    const struct options *set)
+                    uint8_t way, const struct options *set)
 {
     waiting_make_room(t, 3); /* a page of each of its records, one of the table */
     struct tcb *c = both_records(t, local, remote, home, set);
@@ -52,8 +52,8 @@ struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpo
         return NULL;
     c->rcv.buffer = set->recv_buffer;
     c->snd.buffer = set->send_buffer;
-    c->snd.link = ip_way(&t->w->ip, &local->ip, &remote->ip, home);
-    mtu_renew(t, c);
+    c->snd.link = way;
+    mtu_derive(t, c);
     c->ack.quick = QUICK_SEGMENTS;
     c->ts.offset = stamp_offset(t, &local->ip, &remote->ip);
     rtt_init(&c->rtt, settings(t));

@@ -22,7 +22,8 @@ uint32_t ports_total(const struct tern *t)
     return (uint32_t)set->port_high - set->port_low + 1;
 }
 
-int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
+int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                struct demux_gap *gap)
 {
     uint32_t n = ports_total(t), offset = port_offset(t, local, remote);
     uint16_t low = settings(t)->port_low, oldest_port = 0;
@@ -31,7 +32,7 @@ int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remot
         local->port = (uint16_t)(low + (offset + t->w->port_next++) % n);
         if (demux_listens(t, local->port))
             continue;
-        ref_t r = demux_find(t, local, remote, link);
+        ref_t r = demux_find_gap(t, local, remote, link, gap);
         if (r == 0)
             return 0;
         if (waiting_reusable(t, r) && waiting_due(t, r) < oldest_us) {

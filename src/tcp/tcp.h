@@ -6,12 +6,21 @@
 #ifndef TCP_TCP_H
 #define TCP_TCP_H
 
+#include "tcp/state.h"
 #include "tcp/tell.h"
 #include "tcp/world.h"
 
 /* demux.c: 4-tuple to record (half-open, tcb, idle, timewait; rec_kind tells which); 0 = none. `link` counts
  * when one of the addresses is link-local. */
 ref_t demux_find(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
+/* the same; where there is none, `gap` says where it would stand */
+struct demux_gap {
+    uint32_t pair, changes;
+    struct htab_iter at;
+};
+ref_t demux_find_gap(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                     struct demux_gap *gap);
+bool demux_insert_gap(struct tern *t, ref_t r, const struct demux_gap *gap); /* false: no memory */
 /* the record in TIME_WAIT that waits behind a half-open one of the same 4-tuple (time_wait_park); 0 = none */
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
                         uint8_t link);
@@ -36,7 +45,7 @@ static inline bool across_jump(const struct tern *t, uint64_t since_us) { return
 
 /* conn.c: what every record needs. */
 static inline const struct settings *settings(const struct tern *t) { return &t->w->set; }
-void options_default(const struct tern *t, struct options *o);
+void options_default(const struct settings *s, struct options *o);
 void conn_ready(struct tern *t, struct conn_head *h);
 void conn_unready(struct tern *t, struct conn_head *h);
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* later ones are lazy */
@@ -63,18 +72,11 @@ static inline void conn_timer_off(struct tern *t, struct conn_head *h)
 }
 uint64_t conn_number(struct tern *t); /* of the next connection; its low half is never 0 */
 
-/* state.c: the one door. Asserts the edge, keeps the reason, traces it, tells the program what it must
- * know. */
-void state_change(struct tern *t, struct conn_head *h, enum tern_cause cause, enum tern_state to);
-/* for a record whose kind is its state (half-open, timewait) */
-void state_edge(struct tern *t, const void *record, enum tern_cause cause, enum tern_state from,
-                enum tern_state to);
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
-void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state, uint64_t since_us);
 
 /* life.c: records are made and unmade. */
 struct tcb *tcb_new(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t home,
-                    const struct options *set);
+                    uint8_t way, const struct options *set); /* way: ip_way */
 void tcb_discard(struct tern *t, struct tcb *c);  /* both its records; nothing leads to them */
 
 /* What a handshake hands to the control block when it ends. */
@@ -444,7 +446,8 @@ uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endp
 /* ports.c. Chosen is local->port: 0, or PORT_IN_TIME_WAIT (a small record has it and gives way), or
  * -TERN_ENOSR. */
 enum { PORT_IN_TIME_WAIT = 1 };
-int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link);
+int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
+                struct demux_gap *gap);
 uint32_t ports_total(const struct tern *t);
 void ports_count(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                  tern_port_use *out);

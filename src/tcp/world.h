@@ -124,6 +124,12 @@ struct last_listener {
     ref_t found;            /* 0 = there is none */
 };
 
+/* Where the peer that a connect asked for last is reached, from which address (sock/choose.c). */
+struct known_way {
+    tern_ip remote, local;  /* IPv4 */
+    uint8_t link;           /* 0: not known */
+};
+
 /* A key of SYN cookies (cookie.c), and how far the clock of its periods is ahead of ours, us, modulo 2^64. */
 #define COOKIE_KEYS 2
 struct cookie_key {
@@ -142,6 +148,8 @@ struct world {
     struct sipkey key_isn, key_port, key_stamp, key_sketch;
     struct mixkey key_table;
     struct keyed last_stamp, last_port;
+    struct known_way known;
+    struct options defaults;  /* of a connection, by `set` */
     struct rng rng;
     uint64_t now;
     uint64_t jump_us;         /* now, when the clock had last jumped (stack/tick.c); 0 = never */
