@@ -49,7 +49,7 @@ def page():
         '# The legal edges',
         '',
         'Made by scripts/states.py from src/tcp/state.def, which the one door '
-        '(src/tcp/state.c) asserts: a change of',
+        '(src/tcp/state.h) asserts: a change of',
         f'state that does not stand here ends the process. {len(table)} edges.',
         '',
         *diagram(table),

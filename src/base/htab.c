@@ -80,7 +80,8 @@ static inline void put(struct htab_page *s, uint32_t n, struct htab_slot entry)
 /* Put every entry of `s` again: into `ones` if its bit is set, else into `zeros` (one of them may be s
  * itself). Begins behind an empty slot, so an entry never has to pass one that still waits, and equal hashes
  * keep their order. */
-static void deal(struct htab_page *s, uint32_t n, uint32_t bit, struct htab_page *zeros, struct htab_page *ones)
+static void deal(struct htab_page *s, uint32_t n, uint32_t bit, struct htab_page *zeros,
+                 struct htab_page *ones)
 {
     uint32_t start = 0;
     while (s->slots[start].ref != 0)

@@ -141,7 +141,8 @@ int ip_route_any(const struct ip_state *s, const tern_ip *dst);
 /* The way of a connection: `home`, where its peer is known to be (0: not known), while that is up; else by
  * the routes, unless one of the addresses is link-local. 0 = there is no way now. */
 uint8_t ip_way_by_routes(const struct ip_state *s, const tern_ip *local, const tern_ip *remote);
-static inline uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *remote, uint8_t home)
+static inline uint8_t ip_way(const struct ip_state *s, const tern_ip *local, const tern_ip *remote,
+                             uint8_t home)
 {
     return home != 0 && ip_link_is_up(s, home) ? home : ip_way_by_routes(s, local, remote);
 }

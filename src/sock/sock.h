@@ -34,7 +34,8 @@ struct choice {
     tern_endpoint local;
     uint8_t home;          /* conn_head.link */
     uint8_t way;           /* the link by which the first segment leaves */
-    struct demux_gap gap;  /* where it comes to stand in the table, unless choose returned PORT_IN_TIME_WAIT */
+    struct demux_gap gap;  /* where it comes to stand in the table, unless choose returned
+                              PORT_IN_TIME_WAIT */
 };
 int choose(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, struct choice *out);
 

@@ -1,9 +1,9 @@
 /* state.h - the one door through which every change of state goes.
  *
- * A change names its cause; the door asserts that this edge exists for this cause (state.def), keeps reason and
- * time on the record and in its history, and traces it. What follows from a change (timers, events, buffers)
- * is done by who asked for it. It stands in a header because nearly every caller knows cause and aim when it is
- * compiled: then all that is left of the table is a comparison.
+ * A change names its cause; the door asserts that this edge exists for this cause (state.def), keeps reason
+ * and time on the record and in its history, and traces it. What follows from a change (timers, events,
+ * buffers) is done by who asked for it. It stands in a header because nearly every caller knows cause and aim
+ * when it is compiled: then all that is left of the table is a comparison.
  */
 #ifndef TCP_STATE_H
 #define TCP_STATE_H
@@ -40,7 +40,8 @@ static inline __attribute__((always_inline)) void state_edge(struct tern *t, con
     trace_state(t, record, cause, from, to);
 }
 
-static inline void state_remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t to, uint64_t now)
+static inline void state_remember(struct tcb *c, enum tern_cause cause, uint8_t from, uint8_t to,
+                                  uint64_t now)
 {
     memmove(&c->history[1], &c->history[0], sizeof c->history - sizeof c->history[0]);
     c->history[0].cause = (uint16_t)cause;
@@ -65,7 +66,8 @@ static inline __attribute__((always_inline)) void state_change(struct tern *t, s
 }
 
 /* A control block takes over from another record in the same state: no edge is taken. */
-static inline void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state, uint64_t since_us)
+static inline void state_inherit(struct tcb *c, enum tern_cause cause, enum tern_state state,
+                                 uint64_t since_us)
 {
     c->h.state = (uint8_t)state;
     c->h.cause = (uint16_t)cause;

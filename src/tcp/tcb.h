@@ -65,7 +65,7 @@ struct conn_head {
     uint32_t gen;          /* the pool's */
     struct place turn;     /* in the list of records with something to send */
     uint8_t kind;          /* enum rec_kind */
-    uint8_t state;         /* enum tern_state; written by state.c alone */
+    uint8_t state;         /* enum tern_state; written by state.h alone */
     uint8_t link;          /* home: where the peer's SYN came from, the zone, or what the program prefers;
                               0 = by the routes. Of a listener: the only link it hears */
     bool ready;            /* on the ready list */
