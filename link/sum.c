@@ -49,6 +49,14 @@ static inline __attribute__((always_inline)) uint64_t sum_little(uint8_t *to, co
     return sum + (word & 0xffffffff) + (word >> 32);
 }
 
+/* A vector that was read once stays in its register: else compilers read it again for each use, and each of
+ * three loads over the end of a cache line costs two. */
+#ifdef __x86_64__
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define IN_REGISTER(v) (void)0
+#endif
+
 #define WIDTH 16
 #define VEC   vec16
 #define SUM   sum16

@@ -17,6 +17,10 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
         memcpy(&b, p + WIDTH, WIDTH);
         memcpy(&c, p + 2 * WIDTH, WIDTH);
         memcpy(&d, p + 3 * WIDTH, WIDTH);
+        IN_REGISTER(a);
+        IN_REGISTER(b);
+        IN_REGISTER(c);
+        IN_REGISTER(d);
         if (to) {
             memcpy(to, &a, WIDTH);
             memcpy(to + WIDTH, &b, WIDTH);
@@ -31,6 +35,7 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
     }
     for (; left >= WIDTH; left -= WIDTH, p += WIDTH) {
         memcpy(&a, p, WIDTH);
+        IN_REGISTER(a);
         if (to) {
             memcpy(to, &a, WIDTH);
             to += WIDTH;
@@ -41,6 +46,7 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
     size_t even = left & ~(size_t)1;
     if (even > 0) { /* as the last WIDTH bytes, those before masked out */
         memcpy(&a, p + even - WIDTH, WIDTH);
+        IN_REGISTER(a);
         if (to)
             memcpy(to + even - WIDTH, &a, WIDTH);
         memcpy(&mask, edge + WIDEST - WIDTH + even, WIDTH);
