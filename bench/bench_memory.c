@@ -8,7 +8,8 @@
  *     W1z, lent  in ─────refer─────copy─▶ 64 KiB packets ────refer───▶ queue  looked at
  *
  * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when
- * all have come. The wire does what a network card does: in W1 it cuts what the stack gives it into packets
+ * all have come. Both programs work as packets come and go: of a large window the sender's queues as much as
+ * the wire takes at once, and the receiver's reads what has come, before there is more of it. The wire does what a network card does: in W1 it cuts what the stack gives it into packets
  * of the MTU, with their checksums, and the receiving stack verifies each. lwIP has no timestamps, so they
  * are off here too. The limits are measured by peers/limits.c.
  */
@@ -39,6 +40,7 @@ struct end {
 struct wire {
     struct end a, b;
     enum how how;
+    tern_sum_fn *sum;
     uint64_t now;
     tern_tx_packet tx[TX_BATCH];
     tern_rx_packet rx[BATCH];
@@ -74,7 +76,7 @@ static void end_init(struct end *e, uint8_t host, uint32_t window)
 
 static void wire_init(struct wire *w, enum how how, uint32_t window)
 {
-    *w = (struct wire){.how = how, .now = 1000000, .room = how == CARD ? 1536 : 65536, .n_free = SLOTS};
+    *w = (struct wire){.how = how, .sum = tern_host_sum(-1), .now = 1000000, .room = how == CARD ? 1536 : 65536, .n_free = SLOTS};
     w->bytes = map((size_t)SLOTS * w->room);
     end_init(&w->a, 1, window);
     end_init(&w->b, 2, window);
@@ -95,20 +97,21 @@ static void arrive(struct wire *w, struct end *to, int n)
 
 static void carry_cut(struct wire *w, const tern_tx_packet *pkts, int n, struct end *to)
 {
-    int there = 0;
-    for (int i = 0; i < n; i++) {
+    uint32_t there = 0, len[BATCH];
+    for (int i = 0; i < n;) {
         tern_cut cut;
-        tern_cut_begin(&cut, &pkts[i], NULL);
-        for (uint32_t len; (len = tern_cut_next(&cut, slot(w, (uint32_t)there))) > 0;) {
-            w->rx[there] =
-                (tern_rx_packet){.data = slot(w, (uint32_t)there), .len = len, .link = (uint8_t)to->link};
-            if (++there == BATCH) {
-                arrive(w, to, BATCH);
-                there = 0;
-            }
+        tern_cut_begin(&cut, &pkts[i++], w->sum);
+        for (bool more = true; more;) {
+            uint32_t end = there + tern_cut_some(&cut, slot(w, there), w->room, len, BATCH - there);
+            more = end == BATCH;
+            for (const uint32_t *of = len; there < end; there++)
+                w->rx[there] = (tern_rx_packet){
+                    .data = slot(w, there), .len = *of++, .link = (uint8_t)to->link};
+            if (more)
+                arrive(w, to, BATCH), there = 0;
         }
     }
-    arrive(w, to, there);
+    arrive(w, to, (int)there);
 }
 
 /* --- packets as they are, which may stay where they lie: W1z ------------------------------------ */
@@ -195,6 +198,8 @@ static uint32_t drain(struct wire *w, tern_handle s)
             n = tern_recv(w->b.t, s, out, sizeof out);
         }
         got += n > 0 ? (uint32_t)n : 0;
+        if (n < (long)sizeof out && w->how != LENT)
+            break; /* there is no more */
     }
     return got;
 }
@@ -222,7 +227,7 @@ static uint64_t copied(const struct wire *w)
 static void bulk(const char *row, const char *which, enum how how, uint32_t segments, double seconds)
 {
     static struct wire w;
-    uint32_t window = segments * MSS, room = window;
+    uint32_t window = segments * MSS, turn = how == CARD ? BATCH * MSS : window;
     tern_handle c, s;
     uint64_t got = 0, sent = 0;
     wire_init(&w, how, window);
@@ -232,13 +237,11 @@ static void bulk(const char *row, const char *which, enum how how, uint32_t segm
     do {
         for (int k = 0; k < 500; k++) {
             w.now += 20;
-            uint32_t n = feed(&w, c, region, room, sent);
-            sent += n;
-            room -= n;
-            carry(&w, &w.a, &w.b);
-            n = drain(&w, s);
-            got += n;
-            room += n;
+            for (uint32_t n = 1, asked = 0; n > 0 && asked < window; asked += n, sent += n) {
+                n = feed(&w, c, region, window - asked < turn ? window - asked : turn, sent);
+                carry(&w, &w.a, &w.b);
+                got += drain(&w, s);
+            }
             carry(&w, &w.b, &w.a);
         }
         tern_tick(w.a.t, w.now);

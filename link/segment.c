@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { FLAG_FIN = 1, FLAG_PSH = 8, FLAG_CWR = 128, IP4_HDR = 20, IP6_HDR = 40, TCP_CHECKSUM = 16 };
+enum { FORM = TERN_TX_HDR / 2 }; /* all of most headers, and a number that the compiler knows */
 
 static inline uint32_t fold(uint64_t sum)
 {
@@ -124,9 +125,9 @@ static uint32_t put_piece(tern_cut *cut, uint8_t *to)
     tern_cut c = *cut; /* so that the compiler knows that no byte written here changes it */
     uint32_t hdr = pkt->hdr_len, left = pkt->len - hdr - c.done, gso = pkt->gso_size, start = pkt->csum_start;
     uint32_t n = gso < left ? gso : left, front = front_of(pkt);
-    memcpy(to, pkt->hdr, TERN_TX_HDR / 2); /* all of most headers, and a number that the compiler knows */
-    if (hdr > TERN_TX_HDR / 2)
-        memcpy(to + TERN_TX_HDR / 2, pkt->hdr + TERN_TX_HDR / 2, TERN_TX_HDR / 2);
+    memcpy(to, pkt->hdr, FORM);
+    if (hdr > FORM)
+        memcpy(to + FORM, pkt->hdr + FORM, TERN_TX_HDR - FORM);
     uint64_t payload = put_payload(cut, to + hdr, n);
     fill_ip(to + front, &c, hdr + n - front);
     fill_tcp(to + start, &c, hdr + n - start, n == left, payload);
@@ -158,6 +159,61 @@ uint32_t tern_cut_next(tern_cut *c, uint8_t *to)
     if (c->cuts)
         return c->done < c->pkt->len - c->pkt->hdr_len ? put_piece(c, to) : 0;
     return c->pieces++ == 0 ? put_whole(c, to) : 0;
+}
+
+/* How many pieces can be written that are neither the last nor cross the end of a slice, `max` at most. */
+static uint32_t pieces_in_a_row(const tern_cut *c, uint32_t max)
+{
+    const tern_tx_packet *pkt = c->pkt;
+    if (!c->cuts || c->slice >= pkt->n_slices || pkt->hdr_len > FORM ||
+        (c->pieces == 0 && (c->flags & FLAG_CWR)))
+        return 0;
+    uint32_t gso = pkt->gso_size, left = pkt->len - pkt->hdr_len - c->done;
+    uint32_t here = pkt->slices[c->slice].len - c->at;
+    uint32_t n = left > 0 && here > 0 ? ((left < here ? left : here) - 1) / gso : 0;
+    return n < max ? n : max;
+}
+
+/* So many of these: a form of their header is filled in once, and in each piece what is its own. */
+static void put_row(tern_cut *cut, uint8_t *to, uint32_t room, uint32_t n)
+{
+    tern_cut c = *cut;
+    const tern_tx_packet *pkt = c.pkt;
+    uint32_t hdr = pkt->hdr_len, gso = pkt->gso_size, start = pkt->csum_start, front = front_of(pkt);
+    uint32_t len = hdr + gso - front, word = c.flags & ~(uint32_t)(FLAG_CWR | FLAG_FIN | FLAG_PSH);
+    uint64_t common = (uint64_t)c.hdr_sum + word + hdr + gso - start;
+    const uint8_t *from = pkt->slices[c.slice].data + c.at;
+    uint8_t form[FORM];
+    memcpy(form, pkt->hdr, FORM);
+    store16(form + start + 12, word);
+    if (!c.ip4)
+        store16(form + front + 4, len - IP6_HDR);
+    for (uint32_t i = 0; i < n; i++, to += room, from += gso) {
+        uint32_t number = c.number + c.done + i * gso, id = (c.ip_id + c.pieces + i) & 0xffff;
+        memcpy(to, form, FORM);
+        uint64_t payload = c.sum(to + hdr, from, gso);
+        if (c.ip4) {
+            store32(to + front + 2, len << 16 | id);
+            store16(to + front + 10, ~fold((uint64_t)c.ip_sum + len + id));
+        }
+        store32(to + start + 4, number);
+        store16(to + start + TCP_CHECKSUM, ~fold(payload + common + (number >> 16) + (number & 0xffff)));
+    }
+    cut->done += n * gso;
+    cut->pieces += n;
+    cut->at += n * gso;
+}
+
+uint32_t tern_cut_some(tern_cut *c, uint8_t *to, uint32_t room, uint32_t *len, uint32_t max)
+{
+    uint32_t n = pieces_in_a_row(c, max), last = 1;
+    if (n > 0)
+        put_row(c, to, room, n);
+    for (uint32_t i = 0; i < n; i++)
+        len[i] = c->pkt->hdr_len + c->pkt->gso_size;
+    for (; n < max && last > 0; n += last > 0)
+        last = len[n] = tern_cut_next(c, to + (size_t)n * room);
+    return n;
 }
 
 void tern_segment(const tern_tx_packet *pkt, void (*emit)(void *ctx, const uint8_t *pkt, uint32_t len),
