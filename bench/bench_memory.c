@@ -9,9 +9,10 @@
  *
  * W bytes are in flight: the sender's window and its queue hold so many, and the receiver acknowledges when
  * all have come. Both programs work as packets come and go: of a large window the sender's queues as much as
- * the wire takes at once, and the receiver's reads what has come, before there is more of it. The wire does what a network card does: in W1 it cuts what the stack gives it into packets
- * of the MTU, with their checksums, and the receiving stack verifies each. lwIP has no timestamps, so they
- * are off here too. The limits are measured by peers/limits.c.
+ * the wire takes at once, and the receiver's reads what has come, before there is more of it. The wire does
+ * what a network card does: in W1 it cuts what the stack gives it into packets of the MTU, with their
+ * checksums, and the receiving stack verifies each. lwIP has no timestamps, so they are off here too. The
+ * limits are measured by peers/limits.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,11 @@ static void end_init(struct end *e, uint8_t host, uint32_t window)
 
 static void wire_init(struct wire *w, enum how how, uint32_t window)
 {
-    *w = (struct wire){.how = how, .sum = tern_host_sum(-1), .now = 1000000, .room = how == CARD ? 1536 : 65536, .n_free = SLOTS};
+    *w = (struct wire){.how = how,
+                       .sum = tern_host_sum(-1),
+                       .now = 1000000,
+                       .room = how == CARD ? 1536 : 65536,
+                       .n_free = SLOTS};
     w->bytes = map((size_t)SLOTS * w->room);
     end_init(&w->a, 1, window);
     end_init(&w->b, 2, window);

@@ -149,8 +149,8 @@ void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum);
  * all of the packet, when there is nothing to cut), and for TERN_TX_HDR at least. Returns its length; 0 =
  * there are no more. */
 uint32_t tern_cut_next(tern_cut *c, uint8_t *to);
-/* The same for up to `max` pieces: the first at `to`, each `room` bytes behind the one before it, their lengths
- * in `len`. Returns how many; fewer than `max` = there are no more. */
+/* The same for up to `max` pieces: the first at `to`, each `room` bytes behind the one before it, their
+ * lengths in `len`. Returns how many; fewer than `max` = there are no more. */
 uint32_t tern_cut_some(tern_cut *c, uint8_t *to, uint32_t room, uint32_t *len, uint32_t max);
 
 /* The function with the widest vectors of this processor that are not wider than the given step: 0 = what

@@ -159,6 +159,75 @@ static void cuts_the_largest(void **state)
     assert_int_equal(bytes, sizeof payload);
 }
 
+/* `max` at a time; all pieces, as tern_cut_next gives them one by one. */
+static int cut_by(const tern_tx_packet *pkt, uint32_t max, uint8_t (*to)[2100], uint32_t *len)
+{
+    tern_cut c;
+    int n = 0;
+    uint32_t some = max;
+    tern_cut_begin(&c, pkt, NULL);
+    while (some == max) {
+        some = tern_cut_some(&c, to[n], sizeof to[0], len + n, max);
+        n += (int)some;
+        assert_true(n < 60);
+    }
+    assert_int_equal(tern_cut_next(&c, to[n]), 0);
+    return n;
+}
+
+static void assert_cut_the_same(const tern_tx_packet *pkt)
+{
+    static struct pieces one;
+    static uint8_t many[64][2100];
+    uint32_t len[64];
+    one.n = 0;
+    tern_segment(pkt, keep, &one);
+    for (uint32_t max = 1; max <= 64; max += max < 8 ? 1 : 28) {
+        memset(many, 0xa5, sizeof many);
+        assert_int_equal(cut_by(pkt, max, many, len), one.n);
+        for (int i = 0; i < one.n; i++) {
+            assert_int_equal(len[i], one.len[i]);
+            assert_memory_equal(many[i], one.data[i], len[i]);
+        }
+    }
+}
+
+/* Slices that end inside, before, and exactly with a piece; with and without what only the first may have. */
+static void some_at_once_are_the_same(void **state)
+{
+    static const uint32_t ends[][3] = {{20000, 0, 0}, {5000, 5001, 20000}, {999, 4000, 20000}, {19999, 0, 0}};
+    static uint8_t payload[20000];
+    tern_tx_packet pkt;
+    (void)state;
+    fill(payload, sizeof payload);
+    for (int v = 0; v < 16; v++) {
+        const uint32_t *end = ends[v / 4];
+        make_packet(&pkt, v % 2 != 0, ACK | PSH | (v & 2 ? CWR : 0), payload, sizeof payload);
+        pkt.gso_size = 1000;
+        pkt.n_slices = 0;
+        for (uint32_t at = 0, i = 0; at < pkt.len - pkt.hdr_len; at = end[i++]) {
+            uint32_t to = i < 3 && end[i] > at && end[i] < sizeof payload ? end[i] : sizeof payload;
+            pkt.slices[pkt.n_slices++] = (tern_slice){payload + at, to - at};
+            if (to == sizeof payload)
+                break;
+        }
+        assert_cut_the_same(&pkt);
+    }
+}
+
+/* What is not cut is one piece, and a bare header is one. */
+static void some_of_one(void **state)
+{
+    uint8_t payload[700];
+    tern_tx_packet pkt;
+    (void)state;
+    fill(payload, sizeof payload);
+    make_packet(&pkt, false, ACK, payload, sizeof payload);
+    assert_cut_the_same(&pkt);
+    make_packet(&pkt, true, ACK, payload, 0);
+    assert_cut_the_same(&pkt);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +238,8 @@ int main(void)
         cmocka_unit_test(leaves_a_complete_packet_alone),
         cmocka_unit_test(passes_a_bare_header),
         cmocka_unit_test(cuts_the_largest),
+        cmocka_unit_test(some_at_once_are_the_same),
+        cmocka_unit_test(some_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
