@@ -53,6 +53,13 @@ static inline void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n)
     a->copied += n;
 }
 
+/* All bytes of a queue that is not empty, when they lie in one page of its own; NULL = they do not. */
+static inline const uint8_t *chunkq_whole(const struct arena *a, const struct chunkq *q)
+{
+    const struct chunk *c = at_const(a, q->list.head);
+    return q->chunks == 1 && c->hold == 0 ? (const uint8_t *)c + sizeof *c + c->off : NULL;
+}
+
 /* Refer to n bytes of a hold, from its byte `off` on, at the end. False: memory refused. */
 bool chunkq_refer(struct arena *a, struct chunkq *q, ref_t hold, uint32_t off, uint32_t n,
                   enum mem_prio prio);

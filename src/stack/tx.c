@@ -6,7 +6,7 @@
  */
 #include "stack/ether.h"
 #include "stack/stack.h"
-#include "tcp/tcp.h"
+#include "tcp/plan.h"
 
 #define TURN 16 /* packets of one connection in a row */
 
@@ -18,7 +18,7 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
         return 0; /* it has just ended */
     for (; n < limit && h->ready && conn_output(t, h, &pkts[n]); trace = t->trace.head)
         pkts[n++].trace = (uint32_t)trace;
-    if (n < limit) {
+    if (n < limit || !h->ready) {
         conn_unready(t, h);
         if (h->kind == REC_TCB)
             idle_back(t, (struct tcb *)h);
@@ -26,6 +26,20 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
         conn_unready(t, h);
         conn_ready(t, h);
     }
+    return n;
+}
+
+/* One that is to say the usual. As above. */
+static inline int tx_lane(struct tern *t, struct conn_head *h, tern_tx_packet *out)
+{
+    uint64_t trace = t->trace.head;
+    if (UNLIKELY(h->kind != REC_TCB) || change_under_way(t))
+        return LANE_NOT;
+    int n = lane_out(t, (struct tcb *)h, out);
+    if (n >= 0)
+        idle_back(t, (struct tcb *)h);
+    if (n > 0)
+        out->trace = (uint32_t)trace;
     return n;
 }
 
@@ -45,8 +59,11 @@ uint32_t tern_replies_room(const tern *t) { return REPLIES - t->w->reply_count; 
 static int tx_some(struct tern *t, tern_tx_packet *pkts, int max)
 {
     int n = t->w->reply_count > 0 || t->w->ip.echo_count > 0 ? tx_stateless(t, pkts, max) : 0;
-    while (n < max && t->w->ready.head != 0)
-        n += tx_conn(t, head_at(t, t->w->ready.head), pkts + n, max - n);
+    while (n < max && t->w->ready.head != 0) {
+        struct conn_head *h = head_at(t, t->w->ready.head);
+        int some = tx_lane(t, h, pkts + n);
+        n += some != LANE_NOT ? some : tx_conn(t, h, pkts + n, max - n);
+    }
     return n;
 }
 

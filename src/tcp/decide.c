@@ -46,14 +46,6 @@ static uint32_t cwnd_room(const struct tcb *c)
     return pipe < cwnd ? cwnd - pipe : 0;
 }
 
-/* Right edge of the latest ACK minus SND.NXT (RFC7323-2.4-d); a shrunken window gives none (SHLD-15), never a
- * huge number (MUST-34, RFC7323-2.4-a). */
-static uint32_t usable_window(const struct snd *s)
-{
-    uint32_t out = flight(s);
-    return s->wnd > out ? s->wnd - out : 0;
-}
-
 static bool fin_follows(const struct tcb *c, seq_t end)
 {
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && c->snd.syn_acked;
@@ -196,13 +188,6 @@ static bool small_may_go(struct tern *t, struct tcb *c, uint32_t len)
     return override_due(t, c);
 }
 
-/* RFC5681-4.1-a: after idle longer than the timeout the window says nothing any more. */
-bool restarts_after_idle(const struct tern *t, const struct tcb *c)
-{
-    return c->list.count == 0 && c->snd.last_us != 0 &&
-           t->w->now - c->snd.last_us > rtt_timeout(&c->rtt, settings(t));
-}
-
 static bool may_send_data(const struct tcb *c)
 {
     switch (c->h.state) {
@@ -247,15 +232,6 @@ static uint32_t new_bytes(struct tern *t, struct tcb *c)
     if (len == 0 || (len < window && c->list.count > 0))
         return 0; /* held by cwnd: whole segments only, while something is in flight */
     return small_may_go(t, c, len) ? len : 0;
-}
-
-/* Does the congestion window bound us? Yes once half of it is used; no when all is sent and acknowledged. */
-static void note_limited(struct tcb *c)
-{
-    if (2ull * sendlist_pipe(&c->list, c->rec.reno_sacked) >= c->cc.cwnd)
-        c->snd.limited = true;
-    else if (c->list.count == 0 && snd_unsent(&c->snd) == 0)
-        c->snd.limited = false;
 }
 
 /* An echo of congestion has met a window of one segment, which cannot be halved: instead a whole timeout
@@ -395,10 +371,15 @@ static bool decide_ack(struct tcb *c, struct plan *p)
 /* Most often a connection has said all with one packet: none of what decide asks for is there. */
 bool says_no_more(struct tcb *c)
 {
-    bool owes = c->tlp.due | c->tm.probe | c->tm.keep_probe | (c->rst_cause != 0) | (c->ack.now_cause != 0) |
-                (c->ack.dup_owed != 0) | (c->list.lost_next != 0) | (c->rec.phase != PHASE_OPEN) |
-                !c->snd.syn_acked | (c->snd.fin_queued & !c->snd.fin_sent);
-    if (owes || !synchronized(c) || snd_unsent(&c->snd) > 0)
+    bool owes = c->tlp.due | c->tm.probe | c->tm.keep_probe | (c->rst_cause != 0) | (c->list.lost_next != 0) |
+                (c->rec.phase != PHASE_OPEN);
+    bool more = (c->ack.now_cause != 0) | (c->ack.dup_owed != 0) | !c->snd.syn_acked |
+                (c->snd.fin_queued & !c->snd.fin_sent);
+    if (c->h.state == TERN_SYN_SENT)
+        more = seq_eq(c->snd.nxt, c->snd.iss); /* nothing but the SYN leaves in that state */
+    else if (!more)
+        more = !synchronized(c) || snd_unsent(&c->snd) > 0;
+    if (owes | more)
         return false;
     note_limited(c);
     return true;

@@ -81,11 +81,6 @@ uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip 
     return remembered(&t->w->last_stamp, t->w->key_stamp, local, remote, 0);
 }
 
-/* A tick each millisecond: proportional to time (RFC7323-4.1-a), fast and slow enough (RFC7323-5.4-abcd). */
-uint32_t stamp_at(uint64_t us, uint32_t offset) { return (uint32_t)(us / 1000) + offset; }
-
-uint32_t stamp_now(const struct tern *t, uint32_t offset) { return stamp_at(t->w->now, offset); }
-
 /* RFC 6056 3.3.3, RFC6056-3.3-a: where the search for a port towards this remote begins. */
 uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote)
 {

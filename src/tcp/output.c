@@ -179,6 +179,13 @@ static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
     s->gso_size = (uint16_t)(payload > full ? full : 0);
 }
 
+void trace_plan(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
+{
+    struct segment s;
+    fill(t, c, p, payload, &s);
+    trace_segment(t, &c->h, TERN_TRACE_SEG_OUT, &s, p->why, p->probe ? 2 : p->again);
+}
+
 static uint32_t plan_bytes(const struct plan *p)
 {
     return p->len - ((p->flags & F_SYN) != 0) - ((p->flags & F_FIN) != 0);
@@ -215,7 +222,7 @@ static bool shorten(struct tern *t, struct tcb *c, struct plan *p, uint32_t got,
 
 /* What is sent for the first time has a record before it leaves: without one it would never be repeated.
  * Short of memory, the last record takes it along. */
-static bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref_t chunk)
+bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref_t chunk)
 {
     if (p->again || p->len == 0 || (p->flags & F_RST))
         return true;
@@ -325,7 +332,7 @@ static void nothing_leaves(struct tern *t, struct tcb *c)
 }
 
 /* Its turn is over: nothing is to be sent now. */
-static void turn_ends(struct tern *t, struct tcb *c)
+void turn_ends(struct tern *t, struct tcb *c)
 {
     timer_window(t, c); /* nothing could go: is it the window? */
     conn_unready(t, &c->h);

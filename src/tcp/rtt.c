@@ -47,10 +47,3 @@ void rtt_derive(struct rtt *r, const struct settings *set)
     uint64_t var = max_u64(4ull * r->rttvar_us, set->rto_min_us);
     r->rto_us = (uint32_t)min_u64((uint64_t)r->srtt_us + var, set->rto_max_us);
 }
-
-/* With back-off (MUST-19, RFC6298-5.5-a), bounded (RFC6298-2.5-a). */
-uint32_t rtt_timeout(const struct rtt *r, const struct settings *set)
-{
-    uint64_t v = (uint64_t)r->rto_us << (r->backoff < 16 ? r->backoff : 16);
-    return (uint32_t)min_u64(v, set->rto_max_us);
-}

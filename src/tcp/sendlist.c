@@ -441,15 +441,6 @@ void sendlist_clear(struct tern *t, struct sendlist *l)
         remove_head(t, l);
 }
 
-/* RFC 6675 SetPipe() (RFC6675-4-d): what is still in the network. Without SACK, duplicate ACKs say how much
- * has left it (RFC 5681 3.2). */
-uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
-{
-    uint32_t out = l->sacked + l->lost + reno_sacked;
-    uint32_t left = l->bytes > out ? l->bytes - out : 0;
-    return left + l->retx;
-}
-
 /* In order of sending, RFC 8985 RACK_detect_loss: everything sent before (sent_us, end) that has had
  * `patience` since its sending is lost. Returns the bytes newly lost; *next is when the oldest suspect will
  * be, 0 = there is none. *again: a retransmission of after the last reduction is among them. */

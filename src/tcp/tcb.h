@@ -400,4 +400,24 @@ static inline uint32_t snd_unsent(const struct snd *s)
     return seq_gt(end, s->nxt) ? seq_span(s->nxt, end) : 0;
 }
 
+/* RFC 6675 SetPipe() (RFC6675-4-d): what is still in the network. Without SACK, duplicate ACKs say how much
+ * has left it (RFC 5681 3.2). */
+static inline uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked)
+{
+    uint32_t out = l->sacked + l->lost + reno_sacked;
+    uint32_t left = l->bytes > out ? l->bytes - out : 0;
+    return left + l->retx;
+}
+
+/* The field of the header that says a window (RFC7323-2.3-e). */
+static inline uint16_t window_field(uint32_t wnd, uint8_t shift)
+{
+    uint32_t v = wnd >> shift;
+    return (uint16_t)min_u32(v, 65535);
+}
+
+/* What our timestamps say at a time, a tick each millisecond: proportional to time (RFC7323-4.1-a), fast and
+ * slow enough (RFC7323-5.4-abcd). */
+static inline uint32_t stamp_at(uint64_t us, uint32_t offset) { return (uint32_t)(us / 1000) + offset; }
+
 #endif

@@ -320,7 +320,6 @@ void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint
 bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n, uint32_t size);
 void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t size);
 void sendlist_clear(struct tern *t, struct sendlist *l);
-uint32_t sendlist_pipe(const struct sendlist *l, uint32_t reno_sacked);
 
 /* rack.c */
 void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a);
@@ -360,7 +359,12 @@ void cc_restart(struct cc *cc, uint32_t mss); /* after idle: RFC 5681 4.1 */
 void rtt_init(struct rtt *r, const struct settings *set);
 void rtt_derive(struct rtt *r, const struct settings *set); /* the timeout, from SRTT and RTTVAR */
 void rtt_sample(struct rtt *r, uint32_t us, const struct settings *set);
-uint32_t rtt_timeout(const struct rtt *r, const struct settings *set);
+/* With back-off (MUST-19, RFC6298-5.5-a), bounded (RFC6298-2.5-a). */
+static inline uint32_t rtt_timeout(const struct rtt *r, const struct settings *set)
+{
+    uint64_t v = (uint64_t)r->rto_us << (r->backoff < 16 ? r->backoff : 16);
+    return (uint32_t)min_u64(v, set->rto_max_us);
+}
 
 /* timer.c */
 void timer_settle(struct tern *t); /* the wheel learns of all that has changed: before it is asked */
@@ -393,13 +397,16 @@ uint64_t shortage_deadline(const struct tern *t);      /* UINT64_MAX = none */
 uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
 bool window_update_due(struct tern *t, struct tcb *c);
 uint16_t window_field_up(uint32_t wnd, uint8_t shift);
-uint16_t window_field(uint32_t wnd, uint8_t shift);
 
 /* nagle.c */
 bool nagle_holds(const struct tcb *c, uint32_t len, bool last);
 
-/* decide.c */
-bool restarts_after_idle(const struct tern *t, const struct tcb *c);
+/* RFC5681-4.1-a: after idle longer than the timeout the congestion window says nothing any more. */
+static inline bool restarts_after_idle(const struct tern *t, const struct tcb *c)
+{
+    return c->list.count == 0 && c->snd.last_us != 0 &&
+           t->w->now - c->snd.last_us > rtt_timeout(&c->rtt, settings(t));
+}
 
 /* output.c */
 bool conn_output(struct tern *t, struct conn_head *h, tern_tx_packet *out);
@@ -439,8 +446,10 @@ seq_t isn_for(struct tern *t, const tern_endpoint *local, const tern_endpoint *r
 seq_t isn_make(struct tern *t, const void *record); /* the same of a record */
 seq_t isn_make_above(struct tern *t, const void *record, seq_t used); /* of the same pair (RFC 9293 MAY-2) */
 uint32_t stamp_offset(const struct tern *t, const tern_ip *local, const tern_ip *remote);
-uint32_t stamp_at(uint64_t us, uint32_t offset);
-uint32_t stamp_now(const struct tern *t, uint32_t offset);
+static inline uint32_t stamp_now(const struct tern *t, uint32_t offset)
+{
+    return stamp_at(t->w->now, offset);
+}
 uint32_t port_offset(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote);
 
 /* ports.c. Chosen is local->port: 0, or PORT_IN_TIME_WAIT (a small record has it and gives way), or

@@ -72,10 +72,3 @@ bool window_update_due(struct tern *t, struct tcb *c)
 
 /* For windows that are offered no more: rounding down would take back what was offered (SHLD-14). */
 uint16_t window_field_up(uint32_t wnd, uint8_t shift) { return window_field(wnd + (1u << shift) - 1, shift); }
-
-/* RFC7323-2.3-e */
-uint16_t window_field(uint32_t wnd, uint8_t shift)
-{
-    uint32_t v = wnd >> shift;
-    return (uint16_t)min_u32(v, 65535);
-}

@@ -7,7 +7,8 @@
  *   singly   packets handed over in a batch, or each in a call of its own
  *   rest     connections laid to rest whenever they can be, or never
  *   cut      super-segments sent and cut behind the stack, or every segment made by the stack
- *   steps    by the short ways of what is frequent, or all by the ordered lists of the standard
+ *   steps    by the short ways of what is frequent, or all by the ordered lists of the standard: then what
+ *            the records say (tern_digest) is compared after each step, too
  *
  * FUZZ_STACK_TRACE=1 in the environment prints what is done in both.
  */
@@ -50,7 +51,7 @@ static const struct {
       .cut = true,
       .sorted = true,
       .no_gso = true}},
-    {"steps", {.fill = 0}, {.by_steps = true}},
+    {"steps", {.digests = true}, {.digests = true, .by_steps = true}},
 };
 
 /* What is kept of earlier searches was written for the first six. */

@@ -59,6 +59,7 @@ struct mode {
     bool singly;      /* packets are handed over one in a call, */
     bool no_gso;      /* and never are super-segments */
     bool by_steps;    /* no short way is taken (world.h) */
+    bool digests;     /* what the records say is compared too (tern_digest) */
     bool cut;         /* a super-segment is on the wire as the packets that it stands for */
     bool sorted;      /* all leaves that can, and what leaves is compared one connection after the other */
     bool traced;      /* there is a ring of trace records */

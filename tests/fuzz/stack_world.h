@@ -321,6 +321,17 @@ static void end_side(struct side *s)
     cover_side(s);
 }
 
+/* All that both stacks know. */
+static void see_digests(void)
+{
+    uint64_t d[2];
+    for (int i = 0; i < 2; i++) {
+        tern_digest(z.side[i].t, d);
+        see(d[0]);
+        see(d[1]);
+    }
+}
+
 /* --- a run ------------------------------------------------------------------------------------------ */
 
 static void do_step(uint32_t op)
@@ -336,6 +347,8 @@ static void do_step(uint32_t op)
         lender_fetch(s->t, &s->lender);
         cover_side(s);
     }
+    if (z.mode.digests)
+        see_digests();
     z.seen.after[z.seen.steps++] = z.seen.all;
 }
 
