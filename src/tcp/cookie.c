@@ -210,6 +210,7 @@ static enum tern_cause enter(struct tern *t, struct listener *l, struct tcb *c, 
     ack_take_window(c, s);
     listener_enqueue(t, l, c);
     timer_keepalive(t, c);
+    tcb_heard(c, s, t->w->now);
     enum tern_cause cause = in_synchronized(t, c, s);
     timer_rearm(t, c);
     return cause;

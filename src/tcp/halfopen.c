@@ -294,6 +294,7 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
         return TERN_C_NO_MEMORY;
     listener_enqueue(t, l, c);
     timer_keepalive(t, c);
+    tcb_heard(c, s, t->w->now);
     enum tern_cause cause = in_synchronized(t, c, s);
     timer_rearm(t, c);
     return cause;

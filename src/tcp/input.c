@@ -237,9 +237,7 @@ static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
 {
     c->sum.segs_in++;
     c->restless = false;
-    c->last_rx_us = t->w->now;
-    c->ttl_in = s->ttl;
-    c->tos_in = s->tos;
+    tcb_heard(c, s, t->w->now);
 }
 
 static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)

@@ -420,4 +420,12 @@ static inline uint16_t window_field(uint32_t wnd, uint8_t shift)
  * slow enough (RFC7323-5.4-abcd). */
 static inline uint32_t stamp_at(uint64_t us, uint32_t offset) { return (uint32_t)(us / 1000) + offset; }
 
+/* What each segment tells whatever is in it, also the one that makes the control block. */
+static inline void tcb_heard(struct tcb *c, const struct segment *s, uint64_t now)
+{
+    c->last_rx_us = now;
+    c->ttl_in = s->ttl;
+    c->tos_in = s->tos;
+}
+
 #endif
