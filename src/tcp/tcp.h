@@ -6,6 +6,7 @@
 #ifndef TCP_TCP_H
 #define TCP_TCP_H
 
+#include "tcp/flight.h"
 #include "tcp/state.h"
 #include "tcp/tell.h"
 #include "tcp/world.h"
@@ -277,49 +278,6 @@ bool reasm_has(struct tern *t, struct rcv *r, seq_t n);
 uint32_t reasm_pull(struct tern *t, struct rcv *r);
 void reasm_clear(struct tern *t, struct rcv *r);
 uint8_t reasm_sack(struct tern *t, const struct rcv *r, struct sack_block *out, uint8_t max);
-
-/* sendlist.c: what is in flight. Calls that make or split a record give NULL or false without memory. */
-struct delivery {
-    uint64_t sent_us;     /* 0 = none */
-    seq_t end;
-    uint8_t times;        /* sent */
-};
-/* What one ACK says. */
-struct acked {
-    bool moved;           /* SND.UNA moves */
-    bool duplicate;       /* RFC 5681 2 */
-    bool ece;             /* it echoes congestion (RFC 3168 6.1.2) */
-    uint32_t old_flight;  /* what was in flight before it */
-    uint32_t bytes;       /* sequence numbers newly acknowledged, cumulatively */
-    uint32_t news;        /* and by SACK */
-    uint64_t rtt_sent_us; /* when the first of them that was never repeated was sent; 0 = none (Karn) */
-    bool any_retx;        /* one of them had been repeated */
-    bool reordered;       /* one of them arrived after others that were sent later (RFC 8985 6.2 step 3) */
-    struct delivery once, again; /* the latest-sent of those sent once, and of those repeated */
-    uint32_t dsacked;     /* bytes that the peer says came twice (RFC 2883), */
-    seq_t dsack_left;     /* from here on */
-    bool eifel;           /* the echoed timestamp is older than the first retransmission (RFC 3522) */
-};
-void sendlist_init(struct sendlist *l, seq_t iss);
-struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
-                             ref_t chunk);
-void sendlist_take_only(struct tern *t, struct sendlist *l);
-void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
-uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
-                       struct acked *out);
-uint32_t sendlist_mark_lost_sack(struct tern *t, struct sendlist *l, uint32_t mss);
-uint32_t sendlist_mark_lost_time(struct tern *t, struct sendlist *l, uint64_t sent_us, seq_t end,
-                                 uint64_t patience, uint64_t *next, bool *again);
-void sendlist_reduced(struct tern *t, struct sendlist *l);
-void sendlist_mark_head_lost(struct tern *t, struct sendlist *l, uint32_t mss);
-bool sendlist_mark_large_lost(struct tern *t, struct sendlist *l, uint32_t size);
-void sendlist_mark_all_lost(struct tern *t, struct sendlist *l, bool forget_sacks);
-struct sendrec *sendlist_lost(struct tern *t, struct sendlist *l);
-struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len);
-void sendlist_extend(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t n);
-bool sendlist_extend_tail(struct tern *t, struct sendlist *l, uint32_t n, uint32_t size);
-void sendlist_resent(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t size);
-void sendlist_clear(struct tern *t, struct sendlist *l);
 
 /* rack.c */
 void rack_update(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a);
