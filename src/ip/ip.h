@@ -132,6 +132,15 @@ static inline bool ip_valid_peer4(const struct ip_state *s, const tern_ip *ip)
     return ip4 >> 24 != 0 && ip4 >> 28 != 14 && !ip_is_broadcast4_of(s, ip4);
 }
 
+/* Of a packet whose addresses are IPv4: to an address of ours, from one that may be a peer's, and neither is
+ * a broadcast. */
+static inline bool ip_is_plain4(const struct ip_state *s, const tern_ip *src, const tern_ip *dst, int link)
+{
+    const struct ip_addr *first = &s->addrs[0]; /* most stacks have one */
+    bool ours = s->n_addrs > 0 && first->state == TERN_ADDR_USABLE && ip_eq(&first->ip, dst);
+    return (LIKELY(ours) || ip_is_ours(s, dst, link)) && ip_valid_peer4(s, src) && ip_valid_peer4(s, dst);
+}
+
 /* Link towards a destination (longest prefix, of links that are up); 0 = no route. */
 int ip_route(const struct ip_state *s, const tern_ip *dst);
 

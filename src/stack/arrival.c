@@ -37,13 +37,11 @@ static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival
 }
 
 /* The packet that nearly all are: a segment to one of our addresses. */
-static bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
+static inline bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
 {
-    const struct ip_state *ip = &t->w->ip;
     if (UNLIKELY(t->w->by_steps) ||
-        !plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->ip, &out->s) ||
-        !ip_is_ours(ip, &out->s.dst, p->link) || !ip_valid_peer4(ip, &out->s.src) ||
-        !ip_valid_peer4(ip, &out->s.dst))
+        !plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->s) ||
+        !ip_is_plain4(&t->w->ip, &out->s.src, &out->s.dst, p->link))
         return false;
     out->ours = out->segment = out->plain = true;
     out->cause = out->tcp_cause = TERN_CAUSE_NONE;
@@ -137,10 +135,6 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
     uint32_t front = 0; /* bytes before the IP header of the lead */
     uint8_t link = 0;
     ahead->n = ahead->at = 0;
-    if (n == 1) { /* its turn is now */
-        arrival_read(t, pkts, out);
-        return;
-    }
     lead.p = NULL;
     for (int i = 0; i < n; i++) {
         const tern_rx_packet *p = &pkts[i];
@@ -156,7 +150,7 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         link = p->link;
         front = (uint32_t)(out[i].packet - p->data);
         if (!t->w->by_steps)
-            tcp_lead(&out[i].ip, out[i].packet, &out[i].s, &lead);
+            tcp_lead(out[i].plain ? PLAIN_IP : out[i].ip.hdr_len, out[i].packet, &out[i].s, &lead);
         ahead_add(t, ahead, &out[i].s);
     }
     if (ahead->n > 1)

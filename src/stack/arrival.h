@@ -10,7 +10,8 @@ enum frame { FRAME_NONE /* no frame */, FRAME_PACKET, FRAME_ARP, FRAME_OTHER /* 
 struct arrival {
     uint16_t cause;     /* why it is refused, whosoever it is; else TERN_CAUSE_NONE, and `ip` is valid: */
     bool ours;          /* to one of our addresses */
-    bool plain;         /* a segment that nothing is wrong with (wire/plain.c), from a peer that may be one */
+    bool plain;         /* a segment that nothing is wrong with (wire/plain.c), from a peer that may be one:
+                           `ip` is not filled */
     bool follows;       /* as the latest before it that does not, but for its text: nothing else is valid */
     bool segment;       /* a whole TCP segment that may be ours: */
     uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */

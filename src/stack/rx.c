@@ -155,15 +155,18 @@ static bool may_keep(const struct tern *t, const tern_rx_packet *p, struct keep 
 
 static void note_verdict(struct tern *t, tern_rx_packet *p, enum tern_cause cause, bool unclaimed)
 {
+    tern_stats *s = &t->w->stats;
     p->cause = (uint16_t)cause;
-    p->verdict = unclaimed ? TERN_UNCLAIMED : cause == TERN_CAUSE_NONE ? TERN_TAKEN : TERN_DROPPED;
-    t->w->stats.rx_packets++;
-    t->w->stats.rx_bytes += p->len;
-    if (unclaimed)
-        t->w->stats.rx_unclaimed++;
-    if (p->verdict == TERN_DROPPED) {
-        t->w->stats.rx_dropped++;
-        t->w->stats.dropped[cause]++;
+    p->verdict = TERN_TAKEN;
+    s->rx_packets++;
+    s->rx_bytes += p->len;
+    if (UNLIKELY(unclaimed)) {
+        p->verdict = TERN_UNCLAIMED;
+        s->rx_unclaimed++;
+    } else if (UNLIKELY(cause != TERN_CAUSE_NONE)) {
+        p->verdict = TERN_DROPPED;
+        s->rx_dropped++;
+        s->dropped[cause]++;
     }
 }
 
@@ -250,18 +253,34 @@ static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arriv
     return taken;
 }
 
-int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
+/* More than one: their headers are read before the first has its turn. */
+static int rx_batch(struct tern *t, tern_rx_packet *pkts, int n)
 {
     struct arrival arrivals[RX_AHEAD];
     struct follower run[RX_AHEAD];
     struct ahead ahead;
     int taken = 0;
-    stack_clock(t, now);
     for (int first = 0; first < n; first += RX_AHEAD) {
         int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
         arrivals_read(t, pkts + first, some, arrivals, run, &ahead);
         taken += judge_all(t, pkts + first, arrivals, run, &ahead, some);
     }
+    return taken;
+}
+
+/* Its turn is now. */
+static int rx_alone(struct tern *t, tern_rx_packet *p)
+{
+    struct arrival a;
+    arrival_read(t, p, &a);
+    judge(t, p, &a);
+    return p->verdict == TERN_TAKEN;
+}
+
+int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
+{
+    stack_clock(t, now);
+    int taken = LIKELY(n == 1) ? rx_alone(t, pkts) : rx_batch(t, pkts, n);
     life_end_of_batch(t);
     return taken;
 }

@@ -4,7 +4,6 @@
 #include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
-#define JUMP_US 1000000u
 #define WORK_MOST 1024u /* timers that fire or move on in one call */
 
 /* The caller promised to come by the next deadline. When it comes more than a second later, the machine slept
@@ -12,21 +11,20 @@
  * network (round trips), nor have peers been given the time that passed (timer.c). */
 static bool jumped(struct tern *t, uint64_t now)
 {
-    if (LIKELY(now - t->w->now <= JUMP_US))
-        return false;
     timer_settle(t);
     uint64_t promised = wheel_next(&t->w->wheel);
     return promised < now && now - promised > JUMP_US;
 }
 
-void stack_clock(struct tern *t, uint64_t now)
+/* Behind the present time, or far ahead of it. */
+void stack_clock_far(struct tern *t, uint64_t now)
 {
     struct world *w = t->w;
     if (now < w->now) {
         w->stats.clock_went_back++;
         return;
     }
-    if (UNLIKELY(jumped(t, now))) {
+    if (jumped(t, now)) {
         uint64_t slept = now - w->now;
         w->jump_us = now;
         w->stats.clock_jumped++;

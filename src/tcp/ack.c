@@ -1,5 +1,5 @@
 /* ack.c - the fifth step: SND.UNA, the send window, what an ACK says of loss and of the round trip. */
-#include "tcp/tcp.h"
+#include "tcp/usual.h"
 
 /* SND.WND, SND.WL1, SND.WL2; and the largest window ever seen (RFC 5961 5.2). The field is unsigned (MUST-1),
  * scaled (RFC7323-2.3-d) and, on a SYN, not scaled (RFC7323-2.2-g). */
@@ -18,7 +18,7 @@ void ack_take_window(struct tcb *c, const struct segment *s)
  * acknowledges more has spoken later: else the window of an older segment would be moved on by SND.UNA, to
  * where the peer never offered it (Linux does the same). SEG.ACK is SND.UNA or more here, so never below
  * SND.WL2. */
-static void update_window(struct tern *t, struct tcb *c, const struct segment *s)
+void ack_update_window(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
     if (seq_lt(s->seq, n->wl1) && !seq_gt(s->ack, n->wl2))
@@ -54,16 +54,29 @@ static bool dsack_tells(const struct acked *a)
            seq_eq(seq_add(a->dsack_left, a->dsacked), a->again.end);
 }
 
+/* What was sent before the clock jumped tells nothing: the first ACK after it, and every one of a segment
+ * from before, would count the machine's sleep as the network's. */
+static bool before_jump(const struct tern *t, const struct tcb *c, uint64_t sent_us)
+{
+    return (sent_us != 0 && across_jump(t, sent_us)) ||
+           (c->tm.stuck_us != 0 && across_jump(t, c->tm.stuck_us));
+}
+
+static void sampled(struct tern *t, struct tcb *c, uint64_t us)
+{
+    if (us > 0xffffffffu / 8)
+        return; /* nonsense of a peer's timestamp */
+    rtt_sample(&c->rtt, (uint32_t)us, settings(t));
+    c->tlp.unmeasured = false;
+    trace_conn(t, &c->h, TERN_TRACE_RTT, TERN_CAUSE_NONE, us, c->rtt.srtt_us, c->rtt.rto_us);
+}
+
 /* Karn's rule (MUST-18, RFC6298-3-a): only segments sent once; timestamps tell repeated ones apart too (RFC
- * 7323 4), and so does a DSACK. Each ACK of something new is a sample (RFC6298-3-b). And none of what was
- * sent before the clock jumped: the first ACK after it, and every one of a segment from before, would count
- * the machine's sleep as the network's. */
+ * 7323 4), and so does a DSACK. Each ACK of something new is a sample (RFC6298-3-b). */
 static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, const struct acked *a)
 {
     uint64_t now = t->w->now, us;
-    if (a->rtt_sent_us != 0 && across_jump(t, a->rtt_sent_us))
-        return;
-    if (c->tm.stuck_us != 0 && across_jump(t, c->tm.stuck_us))
+    if (before_jump(t, c, a->rtt_sent_us))
         return;
     if (a->rtt_sent_us != 0 && !a->any_retx)
         us = now - a->rtt_sent_us;
@@ -73,11 +86,14 @@ static void sample_rtt(struct tern *t, struct tcb *c, const struct segment *s, c
         us = (uint64_t)(stamp_now(t, c->ts.offset) - s->opt.ts_ecr) * 1000;
     else
         return;
-    if (us > 0xffffffffu / 8)
-        return; /* nonsense of a peer's timestamp */
-    rtt_sample(&c->rtt, (uint32_t)us, settings(t));
-    c->tlp.unmeasured = false;
-    trace_conn(t, &c->h, TERN_TRACE_RTT, TERN_CAUSE_NONE, us, c->rtt.srtt_us, c->rtt.rto_us);
+    sampled(t, c, us);
+}
+
+/* Of what was sent once. */
+void ack_round_trip(struct tern *t, struct tcb *c, uint64_t sent_us)
+{
+    if (!before_jump(t, c, sent_us))
+        sampled(t, c, t->w->now - sent_us);
 }
 
 static bool inside(const struct sack_block *a, const struct sack_block *b)
@@ -197,77 +213,9 @@ static void act_on_ack(struct tern *t, struct tcb *c, const struct segment *s, c
 
 /* --- all of it ------------------------------------------------------------------------------------ */
 
-/* The most frequent ACK of all short connections: of all that is in flight, which left at once and only once,
- * while nothing is being recovered from. */
-static bool is_plain(const struct tern *t, const struct tcb *c, const struct segment *s)
-{
-    const struct snd *n = &c->snd;
-    const struct sendlist *l = &c->list;
-    bool special = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid |
-                   c->rec.recover_valid | c->rack.round_valid | (c->rec.phase != PHASE_OPEN) |
-                   (s->opt.n_sack != 0);
-    if (special || !seq_eq(s->ack, n->nxt) || l->count > 1 || (s->flags & F_SYN) || s->wnd == 0 ||
-        n->link == 0 || c->tm.rexmit == TERN_TIMER_PERSIST)
-        return false;
-    if (l->count == 0)
-        return n->syn_acked && seq_eq(n->una, n->nxt) && c->tm.rexmit == TERN_TIMER_NONE;
-    const struct sendrec *r = at_const(t->a, l->seq.head);
-    return r->flags == 0 && r->times == 1 && r->sent_us != 0;
-}
-
-static void free_acked(struct tern *t, struct tcb *c, seq_t ack)
-{
-    struct chunkq *q = &c->snd.q;
-    uint32_t bytes = seq_gt(ack, seq(q->pos)) ? min_u32(seq_span(seq(q->pos), ack), q->len) : 0;
-    if (bytes > 0)
-        chunkq_drop_front(t->a, q, bytes);
-    c->sum.acked += bytes;
-}
-
-/* SND.UNA moves to SND.NXT: the same as below, without what cannot be. */
-static void take_all(struct tern *t, struct tcb *c, const struct segment *s)
-{
-    struct snd *n = &c->snd;
-    struct sendrec *r = at(t->a, c->list.seq.head);
-    struct acked a = {.moved = true, .rtt_sent_us = r->sent_us, .bytes = r->len - !n->syn_acked};
-    n->syn_acked = true;
-    n->una = s->ack;
-    n->fin_acked |= n->fin_sent && seq_gt(s->ack, snd_end(n));
-    n->small = seq_max(n->small, s->ack);
-    sendlist_take_only(t, &c->list);
-    free_acked(t, c, s->ack);
-    sample_rtt(t, c, s, &a);
-    rack_delivered(t, &c->rack, a.rtt_sent_us, s->ack);
-    timer_progress(t, c);
-    if (a.bytes > 0) {
-        c->rec.dupacks = 0;
-        c->rec.reno_sacked = c->rec.lead = 0;
-    }
-    recovery_grow(t, c, a.bytes);
-    c->tm.tlp_us = 0;
-    conn_ready(t, &c->h);
-}
-
-static void ack_plain(struct tern *t, struct tcb *c, const struct segment *s)
-{
-    if (!c->snd.syn_acked)
-        ack_take_window(c, s);
-    else
-        update_window(t, c, s);
-    c->rack.mult += c->rack.mult == 0;
-    if (c->list.count > 0)
-        take_all(t, c, s);
-    if (c->opt.sack)
-        c->tm.reo_us = 0;
-}
-
 enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment *s)
 {
     struct snd *n = &c->snd;
-    if (LIKELY(is_plain(t, c, s) && !t->w->by_steps)) {
-        ack_plain(t, c, s);
-        return TERN_CAUSE_NONE;
-    }
     /* RFC5961-5.2-abc (RFC 9293 MAY-12) */
     if (seq_lt(s->ack, seq_sub(n->una, n->max_wnd)))
         return refuse(t, c, TERN_C_ACK_TOO_OLD);
@@ -277,7 +225,7 @@ enum tern_cause ack_segment(struct tern *t, struct tcb *c, const struct segment 
     if (!n->syn_acked && seq_gt(s->ack, n->una))
         ack_take_window(c, s); /* closed in SYN_RCVD: no segment has told its window yet */
     else if (seq_ge(s->ack, n->una))
-        update_window(t, c, s);
+        ack_update_window(t, c, s);
     struct acked a = {.old_flight = flight(n), .moved = seq_gt(s->ack, n->una)};
     a.ece = (s->flags & F_ECE) && c->opt.ecn && !(s->flags & F_SYN);
     a.duplicate = is_duplicate(c, s, old_wnd);

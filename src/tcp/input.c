@@ -10,7 +10,7 @@
  * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what
  * is owed, output.c sends it.
  */
-#include "tcp/tcp.h"
+#include "tcp/usual.h"
 
 /* Second: RST, by RFC 5961 3.2 (RFC5961-3.2-acde, also as the answer to a challenge: RFC5961-4.2-d); its
  * timestamps mean nothing (RFC7323-5.2-f). Its place counts, not its length (SHLD-2), and a shut window does
@@ -33,17 +33,22 @@ static enum tern_cause check_rst(struct tern *t, struct tcb *c, const struct seg
 /* Fifth, in SYN_RCVD: the ACK of our SYN opens the connection; any other draws a RST (3.5.2 group 2), also
  * one that RFC 5961 would answer by an ACK: only a RST ends an old connection that the peer may still
  * hold. */
+void in_opened(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
+    ack_take_window(c, s);
+    face_raise(t, &c->h, TERN_CONNECTED);
+    shortage_opened(t, c);
+    timer_keepalive(t, c);
+}
+
 static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (!seq_gt(s->ack, c->snd.una) || seq_gt(s->ack, c->snd.nxt)) {
         reply_rst(t, s, TERN_C_SYN_RCVD_BAD_ACK);
         return TERN_C_SYN_RCVD_BAD_ACK;
     }
-    state_change(t, &c->h, TERN_C_SYN_ACKED, TERN_ESTABLISHED);
-    ack_take_window(c, s);
-    face_raise(t, &c->h, TERN_CONNECTED);
-    shortage_opened(t, c);
-    timer_keepalive(t, c);
+    in_opened(t, c, s);
     return TERN_CAUSE_NONE;
 }
 
@@ -78,7 +83,7 @@ static bool takes_text(const struct tcb *c)
 }
 
 /* Eighth: FIN, once it is next. */
-static void check_fin(struct tern *t, struct tcb *c)
+void in_fin(struct tern *t, struct tcb *c)
 {
     c->rcv.nxt = seq_add(c->rcv.nxt, 1);
     c->rcv.adv = seq_max(c->rcv.adv, c->rcv.nxt);
@@ -150,7 +155,7 @@ enum tern_cause in_text_and_fin(struct tern *t, struct tcb *c, const struct segm
         cause = recv_text(t, c, s);
     /* eighth: FIN */
     if (recv_fin_reached(c) && c->h.state != TERN_CLOSED)
-        check_fin(t, c);
+        in_fin(t, c);
     return cause;
 }
 
@@ -244,6 +249,11 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
 {
     enum tern_cause cause;
     note_arrival(t, c, s);
+    if (LIKELY(!t->w->by_steps && in_usual(t, c, s, &cause))) {
+        timer_rearm(t, c); /* and no keepalive runs */
+        idle_back(t, c);
+        return cause;
+    }
     if (c->h.state == TERN_SYN_SENT)
         cause = in_synsent(t, c, s);
     else if (c->h.state == TERN_TIME_WAIT)

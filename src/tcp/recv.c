@@ -7,7 +7,7 @@
  *   now       out of order, a gap filled, two full segments, FIN, quick acknowledgment, a new CE mark
  *   delayed   else: within delack_us, or on the next data
  */
-#include "tcp/tcp.h"
+#include "tcp/usual.h"
 
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
 {
@@ -130,6 +130,12 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
         deliver(t, c, got);
     }
     return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
+}
+
+/* The same of a segment that begins at RCV.NXT and fits (usual.c). */
+enum tern_cause recv_next(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    return in_order(t, c, s, s->data, s->len);
 }
 
 /* Over the end of a page: what was wrong is taken back. */

@@ -37,14 +37,14 @@ static uint32_t fold(uint64_t sum)
     return (uint32_t)((sum & 0xffff) + (sum >> 16));
 }
 
-void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out)
+void tcp_lead(uint16_t ip_len, const uint8_t *p, const struct segment *s, struct tcp_lead *out)
 {
     /* says_the_same reads 4 bytes more than its headers have */
-    bool leads = s->len >= 4 && (s->flags & ~F_PSH) == F_ACK &&
-                 ip->hdr_len == (ip->version == 4 ? IP4_HDR : IP6_HDR);
+    bool leads =
+        s->len >= 4 && (s->flags & ~F_PSH) == F_ACK && ip_len == (p[0] >> 4 == 4 ? IP4_HDR : IP6_HDR);
     out->p = leads ? p : NULL;
-    out->ip_len = ip->hdr_len;
-    out->tcp_len = (uint16_t)(s->data - ip->payload);
+    out->ip_len = ip_len;
+    out->tcp_len = (uint16_t)(s->data - p - ip_len);
     out->ready = false;
 }
 

@@ -24,43 +24,24 @@ static inline uint64_t pseudo_sum(const uint8_t *ip, uint32_t tcp_len)
     return plain_add(plain_load64(ip + 12), (uint64_t)plain_half(PROTO_TCP) + plain_half(tcp_len));
 }
 
+static inline uint16_t tcp_sum(const uint8_t *ip, uint32_t tcp_len)
+{
+    return plain_fold(plain_add(pseudo_sum(ip, tcp_len), plain_sum(ip + IP, tcp_len)));
+}
+
 /* --- reading -------------------------------------------------------------------------------------- */
-
-static inline void read_ip4(tern_ip *ip, const uint8_t *p)
-{
-    *ip = tern_ip4(0, 0, 0, 0);
-    memcpy(ip->b + 12, p, 4);
-}
-
-static inline void fill_ip(const uint8_t *p, uint32_t total, struct ip_hdr *ip)
-{
-    read_ip4(&ip->src, p + 12);
-    read_ip4(&ip->dst, p + 16);
-    ip->payload = p + IP;
-    ip->payload_len = total - IP;
-    ip->total_len = total;
-    ip->hdr_len = ip->frag_hdr_len = IP;
-    ip->version = 4;
-    ip->proto = PROTO_TCP;
-    ip->ttl = p[8];
-    ip->tos = p[1];
-    ip->fragment = ip->more = ip->source_route = false;
-    ip->dont_fragment = (p[6] & 0x40) != 0;
-    ip->frag_off = 0;
-    ip->frag_id = get16(p + 4);
-}
 
 static inline void fill_options(const uint8_t *o, uint32_t len, struct tcp_opts *out)
 {
+    const uint8_t *stamps = o + 4;
     out->mss = 0;
     out->wscale = WSCALE_NONE;
     out->sack_ok = false;
     out->n_sack = 0;
     out->ts = len > 0;
     out->ts_val = out->ts_ecr = 0;
-    if (len == 0)
+    if (UNLIKELY(len == 0))
         return;
-    const uint8_t *stamps = o + 4;
     if (UNLIKELY(len == SYN)) {
         out->mss = get16(o + 2);
         out->wscale = o[19] > WSCALE_MAX ? WSCALE_MAX : o[19];
@@ -71,21 +52,31 @@ static inline void fill_options(const uint8_t *o, uint32_t len, struct tcp_opts 
     out->ts_ecr = get32(stamps + 4);
 }
 
-static inline void fill_segment(const struct ip_hdr *ip, uint32_t opt_len, struct segment *s)
+/* ::ffff:a.b.c.d, in two stores of the size in which it will be loaded. */
+static inline void read_ip4(tern_ip *ip, const uint8_t *p)
 {
-    const uint8_t *p = ip->payload;
-    s->src = ip->src, s->dst = ip->dst;
+    const uint64_t v = plain_load32(p);
+    const bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+    uint64_t front = 0, back = little ? 0xffff0000u | v << 32 : (uint64_t)0xffff << 32 | v;
+    memcpy(ip->b, &front, 8);
+    memcpy(ip->b + 8, &back, 8);
+}
+
+static inline void fill_segment(const uint8_t *ip, uint32_t total, uint32_t opt_len, struct segment *s)
+{
+    const uint8_t *p = ip + IP;
+    read_ip4(&s->src, ip + 12), read_ip4(&s->dst, ip + 16);
     s->src_port = get16(p), s->dst_port = get16(p + 2);
     s->seq = seq(get32(p + 4)), s->ack = seq(get32(p + 8));
-    s->flags = p[13];
     s->wnd = get16(p + 14);
     s->up = get16(p + 18);
-    s->tos = ip->tos, s->ttl = ip->ttl;
+    s->flags = p[13];
+    s->tos = ip[1], s->ttl = ip[8];
     s->link = 0;
     s->fragments = false;
     s->gso_size = 0;
     s->data = p + TCP + opt_len;
-    s->len = ip->payload_len - TCP - opt_len;
+    s->len = total - IP - TCP - opt_len;
     s->keep = NULL;
     s->pair = s->found = s->found_at = 0;
     fill_options(p + TCP, opt_len, &s->opt);
@@ -103,20 +94,19 @@ static inline bool options_plain(const uint8_t *tcp, uint32_t opt_len)
     return opt_len == 0;
 }
 
-bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct ip_hdr *ip, struct segment *s)
+bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
 {
-    if (len < IP + TCP || p[0] != 0x45 || p[9] != PROTO_TCP || (get16(p + 6) & 0x3fff) != 0)
+    if (UNLIKELY(len < IP + TCP || p[0] != 0x45 || p[9] != PROTO_TCP || (get16(p + 6) & 0x3fff) != 0))
         return false;
     uint32_t total = get16(p + 2), opt_len = (p[IP + 12] >> 4) * 4u - TCP;
-    if (total > len || opt_len > 40 || total < IP + TCP + opt_len || total > PLAIN_MOST ||
-        !options_plain(p + IP, opt_len))
+    if (UNLIKELY(total > len || opt_len > 40 || total < IP + TCP + opt_len || total > PLAIN_MOST ||
+                 !options_plain(p + IP, opt_len)))
         return false;
-    if (plain_fold(ip_sum(p)) != 0xffff)
+    if (UNLIKELY(plain_fold(ip_sum(p)) != 0xffff))
         return false;
-    if (verify && plain_fold(plain_add(pseudo_sum(p, total - IP), plain_sum(p + IP, total - IP))) != 0xffff)
+    if (verify && UNLIKELY(tcp_sum(p, total - IP) != 0xffff))
         return false;
-    fill_ip(p, total, ip);
-    fill_segment(ip, opt_len, s);
+    fill_segment(p, total, opt_len, s);
     return true;
 }
 

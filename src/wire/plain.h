@@ -63,12 +63,14 @@ static inline uint64_t plain_add(uint64_t a, uint64_t b)
     return a + (a < b);
 }
 
+/* To 16 bits. A number and the same with its halves exchanged add up to the sum of both in the upper half, the
+ * carry included. */
 static inline uint16_t plain_fold(uint64_t s)
 {
-    s = (s & 0xffffffff) + (s >> 32);
-    s = (s & 0xffff) + (s >> 16);
-    s = (s & 0xffff) + (s >> 16);
-    return (uint16_t)((s & 0xffff) + (s >> 16));
+    s += s << 32 | s >> 32;
+    uint32_t half = (uint32_t)(s >> 32);
+    half += half << 16 | half >> 16;
+    return (uint16_t)(half >> 16);
 }
 
 /* Fewer than 8 bytes, the last 16 bits completed with zero. */

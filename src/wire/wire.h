@@ -138,8 +138,8 @@ struct tcp_lead {
     bool ready;                 /* whether these are there: */
     uint32_t tcp_sum, ip_sum;   /* of what all have in common */
 };
-/* From now on it is this one, if it is of that kind. */
-void tcp_lead(const struct ip_hdr *ip, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
+/* From now on it is this one, if it is of that kind. `ip_len`: bytes of its IP headers. */
+void tcp_lead(uint16_t ip_len, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
 
 /* Such a one: nothing of its headers says anything else. */
 struct follower {
@@ -164,11 +164,11 @@ static inline bool follower_right(const struct follower *f, uint64_t payload_sum
  * Returns its length, 20..60. */
 uint16_t tcp_emit(uint8_t *p, const struct segment *s);
 
-/* A short packet with the headers that nearly all have (plain.c), read at once: what ip_parse and tcp_parse
- * would say of it, with `verify` both checksums. False: it is for those two, whatever is with it. */
+/* A short packet with the headers that nearly all have (plain.c), read at once: what tcp_parse would say of
+ * it behind ip_parse, with `verify` both checksums. False: it is for those two, whatever is with it. */
 #define PLAIN_MOST 512u     /* bytes of the whole packet */
 #define PLAIN_IP   20u      /* of them the IP header */
-bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct ip_hdr *ip, struct segment *s);
+bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct segment *s);
 
 /* Write such headers as ip_emit and tcp_emit would, checksums made, for at most PLAIN_MOST bytes of payload
  * that lie at `data`. Returns their length; 0: they are not plain, nothing was written. */
