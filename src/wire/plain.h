@@ -63,8 +63,8 @@ static inline uint64_t plain_add(uint64_t a, uint64_t b)
     return a + (a < b);
 }
 
-/* To 16 bits. A number and the same with its halves exchanged add up to the sum of both in the upper half, the
- * carry included. */
+/* To 16 bits. A number and the same with its halves exchanged add up to the sum of both in the upper half,
+ * the carry included. */
 static inline uint16_t plain_fold(uint64_t s)
 {
     s += s << 32 | s >> 32;
