@@ -96,7 +96,7 @@ static bool granted(struct arena *a, uint32_t n, enum mem_prio prio)
     return false;
 }
 
-ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio)
+ref_t arena_page_more(struct arena *a, enum page_kind kind, enum mem_prio prio)
 {
     if (!granted(a, 1, prio))
         return 0;
@@ -110,23 +110,6 @@ ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio)
     map_of(a)[number] = (uint8_t)kind;
     a->chunks += kind == PAGE_CHUNK;
     return page_ref(a, number);
-}
-
-static void give_back(struct arena *a, uint32_t number)
-{
-    uint8_t *kind = &map_of(a)[number];
-    ASSERT(number < a->pages_used && *kind >= PAGE_TABLE);
-    *kind = PAGE_FREE;
-    *free_link(a, number) = a->free_head;
-    a->free_head = number;
-    a->free_count++;
-}
-
-void arena_page_free(struct arena *a, ref_t page)
-{
-    ASSERT(page == page_ref(a, page_number(a, page)));
-    a->chunks -= arena_kind(a, page) == PAGE_CHUNK;
-    give_back(a, page_number(a, page));
 }
 
 /* The first of n neighbouring free pages; 0 = there is no such run. */
@@ -183,5 +166,5 @@ ref_t arena_pages(struct arena *a, uint32_t n, enum mem_prio prio)
 void arena_pages_free(struct arena *a, ref_t first, uint32_t n)
 {
     for (uint32_t i = n; i > 0; i--)
-        give_back(a, page_number(a, first) + i - 1);
+        arena_page_free(a, first + ((i - 1) << (a->page_shift - 4)));
 }

@@ -90,10 +90,6 @@ static inline bool arena_fails(struct arena *a)
     return true;
 }
 
-/* One page of a kind; its bytes are not cleared. 0 = refused. */
-ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio);
-void arena_page_free(struct arena *a, ref_t page);
-
 /* `n` neighbouring pages (tables only), cleared. 0 = refused. */
 ref_t arena_pages(struct arena *a, uint32_t n, enum mem_prio prio);
 void arena_pages_free(struct arena *a, ref_t first, uint32_t n);
@@ -136,6 +132,35 @@ static inline uint32_t arena_room(const struct arena *a, enum mem_prio prio)
  * there is none. Redeemed just before that request, or when it will not come. */
 bool arena_promise(struct arena *a);
 void arena_redeem(struct arena *a);
+
+/* Where the short way below ends: a page from above the mark, or none. */
+COLD ref_t arena_page_more(struct arena *a, enum page_kind kind, enum mem_prio prio);
+
+/* One page of a kind; its bytes are not cleared. 0 = refused. */
+static inline ref_t arena_page(struct arena *a, enum page_kind kind, enum mem_prio prio)
+{
+    uint32_t number = a->free_head;
+    if (UNLIKELY(number == 0 || a->fail_after != 0 || arena_room(a, prio) == 0))
+        return arena_page_more(a, kind, prio);
+    ref_t page = number << (a->page_shift - 4);
+    a->free_head = *(const uint32_t *)at(a, page);
+    a->free_count--;
+    ((uint8_t *)at(a, a->map))[number] = (uint8_t)kind;
+    a->chunks += kind == PAGE_CHUNK;
+    return page;
+}
+
+static inline void arena_page_free(struct arena *a, ref_t page)
+{
+    uint32_t number = page >> (a->page_shift - 4);
+    uint8_t *kind = (uint8_t *)at(a, a->map) + number;
+    ASSERT(number < a->pages_used && *kind >= PAGE_TABLE && page == number << (a->page_shift - 4));
+    a->chunks -= *kind == PAGE_CHUNK;
+    *kind = PAGE_FREE;
+    *(uint32_t *)at(a, page) = a->free_head;
+    a->free_head = number;
+    a->free_count++;
+}
 
 /* Records of one size. Every record begins with a uint32_t generation: zero while the record is free. The
  * pool gives each life a new one, so (ref, generation) names one life of one record, also when the page has
@@ -205,8 +230,6 @@ static inline void pool_put(struct arena *a, struct pool *p, ref_t r)
     ref_t page = r & ~(arena_page_size(a) / GRAIN - 1);
     struct slab *s = at(a, page);
     ASSERT(record->gen != 0);
-    if (NEVER(arena_kind(a, r) != (enum page_kind)(PAGE_POOL0 + p->number)))
-        return;
     record->gen = 0;
     record->next = s->free;
     if (UNLIKELY(s->free == 0))

@@ -131,8 +131,35 @@ static inline struct chunk *page_with_room(struct arena *a, struct chunkq *q, en
     return c != NULL && room_behind(a, c) > 0 ? c : new_page(a, q, 0, q->pos + q->len, prio);
 }
 
+/* An empty queue begins with a page that n bytes fit into. */
+static inline struct chunk *first_page(struct arena *a, struct chunkq *q, uint32_t n, enum mem_prio prio)
+{
+    ref_t r = arena_page(a, PAGE_CHUNK, prio);
+    if (UNLIKELY(r == 0))
+        return NULL;
+    struct chunk *c = chunk_at(a, r);
+    *c = (struct chunk){.owner = ref_of(a, q), .pos = q->pos, .used = n};
+    q->list = (struct list){r, r};
+    q->chunks = 1;
+    q->len = n;
+    a->copied += n;
+    return c;
+}
+
+static inline bool begins(const struct arena *a, const struct chunkq *q, uint32_t n)
+{
+    return q->list.head == 0 && n - 1 < capacity(a);
+}
+
 uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint32_t n, enum mem_prio prio)
 {
+    if (LIKELY(begins(a, q, n))) {
+        struct chunk *first = first_page(a, q, n, prio);
+        if (first == NULL)
+            return 0;
+        memcpy(page_bytes(first), data, n);
+        return n;
+    }
     const uint8_t *from = data;
     struct chunk *c;
     uint32_t done = 0;
@@ -152,6 +179,12 @@ uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *dat
     struct chunk *c;
     uint32_t done = 0;
     *sum = 0;
+    if (begins(a, q, n)) {
+        if ((c = first_page(a, q, n, prio)) == NULL)
+            return 0;
+        *sum = fn(page_bytes(c), from, n);
+        return n;
+    }
     ASSERT(n <= UINT32_MAX - q->len);
     while (done < n && (c = page_with_room(a, q, prio)) != NULL) {
         uint32_t part = min_u32(n - done, room_behind(a, c));
@@ -212,6 +245,12 @@ bool chunkq_own(struct arena *a, struct chunkq *q, ref_t piece, const uint8_t *b
 void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n)
 {
     ASSERT(n <= q->len);
+    if (LIKELY(n == q->len && q->chunks == 1 && chunk_at(a, q->list.head)->hold == 0)) {
+        ref_t page = q->list.head;
+        *q = (struct chunkq){.pos = q->pos + n};
+        arena_page_free(a, page);
+        return;
+    }
     q->pos += n;
     q->len -= n;
     while (n > 0) {
@@ -242,8 +281,6 @@ void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n)
     }
 }
 
-void chunkq_clear(struct arena *a, struct chunkq *q) { chunkq_drop_front(a, q, q->len); }
-
 /* --- where a position is --------------------------------------------------------------------------- */
 
 /* Whether a chunk is there now: a page, or a live piece. */
@@ -270,6 +307,8 @@ static bool hint_good(const struct arena *a, const struct chunkq *q, ref_t hint)
 static ref_t find(struct arena *a, const struct chunkq *q, uint32_t pos, ref_t hint)
 {
     uint32_t offset = pos - q->pos;
+    if (q->chunks == 1)
+        return q->list.head;
     ref_t r = offset > q->len / 2 ? q->list.tail : q->list.head;
     if (hint_good(a, q, hint))
         r = hint;

@@ -88,7 +88,11 @@ bool chunkq_own(struct arena *a, struct chunkq *q, ref_t piece, const uint8_t *b
 /* Drop n bytes at the front, or at the end. n <= len. */
 void chunkq_drop_front(struct arena *a, struct chunkq *q, uint32_t n);
 void chunkq_drop_back(struct arena *a, struct chunkq *q, uint32_t n);
-void chunkq_clear(struct arena *a, struct chunkq *q);
+static inline void chunkq_clear(struct arena *a, struct chunkq *q)
+{
+    if (q->len > 0)
+        chunkq_drop_front(a, q, q->len);
+}
 
 /* Copy out n bytes from position pos; must be inside. `g`: where foreign bytes are; NULL for a queue that
  * never referred to any. */
