@@ -29,9 +29,8 @@ ref_t sock_named(const struct tern *t, tern_handle h)
 static struct tcb *awake(struct tern *t, tern_handle h)
 {
     ref_t r = (ref_t)h.v;
-    const struct pool *p = arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE6) ? &t->w->idles6
-                                                                                           : &t->w->idles4;
-    if (!pool_valid(t->a, p, r, (uint32_t)(h.v >> 32)))
+    if (!pool_valid(t->a, &t->w->idles4, r, (uint32_t)(h.v >> 32)) &&
+        !pool_valid(t->a, &t->w->idles6, r, (uint32_t)(h.v >> 32)))
         return NULL;
     ref_t tcb = ((const struct idle *)at_const(t->a, r))->tcb;
     return tcb != 0 && tcb_at(t, tcb)->face.held ? tcb_at(t, tcb) : NULL;

@@ -55,7 +55,7 @@ int tern_syn_accept(tern *t, tern_handle syn, uint64_t data, tern_handle *out)
     struct halfopen *h = pending(t, syn);
     if (h == NULL)
         return -TERN_EBADF;
-    struct tcb *c = halfopen_grow(t, h);
+    struct tcb *c = halfopen_grow(t, h, demux_pair_of(t, self(t, h)));
     if (c == NULL)
         return -TERN_ENOMEM;
     c->face.held = true;

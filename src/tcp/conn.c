@@ -1,8 +1,5 @@
-/* conn.c - what every file of this room asks for: a place on the list of records that have something to send,
- * a place in the wheel, the stack's settings and the defaults of a connection's options.
- *
- * The ready list holds records of all kinds, in the order in which they became ready, so that tern_tx serves
- * them in turn (stack/tx.c).
+/* conn.c - what every file of this room asks for: a place in the wheel, a connection's number, the defaults of
+ * its options. (The lists that it stands in: conn.h.)
  */
 #include "tcp/tcp.h"
 
@@ -17,23 +14,6 @@ void options_default(const struct settings *s, struct options *o)
     o->ttl = s->ttl;
     o->ecn = s->ecn;
     o->reports = true;
-}
-
-/* It has something to send: tern_tx will ask it. */
-void conn_ready(struct tern *t, struct conn_head *h)
-{
-    if (h->ready)
-        return;
-    h->ready = true;
-    list_append(t->a, &t->w->ready, self(t, h), offsetof(struct conn_head, turn));
-}
-
-void conn_unready(struct tern *t, struct conn_head *h)
-{
-    if (!h->ready)
-        return;
-    h->ready = false;
-    list_remove(t->a, &t->w->ready, self(t, h), offsetof(struct conn_head, turn));
 }
 
 /* Small records keep the low half alone, and 0 is free there (base/arena.h, pool). */

@@ -2,8 +2,6 @@
  * back. */
 #include "tcp/tcp.h"
 
-#define PLACE offsetof(struct tcb, face.place)
-
 void face_raise(struct tern *t, struct conn_head *h, uint32_t bits)
 {
     struct face *f = face_of(h);
@@ -13,16 +11,7 @@ void face_raise(struct tern *t, struct conn_head *h, uint32_t bits)
     if (f->listed || f->bits == 0)
         return;
     f->listed = true;
-    list_append(t->a, &t->w->events, self(t, h), PLACE);
-}
-
-void face_unlist(struct tern *t, struct conn_head *h)
-{
-    struct face *f = face_of(h);
-    if (!f->listed)
-        return;
-    f->listed = false;
-    list_remove(t->a, &t->w->events, self(t, h), PLACE);
+    list_append(t->a, &t->w->events, self(t, h), FACE_PLACE);
 }
 
 /* RFC 9293 MUST-47, SHLD-9, SHLD-20, SHLD-25: trouble is reported unless the program switched reports off. */

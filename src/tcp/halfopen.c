@@ -103,18 +103,18 @@ static struct pool *pool_for(struct tern *t, bool v4) { return v4 ? &t->w->halfo
 static struct halfopen *make(struct tern *t, struct listener *l, const struct segment *s, ref_t old)
 {
     struct pool *pool = pool_for(t, tern_ip_is4(&s->src));
-    ref_t me = pool_get(t->a, pool, MEM_DATA);
+    ref_t me = pool_take(t->a, pool, MEM_DATA);
     if (me == 0 && idle_press(t))
-        me = pool_get(t->a, pool, MEM_DATA);
+        me = pool_take(t->a, pool, MEM_DATA);
     if (me == 0)
         return NULL;
     struct halfopen *h = half_at(t, me);
-    h->id = (uint32_t)conn_number(t);
-    h->listener = self(t, l);
-    h->link = s->link & 15;
-    h->local_port = s->dst_port;
-    h->remote_port = s->src_port;
-    h->irs = s->seq;
+    *h = (struct halfopen){.id = (uint32_t)conn_number(t),
+                           .listener = self(t, l),
+                           .link = s->link & 15,
+                           .local_port = s->dst_port,
+                           .remote_port = s->src_port,
+                           .irs = s->seq};
     ip_pair_write(h->pair, &s->dst, &s->src);
     agree(t, h, l, s);
     h->iss = isn_above(t, h, s, old);
@@ -216,12 +216,10 @@ enum tern_cause halfopen_open(struct tern *t, struct listener *l, const struct s
 
 /* --- end ----------------------------------------------------------------------------------------- */
 
-static void drop_record(struct tern *t, struct halfopen *h)
+static void drop_record(struct tern *t, struct halfopen *h, const tern_ip *remote)
 {
     struct listener *l = listener_at(t, h->listener);
-    tern_ip local, remote;
-    halfopen_ips(t, h, &local, &remote);
-    sketch_take(&t->w->sources, sketch_source(t, &remote));
+    sketch_take(&t->w->sources, sketch_source(t, remote));
     backlog_remove(t, l, h);
     if (--l->half_count == 0)
         conn_timer_off(t, &l->h);
@@ -232,6 +230,7 @@ static void drop_record(struct tern *t, struct halfopen *h)
 void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
 {
     ref_t old = parked(t, h);
+    tern_ip local, remote;
     if (old != 0 && cause == TERN_C_HALFOPEN_RESET)
         cause = TERN_C_OLD_DUPLICATE_SYN;
     state_edge(t, h, cause, TERN_SYN_RCVD, TERN_CLOSED);
@@ -239,7 +238,8 @@ void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause)
     demux_remove(t, self(t, h));
     if (old != 0)
         time_wait_unpark(t, old);
-    drop_record(t, h);
+    halfopen_ips(t, h, &local, &remote);
+    drop_record(t, h, &remote);
 }
 
 static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, struct opening *o)
@@ -261,7 +261,7 @@ static void opening_of(struct tern *t, const struct halfopen *h, ref_t old, stru
 }
 
 /* A control block in its place, in SYN_RCVD too. NULL: no memory, nothing has changed. */
-struct tcb *halfopen_grow(struct tern *t, struct halfopen *h)
+struct tcb *halfopen_grow(struct tern *t, struct halfopen *h, uint32_t pair)
 {
     struct listener *l = listener_at(t, h->listener);
     tern_endpoint local = {.port = h->local_port}, remote = {.port = h->remote_port};
@@ -274,10 +274,10 @@ struct tcb *halfopen_grow(struct tern *t, struct halfopen *h)
     ref_t old = parked(t, h);
     opening_of(t, h, old, &o);
     tcb_from_opening(t, &o, c);
-    demux_replace(t, self(t, h), self(t, c));
+    demux_replace_pair(t, pair, self(t, h), self(t, c));
     if (old != 0)
         time_wait_gives_way(t, old);
-    drop_record(t, h);
+    drop_record(t, h, &remote.ip);
     return c;
 }
 
@@ -289,7 +289,7 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
         l->refused_full++;
         return TERN_C_ACCEPT_FULL;
     }
-    struct tcb *c = halfopen_grow(t, h);
+    struct tcb *c = halfopen_grow(t, h, s->pair);
     if (c == NULL)
         return TERN_C_NO_MEMORY;
     listener_enqueue(t, l, c);

@@ -22,15 +22,17 @@
 
 static struct pool *pool_of(struct tern *t, bool is4) { return is4 ? &t->w->idles4 : &t->w->idles6; }
 
-/* The record that a new connection's handle names. False: no memory. */
+/* The record that a new connection's handle names. What it says of a connection at rest is written when it
+ * comes to rest (idle_pack). False: no memory. */
 bool idle_new(struct tern *t, struct tcb *c)
 {
     bool is4 = tern_ip_is4(&c->h.remote);
-    c->idle = pool_get(t->a, pool_of(t, is4), MEM_DATA);
+    c->idle = pool_take(t->a, pool_of(t, is4), MEM_DATA);
     if (c->idle == 0)
         return false;
     struct idle *i = idle_at(t, c->idle);
     i->tcb = self(t, c);
+    i->timer = (struct wnode){0};
     i->local_port = c->h.local_port;
     i->remote_port = c->h.remote_port;
     ip_pair_write(i->pair, &c->h.local, &c->h.remote);

@@ -124,7 +124,8 @@ static void put_on_dying(struct tern *t, struct tcb *c)
 static void drop_send(struct tern *t, struct tcb *c)
 {
     shortage_leave(t, c);
-    sendlist_clear(t, &c->list);
+    if (c->list.count > 0)
+        sendlist_clear(t, &c->list);
     chunkq_clear(t->a, &c->snd.q);
 }
 
@@ -142,7 +143,8 @@ void tcb_end(struct tern *t, struct tcb *c, enum tern_cause cause, int error)
     stop_timers(c);
     conn_timer_off(t, &c->h);
     drop_send(t, c);
-    reasm_clear(t, &c->rcv);
+    if (c->rcv.ooo.head != 0 || c->rcv.fin_ooo)
+        reasm_clear(t, &c->rcv);
     c->ack.now_cause = 0;
     c->ack.dup_owed = 0;
     c->face.error = error;
@@ -212,7 +214,8 @@ static void tcb_free(struct tern *t, struct tcb *c)
     conn_timer_off(t, &c->h);
     face_unlist(t, &c->h);
     drop_send(t, c);
-    reasm_clear(t, &c->rcv);
+    if (c->rcv.ooo.head != 0)
+        reasm_clear(t, &c->rcv);
     chunkq_clear(t->a, &c->rcv.q);
     t->w->wait_held -= c->h.state == TERN_TIME_WAIT;
     tcb_discard(t, c);

@@ -7,6 +7,7 @@
 #define TCP_TCP_H
 
 #include "tcp/flight.h"
+#include "tcp/conn.h"
 #include "tcp/state.h"
 #include "tcp/tell.h"
 #include "tcp/world.h"
@@ -47,30 +48,8 @@ static inline bool across_jump(const struct tern *t, uint64_t since_us) { return
 /* conn.c: what every record needs. */
 static inline const struct settings *settings(const struct tern *t) { return &t->w->set; }
 void options_default(const struct settings *s, struct options *o);
-void conn_ready(struct tern *t, struct conn_head *h);
-void conn_unready(struct tern *t, struct conn_head *h);
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* later ones are lazy */
 
-#define UNSET_PLACE offsetof(struct conn_head, unset_place)
-
-/* Its deadlines have changed: the wheel is told when it is asked next (timer_settle). */
-static inline void conn_unset(struct tern *t, struct conn_head *h)
-{
-    if (h->unset)
-        return;
-    h->unset = true;
-    list_append(t->a, &t->w->unset, self(t, h), UNSET_PLACE);
-}
-
-/* No deadline is left. */
-static inline void conn_timer_off(struct tern *t, struct conn_head *h)
-{
-    if (h->unset)
-        list_remove(t->a, &t->w->unset, self(t, h), UNSET_PLACE);
-    h->unset = false;
-    if (wheel_armed(&h->timer))
-        wheel_cancel(t->a, &t->w->wheel, &h->timer);
-}
 uint64_t conn_number(struct tern *t); /* of the next connection; its low half is never 0 */
 
 static inline bool synchronized(const struct tcb *c) { return c->h.state >= TERN_ESTABLISHED; }
@@ -139,7 +118,6 @@ uint64_t idle_conn(const struct idle *i);
 
 /* face.c: readiness. */
 void face_raise(struct tern *t, struct conn_head *h, uint32_t bits);
-void face_unlist(struct tern *t, struct conn_head *h);
 void face_soft_error(struct tern *t, struct tcb *c, int error, uint8_t icmp_type, uint8_t icmp_code);
 
 /* input.c and its parts. Each returns why the segment was refused, or TERN_CAUSE_NONE. */
@@ -159,7 +137,7 @@ void halfopen_end(struct tern *t, struct halfopen *h, enum tern_cause cause);
 void halfopen_ips(const struct tern *t, const struct halfopen *h, tern_ip *local, tern_ip *remote);
 bool halfopen_is(const struct tern *t, const struct halfopen *h, const tern_endpoint *local,
                  const tern_endpoint *remote, uint8_t link);
-struct tcb *halfopen_grow(struct tern *t, struct halfopen *h);
+struct tcb *halfopen_grow(struct tern *t, struct halfopen *h, uint32_t pair); /* pair: its hash */
 void halfopen_info(const struct tern *t, const struct halfopen *h, tern_info *out);
 struct reply_synack;
 void halfopen_synack(struct tern *t, const struct halfopen *h, struct who *who, struct reply_synack *a);
