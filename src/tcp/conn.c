@@ -1,4 +1,4 @@
-/* conn.c - what every file of this room asks for: a place in the wheel, a connection's number, the defaults of
+/* conn.c - what every file of this room asks for: a place in the wheel, the number of a connection, defaults of
  * its options. (The lists that it stands in: conn.h.)
  */
 #include "tcp/tcp.h"

@@ -1,6 +1,6 @@
-/* conn.h - the lists that a record stands in, whatever it does: who has something to send (in turn), news for
- * the program, deadlines that the wheel does not know yet. Each has a flag on the record, so that asking costs
- * nothing.
+/* conn.h - the lists that a record stands in, whatever it does: who has something to send (in turn), news
+ * for the program, deadlines that the wheel does not know yet. Each has a flag on the record, so that asking
+ * costs nothing.
  */
 #ifndef TCP_CONN_H
 #define TCP_CONN_H
