@@ -1,5 +1,5 @@
-/* conn.c - what every file of this room asks for: a place in the wheel, the number of a connection, defaults of
- * its options. (The lists that it stands in: conn.h.)
+/* conn.c - what every file of this room asks for: a place in the wheel, the number of a connection, its
+ * options to begin with. (The lists that it stands in: conn.h.)
  */
 #include "tcp/tcp.h"
 
