@@ -67,7 +67,7 @@ static void check_deadlines(const struct tern *t, const struct tcb *c)
         ASSERT(m->life_us >= c->h.since_us + two_msl && m->life_us <= now + two_msl);
     else
         ASSERT((m->life_us != 0) == (c->h.state == TERN_FIN_WAIT_2 && c->face.orphan));
-    if (c->h.ready || c->snd.link == 0 || !synchronized(c))
+    if (c->h.ready || c->snd.link == 0 || !c->snd.syn_acked)
         return;
     ASSERT(m->rexmit != TERN_TIMER_RETRANSMIT || c->snd.wnd > 0);
     ASSERT(m->rexmit != TERN_TIMER_PERSIST || c->snd.wnd == 0);

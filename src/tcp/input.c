@@ -52,6 +52,16 @@ static enum tern_cause ack_in_syn_rcvd(struct tern *t, struct tcb *c, const stru
     return TERN_CAUSE_NONE;
 }
 
+/* The connection was closed in SYN_RCVD, so it is only now that it is open on both sides: who asked for
+ * keepalive has it from here on, whatever becomes of the segment's text (3.8.4). */
+static enum tern_cause ack_of_syn(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    enum tern_cause cause = ack_segment(t, c, s);
+    if (c->snd.syn_acked)
+        timer_keepalive(t, c);
+    return cause;
+}
+
 /* Fifth, what the ACK of our FIN means. FIN_WAIT_1 is decided after the eighth step, so that with FIN and ACK
  * in one segment the state changes once. Returns false when the connection is over. */
 static bool fin_acked_step(struct tern *t, struct tcb *c)
@@ -222,7 +232,7 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
         return TERN_C_NO_ACK_BIT;
     if (c->h.state == TERN_SYN_RCVD && (cause = ack_in_syn_rcvd(t, c, s)) != TERN_CAUSE_NONE)
         return cause;
-    cause = ack_segment(t, c, s);
+    cause = UNLIKELY(!c->snd.syn_acked) ? ack_of_syn(t, c, s) : ack_segment(t, c, s);
     if (cause != TERN_CAUSE_NONE)
         return cause;
     /* only now, so that a forged segment must guess the ACK too (RFC 5961 5.2), and what lies outside of the

@@ -102,9 +102,9 @@ static void arm(struct tern *t, struct tcb *c, uint8_t kind, uint64_t in_us)
  * stay here: time runs against the connection, and no window is reduced. */
 void timer_window(struct tern *t, struct tcb *c)
 {
-    bool shut = (c->snd.wnd == 0 || c->snd.link == 0) && synchronized(c);
+    bool shut = (c->snd.wnd == 0 || c->snd.link == 0) && c->snd.syn_acked; /* until then no window counts */
     uint8_t want = TERN_TIMER_NONE;
-    if (c->snd.link == 0 && !synchronized(c) && !c->snd.syn_acked)
+    if (c->snd.link == 0 && !c->snd.syn_acked)
         want = TERN_TIMER_RETRANSMIT; /* so that a SYN that cannot leave is given up in time */
     else if (in_flight(c))
         want = shut ? TERN_TIMER_PERSIST : TERN_TIMER_RETRANSMIT;

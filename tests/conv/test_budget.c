@@ -91,6 +91,31 @@ static void out_of_order_is_refused_first(void **state)
     lab_end(l);
 }
 
+/* MUST-26 (3.8.4): a connection that was closed in SYN_RCVD is opened by the ACK of its SYN, also when there
+ * is no room for the text that comes along: it has its keepalive from then on. */
+static void refused_text_opens_all_the_same(void **state)
+{
+    struct lab *l = lab_with(state, 96);
+    open_many(l, 2);
+    TALK(l, "2 connect\n"
+            "2> S 0\n"
+            "2< S 0 win 65535 <mss 1460>\n"
+            "2> SA 0 ack 1\n"
+            "2 opt keepalive 1\n"
+            "2 send 8\n"
+            "2 shutdown\n"
+            "2= FIN_WAIT_1");
+    fill_out_of_order(l, 0);
+    TALK(l, "2< A 2:12(10) ack 1 win 65535");
+    assert_int_equal(l->last_rx.cause, TERN_C_OOO_LIMIT);
+    const struct tcb *c = NULL;
+    for (ref_t r = 0; (c == NULL || c->h.state != TERN_FIN_WAIT_1) && pool_next(l->t->a, &l->t->w->tcbs, &r);)
+        c = tcb_at(l->t, r);
+    assert_true(c->snd.syn_acked && c->tm.keep_us > l->now);
+    lab_forget(l);
+    lab_end(l);
+}
+
 static void offers_stop_growing(void **state)
 {
     struct lab *l = lab_with(state, 200);
@@ -313,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(out_of_order_is_refused_first),
+        LAB_TEST(refused_text_opens_all_the_same),
         LAB_TEST(offers_stop_growing),
         LAB_TEST(data_in_the_window_is_dropped_last),
         LAB_TEST(what_has_room_always),

@@ -1,5 +1,6 @@
 /* The three steps that open a connection, from both ends (RFC 9293 3.5, 3.10.7.2, 3.10.7.3). */
 #include "lab/lab.h"
+#include "tcp/tcp.h"
 
 /* RFC 9293 figure 6: the numbers of the three steps; a SYN has no data and takes one number. */
 static void passive_open(void **state)
@@ -162,6 +163,37 @@ static void simultaneous_open_acked(void **state)
             "= ESTABLISHED\n"
             "events CONNECTED\n"
             "> none");
+    lab_end(l);
+}
+
+static const struct tcb *tcb_first(struct lab *l)
+{
+    ref_t r = 0;
+    assert_true(pool_next(l->t->a, &l->t->w->tcbs, &r));
+    return tcb_at(l->t, r);
+}
+
+/* RFC 6298 5.4: until our SYN is acknowledged nothing is a window, so SYN+ACK is repeated by the
+ * retransmission timer and no window is probed, whatever window the SYN has told and whatever the program has
+ * closed. */
+static void closed_with_a_shut_window(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "< S 0 win 0 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "send 8\n"
+            "shutdown\n"
+            "= FIN_WAIT_1");
+    for (int i = 0, wait = 1; i < 4; i++, wait *= 2) {
+        TALKF(l, "+%ds > SA 0 ack 1", wait);
+        assert_int_equal(tcb_first(l)->tm.rexmit, TERN_TIMER_RETRANSMIT);
+    }
+    TALK(l, "< A 1 ack 1 win 0\n"
+            "+any > A 1:2(1) ack 1\n"
+            "< A 1 ack 1 win 100\n"
+            "+any > FPA 1:9(8) ack 1");
     lab_end(l);
 }
 
@@ -463,6 +495,7 @@ int main(void)
         LAB_TEST(simultaneous_open),
         LAB_TEST(simultaneous_open_acked),
         LAB_TEST(simultaneous_open_closed),
+        LAB_TEST(closed_with_a_shut_window),
         LAB_TEST(simultaneous_open_paws),
         LAB_TEST(old_syn_then_new),
         LAB_TEST(reset_in_syn_rcvd),
