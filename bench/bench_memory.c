@@ -66,7 +66,7 @@ static void *map(size_t n)
 static void end_init(struct end *e, uint8_t host, uint32_t window)
 {
     tern_config cfg = {
-        .page_size = 16384, .recv_buffer = window, .send_buffer = window, .no_timestamps = 1, .seed = {host}};
+        .page_size = 65536, .recv_buffer = window, .send_buffer = window, .no_timestamps = 1, .seed = {host}};
     if (tern_create(&e->t, &cfg, map(MEMORY), MEMORY) < 0)
         abort();
     tern_set_sum(e->t, tern_host_sum(-1));

@@ -206,13 +206,16 @@ static void put_row(tern_cut *cut, uint8_t *to, uint32_t room, uint32_t n)
 
 uint32_t tern_cut_some(tern_cut *c, uint8_t *to, uint32_t room, uint32_t *len, uint32_t max)
 {
-    uint32_t n = pieces_in_a_row(c, max), last = 1;
-    if (n > 0)
-        put_row(c, to, room, n);
-    for (uint32_t i = 0; i < n; i++)
-        len[i] = c->pkt->hdr_len + c->pkt->gso_size;
-    for (; n < max && last > 0; n += last > 0)
-        last = len[n] = tern_cut_next(c, to + (size_t)n * room);
+    uint32_t n = 0, last = 1;
+    while (n < max && last > 0) {
+        uint32_t row = pieces_in_a_row(c, max - n);
+        if (row > 0)
+            put_row(c, to + (size_t)n * room, room, row);
+        for (; row > 0; row--)
+            len[n++] = c->pkt->hdr_len + c->pkt->gso_size;
+        if (n < max && (last = tern_cut_next(c, to + (size_t)n * room)) > 0)
+            len[n++] = last;
+    }
     return n;
 }
 

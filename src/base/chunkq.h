@@ -36,15 +36,19 @@ uint32_t chunkq_append(struct arena *a, struct chunkq *q, const void *data, uint
 uint32_t chunkq_append_summed(struct arena *a, struct chunkq *q, const void *data, uint32_t n,
                               enum mem_prio prio, tern_sum_fn *fn, uint64_t *sum);
 
-/* Where the next n bytes would lie, in one piece; NULL = not in one piece without a new page. The bytes that
- * the caller has put there (and those behind them that it leaves) are the queue's with chunkq_placed. */
-static inline uint8_t *chunkq_place(struct arena *a, const struct chunkq *q, uint32_t n)
+/* What fits behind the last byte without a new page, and where it would lie. The bytes that the caller puts
+ * there (and those behind them that it leaves) are the queue's with chunkq_placed. */
+static inline uint32_t chunkq_room(struct arena *a, const struct chunkq *q)
+{
+    const struct chunk *c = at(a, q->list.tail);
+    if (q->list.tail == 0 || c->hold != 0)
+        return 0;
+    return arena_page_size(a) - (uint32_t)sizeof *c - c->off - c->used;
+}
+static inline uint8_t *chunkq_end(struct arena *a, const struct chunkq *q)
 {
     struct chunk *c = at(a, q->list.tail);
-    if (q->list.tail == 0 || c->hold != 0)
-        return NULL;
-    uint32_t end = (uint32_t)sizeof *c + c->off + c->used;
-    return arena_page_size(a) - end >= n ? (uint8_t *)c + end : NULL;
+    return (uint8_t *)c + sizeof *c + c->off + c->used;
 }
 static inline void chunkq_placed(struct arena *a, struct chunkq *q, uint32_t n)
 {

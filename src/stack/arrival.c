@@ -73,7 +73,6 @@ static COLD void read_frame(struct tern *t, const tern_rx_packet *p, struct arri
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 {
     bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
-    out->follows = false;
     out->packet = p->data;
     out->frame = FRAME_NONE;
     out->cause = TERN_C_LINK_DOWN;
@@ -129,20 +128,20 @@ static bool same_front(const uint8_t *lead, const tern_rx_packet *p, uint32_t fr
 }
 
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
-                   struct follower *run, struct ahead *ahead)
+                   struct ahead *ahead)
 {
-    struct tcp_lead lead;
+    struct tcp_lead lead = {0};
     uint32_t front = 0; /* bytes before the IP header of the lead */
     uint8_t link = 0;
     ahead->n = ahead->at = 0;
-    lead.p = NULL;
+    ahead->may_follow = 0;
     for (int i = 0; i < n; i++) {
         const tern_rx_packet *p = &pkts[i];
-        out[i].follows = p->link == link && lead.p != NULL &&
-                         (LIKELY(front == 0) || same_front(lead.p, p, front)) &&
-                         tcp_follows(&lead, p->data + front, p->len - front, &run[i]);
-        if (out[i].follows)
+        if (lead.p != NULL && p->link == link && (LIKELY(front == 0) || same_front(lead.p, p, front)) &&
+            tcp_may_follow(&lead, p->data + front, p->len - front)) {
+            ahead->may_follow |= 1ull << i;
             continue;
+        }
         arrival_read(t, p, &out[i]);
         lead.p = NULL;
         if (!leads_on(&out[i]))
@@ -150,7 +149,7 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
         link = p->link;
         front = (uint32_t)(out[i].packet - p->data);
         if (!t->w->by_steps)
-            tcp_lead(out[i].plain ? PLAIN_IP : out[i].ip.hdr_len, out[i].packet, &out[i].s, &lead);
+            tcp_lead(ip_len_of(&out[i]), out[i].packet, &out[i].s, &lead);
         ahead_add(t, ahead, &out[i].s);
     }
     if (ahead->n > 1)

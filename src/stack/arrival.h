@@ -12,7 +12,6 @@ struct arrival {
     bool ours;          /* to one of our addresses */
     bool plain;         /* a segment that nothing is wrong with (wire/plain.c), from a peer that may be one:
                            `ip` is not filled */
-    bool follows;       /* as the latest before it that does not, but for its text: nothing else is valid */
     bool segment;       /* a whole TCP segment that may be ours: */
     uint16_t tcp_cause; /* why TCP refuses it; else TERN_CAUSE_NONE, and `s` is valid but for keep */
     uint8_t frame;      /* FRAME_...: what is in a frame; but for FRAME_NONE `eth` is valid */
@@ -22,21 +21,27 @@ struct arrival {
     struct segment s;
 };
 
+/* Bytes of its IP headers. */
+static inline uint16_t ip_len_of(const struct arrival *a) { return a->plain ? PLAIN_IP : a->ip.hdr_len; }
+
 /* What the packet says. Its bytes are asked, and the links and addresses, and nothing that another packet can
  * change. */
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out);
 
 /* The look-ups that the packets of a batch will make: each pair once in a row, as many as differ. */
 struct ahead {
+    uint64_t may_follow;     /* bit i: packet i is not read yet; it may say nothing but the next bytes of the
+                                latest before it that is (wire/follow.c) */
     int n, at;               /* pairs; turns that have begun */
     struct segment *first[RX_AHEAD]; /* of each pair the first */
     ref_t found[RX_AHEAD];   /* where a pair seems to lead; 0 = nowhere, or to a record that is all fetched */
 };
 
-/* Reads n packets, at most RX_AHEAD, and has the processor fetch what the first of them will need. `run`: of
- * those that follow. */
+_Static_assert(RX_AHEAD <= 64, "may_follow");
+
+/* Reads n packets, at most RX_AHEAD, and has the processor fetch what the first of them will need. */
 void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arrival *out,
-                   struct follower *run, struct ahead *ahead);
+                   struct ahead *ahead);
 
 /* A packet's turn begins: what others will need that come a little later is asked for. */
 void ahead_turn(struct tern *t, struct ahead *h);

@@ -6,6 +6,7 @@
 #include "stack/arrival.h"
 #include "stack/ether.h"
 #include "stack/stack.h"
+#include "tcp/follow.h"
 #include "tcp/tcp.h"
 
 static enum tern_cause rx_tcp(struct tern *t, struct arrival *a, struct keep *keep)
@@ -193,79 +194,94 @@ static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
     note_verdict(t, p, cause, unclaimed);
 }
 
-/* One more of a run. False: it is none, and nothing has happened. */
-static bool rx_follower(struct tern *t, struct tcb *c, tern_rx_packet *p, const struct follower *f)
+/* One of a run whose bytes stay in the link's memory, or do not fit behind those before it. False: it is none
+ * of the run, and nothing has happened. */
+static bool rx_follower(struct tern *t, struct run *run, tern_rx_packet *p)
 {
     struct keep keep;
     bool lendable = may_keep(t, p, &keep);
     p->trace = (uint32_t)t->trace.head;
-    bool taken = follow_take(t, c, f, p, lendable ? &keep : NULL);
+    bool follows = follow_take(t, run, p, lendable ? &keep : NULL);
     p->kept = lendable && keep_end(t->a, &keep);
-    p->cause = TERN_CAUSE_NONE;
-    p->verdict = TERN_TAKEN;
-    return taken;
+    if (follows)
+        note_verdict(t, p, TERN_CAUSE_NONE, false);
+    return follows;
 }
 
-static COLD void trace_follower(struct tern *t, struct tcb *c, const tern_rx_packet *p, struct arrival *a)
+static COLD void trace_follower(struct tern *t, struct tcb *c, const tern_rx_packet *p)
 {
-    arrival_read(t, p, a);
-    follow_trace(t, c, &a->s);
+    struct arrival a;
+    arrival_read(t, p, &a);
+    follow_trace(t, c, &a.s);
 }
 
-/* Those that follow `lead`, which has just been taken, as many as go the short way. How many. */
-static int rx_run(struct tern *t, const struct segment *lead, tern_rx_packet *pkts, struct arrival *arrivals,
-                  const struct follower *run, int n)
+/* Those that follow `lead`, which has just been taken, as many as go the short way; one by one if each is to
+ * be written down. How many. */
+static int rx_run(struct tern *t, const struct arrival *lead, uint32_t front, tern_rx_packet *pkts, int n)
 {
-    struct tcb *c = follow_begin(t, lead);
-    uint64_t bytes = 0;
+    struct run run;
+    if (!follow_begin(t, &run, ip_len_of(lead), lead->packet, &lead->s, front))
+        return 0;
+    bool traced = trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DELIVER);
     int i = 0;
-    for (; c != NULL && i < n && arrivals[i].follows && rx_follower(t, c, &pkts[i], &run[i]); i++) {
-        bytes += pkts[i].len;
-        if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DELIVER)))
-            trace_follower(t, c, &pkts[i], &arrivals[i]);
+    for (int some = 1; i < n && some > 0; i += some) {
+        some = follow_row(t, &run, pkts + i, UNLIKELY(traced) ? 1 : n - i);
+        if (some == 0)
+            some = rx_follower(t, &run, &pkts[i]);
+        if (UNLIKELY(traced) && some > 0)
+            trace_follower(t, run.c, &pkts[i]);
     }
     if (i > 0)
-        follow_end(t, c);
-    t->w->stats.rx_packets += (uint64_t)i;
-    t->w->stats.rx_bytes += bytes;
+        follow_end(t, &run);
     return i;
 }
 
-/* What was read ahead has its turn, in order. How many were taken. */
-static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals,
-                     const struct follower *run, struct ahead *ahead, int n)
+/* How many of the n packets from number `from` on may follow the one before them. */
+static int may_follow(const struct ahead *h, int from, int n)
 {
-    int taken = 0;
+    uint64_t others = from < 64 ? ~(h->may_follow >> from) : 1;
+    int some = others != 0 ? __builtin_ctzll(others) : 64;
+    return some < n ? some : n;
+}
+
+/* What was read ahead has its turn, in order. How many were taken. */
+static int judge_all(struct tern *t, tern_rx_packet *pkts, struct arrival *arrivals, struct ahead *ahead,
+                     int n)
+{
+    int got = 0;
     for (int i = 0; i < n;) {
         struct arrival *a = &arrivals[i];
+        tern_rx_packet *p = &pkts[i];
         ahead_of_turn(t, ahead);
-        if (a->follows)
-            arrival_read(t, &pkts[i], a);
-        judge(t, &pkts[i], a);
-        bool took = pkts[i++].verdict == TERN_TAKEN;
-        taken += took;
-        if (!took || !a->segment || i == n || !arrivals[i].follows)
+        if (ahead->may_follow >> i & 1)
+            arrival_read(t, p, a);
+        judge(t, p, a);
+        i++;
+        int more = may_follow(ahead, i, n - i);
+        if (p->verdict != TERN_TAKEN)
             continue;
-        int more = rx_run(t, &a->s, &pkts[i], &arrivals[i], &run[i], n - i);
-        taken += more;
+        got++;
+        if (more == 0 || !a->segment)
+            continue;
+        more = rx_run(t, a, (uint32_t)(a->packet - p->data), pkts + i, more);
+        got += more;
         i += more;
     }
-    return taken;
+    return got;
 }
 
 /* More than one: their headers are read before the first has its turn. */
 static int rx_batch(struct tern *t, tern_rx_packet *pkts, int n)
 {
     struct arrival arrivals[RX_AHEAD];
-    struct follower run[RX_AHEAD];
     struct ahead ahead;
-    int taken = 0;
+    int got = 0;
     for (int first = 0; first < n; first += RX_AHEAD) {
         int some = n - first < RX_AHEAD ? n - first : RX_AHEAD;
-        arrivals_read(t, pkts + first, some, arrivals, run, &ahead);
-        taken += judge_all(t, pkts + first, arrivals, run, &ahead, some);
+        arrivals_read(t, pkts + first, some, arrivals, &ahead);
+        got += judge_all(t, pkts + first, arrivals, &ahead, some);
     }
-    return taken;
+    return got;
 }
 
 /* Its turn is now. */

@@ -11,6 +11,8 @@
 
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why)
 {
+    if (c->ack.now_cause != 0 && why == TERN_C_SEND_ACK_NOW && c->h.ready)
+        return; /* as of most segments of a run */
     bool syn_owed = c->ack.now_cause == TERN_C_SEND_SYNACK; /* nothing is more urgent than our SYN */
     if (c->ack.now_cause == 0 || (!syn_owed && why != TERN_C_SEND_ACK_NOW))
         c->ack.now_cause = (uint16_t)why;
@@ -45,10 +47,9 @@ static void owe_duplicate(struct tern *t, struct tcb *c)
 
 /* Delayed or not (RFC 9293 SHLD-18, SHLD-19; RFC5681-4.2-abc): at once where it fills a gap (RFC5681-3.2-b,
  * RFC5681-4.2-g), else in less than half a second (MUST-40, RFC5681-4.2-d). */
-static void owe_ack(struct tern *t, struct tcb *c, uint32_t seg, uint32_t got, bool filled)
+void recv_owe_ack(struct tern *t, struct tcb *c, uint32_t seg, uint32_t got, bool filled)
 {
     struct acker *k = &c->ack;
-    uint64_t now = t->w->now;
     k->seg = max_u32(k->seg, min_u32(seg, 65535));
     k->bytes += got;
     if (filled)
@@ -56,9 +57,8 @@ static void owe_ack(struct tern *t, struct tcb *c, uint32_t seg, uint32_t got, b
     else if (k->quick > 0 || c->set.quickack || k->bytes >= 2 * k->seg)
         recv_ack_now(t, c, TERN_C_SEND_ACK_NOW);
     else if (k->delack_us == 0)
-        k->delack_us = now + settings(t)->delack_us;
-    if (k->quick > 0)
-        k->quick--;
+        k->delack_us = t->w->now + settings(t)->delack_us;
+    k->quick -= k->quick > 0;
 }
 
 /* Whether n bytes are worth keeping the packet for: not a few bytes, and not little of a large buffer. */
@@ -126,7 +126,7 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
     }
     uint32_t got = seq_span(start, r->nxt);
     if (got > 0) {
-        owe_ack(t, c, s->gso_size != 0 ? s->gso_size : s->len, got, gap);
+        recv_owe_ack(t, c, s->gso_size != 0 ? s->gso_size : s->len, got, gap);
         deliver(t, c, got);
     }
     return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
@@ -138,7 +138,7 @@ enum tern_cause recv_next(struct tern *t, struct tcb *c, const struct segment *s
     return in_order(t, c, s, s->data, s->len);
 }
 
-/* Over the end of a page: what was wrong is taken back. */
+/* What was wrong is taken back. */
 static bool take_verified(struct tern *t, struct rcv *r, const struct follower *f, tern_sum_fn *verify)
 {
     uint64_t sum;
@@ -165,13 +165,7 @@ static bool take_text(struct tern *t, struct rcv *r, const struct follower *f, t
     if (keep != NULL || verify == NULL)
         return (verify == NULL || follower_right(f, verify(NULL, f->data, f->len))) &&
                take_stored(t, r, f, keep);
-    uint8_t *to = chunkq_place(t->a, &r->q, f->len);
-    if (UNLIKELY(to == NULL))
-        return take_verified(t, r, f, verify);
-    if (!follower_right(f, verify(to, f->data, f->len)))
-        return false;
-    chunkq_placed(t->a, &r->q, f->len);
-    return true;
+    return take_verified(t, r, f, verify);
 }
 
 /* All of a follower's text is taken (follow.c), or nothing has happened. `seg`: the size of its segments. */
@@ -182,7 +176,7 @@ bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, uint32
     if (r->q.len == 0 || !take_text(t, r, f, verify, keep)) /* the first byte has reserved memory */
         return false;
     r->nxt = seq_add(r->nxt, f->len);
-    owe_ack(t, c, seg, f->len, false);
+    recv_owe_ack(t, c, seg, f->len, false);
     c->sum.received += f->len;
     return true;
 }

@@ -212,16 +212,6 @@ static inline void waiting_make_room(struct tern *t, uint32_t pages)
         waiting_recycle(t, pages);
 }
 
-/* follow.c: a run of segments. Begin: whether what follows `s`, which was taken just now, may be taken by
- * follow_take; NULL = not, else the connection. Take: `p` is f's packet, `keep` as in struct segment; false =
- * nothing has happened, it must go through tcp_input. Trace: writes down one that was taken. End: after the
- * last, before anything else happens. */
-struct tcb *follow_begin(struct tern *t, const struct segment *s);
-bool follow_take(struct tern *t, struct tcb *c, const struct follower *f, const tern_rx_packet *p,
-                 struct keep *keep);
-COLD void follow_trace(struct tern *t, struct tcb *c, const struct segment *s);
-void follow_end(struct tern *t, struct tcb *c);
-
 /* accept_seq.c: step one, and RFC 5961. */
 enum seq_verdict { SEQ_OK, SEQ_OUT, SEQ_OLD_ACK /* fails step one, but its ACK counts (RFC 9293 A.2) */ };
 enum tern_cause accept_seq(struct tern *t, struct tcb *c, const struct segment *s, enum seq_verdict *verdict);
@@ -239,6 +229,7 @@ void ack_take_window(struct tcb *c, const struct segment *s);
 enum tern_cause recv_text(struct tern *t, struct tcb *c, const struct segment *s);
 bool recv_follow(struct tern *t, struct tcb *c, const struct follower *f, uint32_t seg, tern_sum_fn *verify,
                  struct keep *keep);
+void recv_owe_ack(struct tern *t, struct tcb *c, uint32_t seg, uint32_t got, bool filled);
 bool recv_fin_reached(const struct tcb *c);
 void recv_ack_now(struct tern *t, struct tcb *c, enum tern_cause why);
 void recv_urgent(struct tern *t, struct tcb *c, const struct segment *s);

@@ -45,11 +45,10 @@ void tcp_lead(uint16_t ip_len, const uint8_t *p, const struct segment *s, struct
     out->p = leads ? p : NULL;
     out->ip_len = ip_len;
     out->tcp_len = (uint16_t)(s->data - p - ip_len);
-    out->ready = false;
 }
 
 /* What the common bits add to the checksums. Addresses and protocol are words of the pseudo-header too. */
-static void common_sums(struct tcp_lead *l)
+void tcp_lead_sums(struct tcp_lead *l)
 {
     const uint8_t *p = l->p, *tcp = p + l->ip_len;
     bool v4 = l->ip_len == IP4_HDR;
@@ -58,13 +57,6 @@ static void common_sums(struct tcp_lead *l)
     l->tcp_sum = fold(sum + 4 * 0xffffu - own);
     own = (uint32_t)get16(p + 2) + get16(p + 4) + get16(p + 10);
     l->ip_sum = v4 ? fold(csum_add(0, p, IP4_HDR) + 3 * 0xffffu - own) : 0;
-    l->ready = true;
-}
-
-/* Most packets of a batch may be of different connections: that is seen by the ports. */
-static bool same_ports(const struct tcp_lead *l, const uint8_t *p)
-{
-    return memcmp(p + l->ip_len, l->p + l->ip_len, 4) == 0;
 }
 
 /* TCP options are everybody's as they are; they come in words of four bytes. */
@@ -90,23 +82,19 @@ static inline bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
     return (differ | options_differ(p + common, q + common, l->tcp_len - TCP_HDR)) == 0;
 }
 
-/* Of the packet; 0 = the IP header's checksum is wrong. */
+/* Of the packet; 0 = the IP header's checksum is wrong. The sum is never 0, since the version is not. */
 static inline uint32_t length(const struct tcp_lead *l, const uint8_t *p)
 {
     if (l->ip_len == IP6_HDR)
         return (uint32_t)IP6_HDR + get16(p + 4);
     uint32_t words = get32(p + 2), len = words >> 16;
-    return fold(l->ip_sum + len + (words & 0xffff) + get16(p + 10)) == 0xffff ? len : 0;
+    return (l->ip_sum + len + (words & 0xffff) + get16(p + 10)) % 0xffff == 0 ? len : 0;
 }
 
-bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
+bool tcp_follows(const struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out)
 {
     uint32_t ip_len = l->ip_len, hdr = ip_len + l->tcp_len, total;
-    if (l->p == NULL || len < hdr + 4 || !same_ports(l, p))
-        return false;
-    if (!l->ready)
-        common_sums(l);
-    if (!says_the_same(l, p) || (total = length(l, p)) <= hdr || total > len)
+    if (len < hdr + 4 || !says_the_same(l, p) || (total = length(l, p)) <= hdr || total > len)
         return false;
     const uint8_t *tcp = p + ip_len;
     uint32_t number = get32(tcp + 4), sum = l->tcp_sum + total - ip_len + get16(tcp + 12) + get16(tcp + 16);

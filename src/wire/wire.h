@@ -135,11 +135,17 @@ enum tern_cause tcp_parse_with(const struct ip_hdr *ip, tern_sum_fn *verify, str
 struct tcp_lead {
     const uint8_t *p;           /* its packet, which must stay; NULL = there is none: */
     uint16_t ip_len, tcp_len;   /* of the headers */
-    bool ready;                 /* whether these are there: */
-    uint32_t tcp_sum, ip_sum;   /* of what all have in common */
+    uint32_t tcp_sum, ip_sum;   /* of what all have in common, with tcp_lead_sums */
 };
 /* From now on it is this one, if it is of that kind. `ip_len`: bytes of its IP headers. */
 void tcp_lead(uint16_t ip_len, const uint8_t *p, const struct segment *s, struct tcp_lead *out);
+/* Before its first follower is asked for. */
+void tcp_lead_sums(struct tcp_lead *l);
+/* Whether it is worth asking: most packets of a batch may be of different connections, which ports tell. */
+static inline bool tcp_may_follow(const struct tcp_lead *l, const uint8_t *p, uint32_t len)
+{
+    return len > (uint32_t)l->ip_len + 4 && memcmp(p + l->ip_len, l->p + l->ip_len, 4) == 0;
+}
 
 /* Such a one: nothing of its headers says anything else. */
 struct follower {
@@ -148,15 +154,11 @@ struct follower {
     const uint8_t *data;
     uint32_t sum;           /* of pseudo-header and TCP header */
 };
-bool tcp_follows(struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
+bool tcp_follows(const struct tcp_lead *l, const uint8_t *p, uint32_t len, struct follower *out);
 /* Whether its checksum is right, when this is the sum of its payload. */
 static inline bool follower_right(const struct follower *f, uint64_t payload_sum)
 {
-    uint64_t sum = payload_sum + f->sum;
-    sum = (sum & 0xffffffff) + (sum >> 32); /* < 2^33 */
-    sum = (sum & 0xffff) + (sum >> 16);     /* < 2^18 */
-    sum = (sum & 0xffff) + (sum >> 16);     /* < 2^16 + 4; never 0, since the addresses are not */
-    return (sum & 0xffff) + (sum >> 16) == 0xffff;
+    return (payload_sum + f->sum) % 0xffff == 0; /* and never 0, since the addresses are not */
 }
 
 /* Write a TCP header with options (each once; padded with NOP before, so that timestamps stand at a
