@@ -89,7 +89,7 @@ static uint32_t options_of(const struct agreed *a)
 static uint32_t stamp_with(uint32_t now, uint32_t options)
 {
     uint32_t v = (now & ~BITS) | options;
-    return v <= now || v - now > BITS ? v : v - (BITS + 1);
+    return v <= now ? v : v - (BITS + 1);
 }
 
 /* The largest entry of the table that is not above the peer's MSS; -1: all are. */

@@ -362,6 +362,120 @@ static void shared_key(void **state)
     lab_end(l);
 }
 
+/* Another machine with the same key answers the SYN of connection 0; its SYN+ACK is the next packet here. */
+static void answered_elsewhere(struct lab *l, const char *syn)
+{
+    static const uint8_t key[16] = "the first secret";
+    tern_config cfg = {.seed = "another machine"};
+    size_t size = 1u << 20;
+    void *block = aligned_alloc(16, size);
+    tern *other;
+    tern_handle listener;
+    tern_endpoint any = {.port = 80};
+    tern_link_info info = {.mtu = 1520};
+    uint64_t now = 770 * SEC; /* its own clock */
+    uint8_t buf[200];
+    assert_int_equal(tern_create(&other, &cfg, block, size), 0);
+    int link = tern_link_add(other, &info);
+    tern_addr_add(other, link, &l->ip, tern_ip_is4(&l->ip) ? 24 : 64);
+    tern_tick(other, now);
+    tern_set_cookie_key(other, key, 1000000 * SEC);
+    tern_set_cookie_key(l->t, key, 1000000 * SEC);
+    assert_int_equal(tern_listen(other, &any, 0, &listener), 0);
+    tern_setopt(other, listener, TERN_OPT_COOKIES, TERN_COOKIES_ALWAYS);
+    tern_rx_packet p = {.data = buf, .len = lab_packet(l, syn, buf), .link = (uint8_t)link};
+    tern_rx(other, now, &p, 1);
+    struct ip_hdr ip;
+    struct segment s;
+    assert_int_equal(ip_parse(buf, p.len, &ip), TERN_CAUSE_NONE);
+    assert_int_equal(tcp_parse(&ip, true, &s), TERN_CAUSE_NONE);
+    lab_learn_in(l, 0, &s);
+    tern_tx_packet out;
+    assert_int_equal(tern_tx(other, now, &out, 1), 1);
+    lab_capture(l, &out);
+    tern_destroy(other);
+    free(block);
+}
+
+/* The clock of the one that has answered goes on, as long as the connection is known: through a rest, and to
+ * the end of TIME_WAIT (RFC 7323 5.4: it never goes back). */
+static void anothers_clock_goes_on(void **state)
+{
+    struct lab *l = listening(state, 0, TERN_COOKIES_ALWAYS);
+    answered_elsewhere(l, "S 0 win 65535 <mss 1440,sackOK,ts 5000,wscale 3>");
+    TALK(l, "> SA 0 ack 1");
+    uint32_t stamp = l->flow[0].ts_last;
+    TALK(l, "< PA 1:11(10) ack 1\n"
+            "> A 1 ack 11\n"
+            "accept\n"
+            "= ESTABLISHED\n"
+            "recv 100 -> 10");
+    assert_in_range(l->flow[0].ts_last - stamp, 0, 1000);
+    lab_events(l, 0);
+    lab_run(l, 10 * SEC);
+    TALK(l, "< PA 11:21(10) ack 1\n"
+            "> A 1 ack 21\n"
+            "recv 100 -> 10");
+    assert_in_range(l->flow[0].ts_last - stamp, 9900, 11000);
+    TALK(l, "close\n"
+            "> FA 1 ack 21\n"
+            "< FA 21 ack 2\n"
+            "> A 2 ack 22\n"
+            "= TIME_WAIT\n"
+            "+20s < FA 21 ack 2\n"
+            "> A 2 ack 22");
+    assert_in_range(l->flow[0].ts_last - stamp, 29900, 31000);
+    lab_end(l);
+}
+
+/* The SYN was answered elsewhere, and its repetition here, by a record. When the ACK of the other's cookie
+ * comes, the clock of that machine could not go on from here: it is an ACK of nothing that this record has
+ * sent (RFC 9293 3.10.7.4 fifth), and the record stays as it is. (RFC4987-3.6-ac) */
+static void anothers_cookie_meets_a_record(void **state)
+{
+    struct lab *l = listening(state, 0, TERN_COOKIES_NEVER);
+    uint8_t buf[200];
+    struct lab_flow before = l->flow[0];
+    answered_elsewhere(l, "S 0 win 65535 <mss 1440,sackOK,ts,wscale 3>");
+    l->flow[0] = before;
+    const struct lab_out *o = lab_next(l);
+    assert_non_null(o);
+    struct segment ack = {.seq = o->seg.ack, .ack = seq_add(o->seg.seq, 1), .wnd = 100, .flags = F_ACK};
+    ack.opt = (struct tcp_opts){.ts = true, .ts_val = 1000, .ts_ecr = o->seg.opt.ts_val, .wscale = WSCALE_NONE};
+    assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_AUTO), 0);
+    TALK(l, "< S 0 win 65535 <mss 1440,sackOK,ts,wscale 3>\n"
+            "> SA 0 ack 1");
+    assert_int_equal(lab_live(l).halfopen, 1);
+    lab_rx(l, buf, lab_build(l, 0, &ack, buf));
+    o = lab_next(l);
+    assert_non_null(o);
+    assert_int_equal(o->seg.flags, F_RST);
+    assert_int_equal(o->seg.seq.v, ack.ack.v);
+    TALK(l, "= SYN_RCVD\n"
+            "< A 1 ack 1\n"
+            "= ESTABLISHED\n"
+            "accept");
+    lab_end(l);
+}
+
+/* Timestamps that nobody has asked for, with an echo of nothing: ignored (RFC 7323 3.2). (RFC7323-3.2-k) */
+static void unasked_timestamps(void **state)
+{
+    struct lab_config cfg = {.stack = {.no_timestamps = true}};
+    struct lab *l = lab_new(state, &cfg);
+    l->tuned = true;
+    TALK(l, "listen");
+    assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_ALWAYS), 0);
+    TALK(l, "< S 0 win 65535 <mss 1460,sackOK,ts,wscale 7>\n"
+            "> SA 0 ack 1 <mss 1460>\n"
+            "< PA 1:11(10) ack 1 <ts 800 ecr 12345678>\n"
+            "> A 1 ack 11 <>\n"
+            "accept\n"
+            "? timestamps 0\n"
+            "recv 100 -> 10");
+    lab_end(l);
+}
+
 /* An option of listeners alone. */
 static void option(void **state)
 {
@@ -386,6 +500,8 @@ int main(void)
         LAB_TEST(no_room_for_an_answer),
         LAB_TEST(one_source),   LAB_TEST(shared_key),    LAB_TEST(one_source_never),
         LAB_TEST(stamps_go_on), LAB_TEST(option),
+        LAB_TEST(anothers_clock_goes_on), LAB_TEST(anothers_cookie_meets_a_record),
+        LAB_TEST(unasked_timestamps),
     };
     return LAB_MAIN(tests);
 }
