@@ -1,5 +1,5 @@
-/* Between a timer and the output that it has asked for a segment comes and says that it is needless: tern_tick,
- * tern_rx, and only then tern_tx. Nothing is sent that the peer has said it need not have. */
+/* Between a timer and the output that it has asked for a segment comes and says that it is needless:
+ * tern_tick, tern_rx, and only then tern_tx. Nothing is sent that the peer has said it need not have. */
 #include "lab/lab.h"
 
 /* Time passes until tern has something to say, or to `at`. It is not asked for it. */

@@ -441,7 +441,8 @@ static void anothers_cookie_meets_a_record(void **state)
     const struct lab_out *o = lab_next(l);
     assert_non_null(o);
     struct segment ack = {.seq = o->seg.ack, .ack = seq_add(o->seg.seq, 1), .wnd = 100, .flags = F_ACK};
-    ack.opt = (struct tcp_opts){.ts = true, .ts_val = 1000, .ts_ecr = o->seg.opt.ts_val, .wscale = WSCALE_NONE};
+    ack.opt = (struct tcp_opts){.ts = true, .ts_val = 1000, .wscale = WSCALE_NONE};
+    ack.opt.ts_ecr = o->seg.opt.ts_val;
     assert_int_equal(tern_setopt(l->t, l->listener, TERN_OPT_COOKIES, TERN_COOKIES_AUTO), 0);
     TALK(l, "< S 0 win 65535 <mss 1440,sackOK,ts,wscale 3>\n"
             "> SA 0 ack 1");

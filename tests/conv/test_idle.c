@@ -557,7 +557,7 @@ static void what_hardly_ever_fits(void **state)
     struct lab_config cfg = {.stack = {.rest_ms = 1000}};
     struct lab *l = lab_new(state, &cfg);
     lab_connect(l, "mss 1460");
-    for (int i = 0; i < 14; i++) {
+    for (int i = 0; i < 17; i++) {
         TALKF(l, "+20ms < PA %d:%d(1) ack 1\nforget\nrecv 1", 1 + i, 2 + i);
         lab_events(l, 0);
         struct tcb *c = tcb_of(l), was = *c;
@@ -575,6 +575,9 @@ static void what_hardly_ever_fits(void **state)
         case 10: c->snd.buffer--; break; /* smaller than the program has set: while memory was short */
         case 11: c->rcv.buffer--; break;
         case 12: c->rack.persist = 32; break;
+        case 13: c->history[1].t_us |= 1ull << 48; break;
+        case 14: c->ts.foreign = true; break; /* another machine's clock goes on */
+        case 15: c->snd.no_ect = true; break;
         default: c->ack.quick = 16; break;
         }
         lab_run(l, 10 * SEC);
@@ -584,8 +587,9 @@ static void what_hardly_ever_fits(void **state)
         memcpy(c->history, was.history, sizeof was.history);
         c->snd.buffer = was.snd.buffer, c->rcv.buffer = was.rcv.buffer;
         c->rack.persist = was.rack.persist, c->ack.quick = was.ack.quick;
+        c->ts.foreign = false, c->snd.no_ect = was.snd.no_ect;
     }
-    TALK(l, "< PA 15:16(1) ack 1\nforget\nrecv 1");
+    TALK(l, "< PA 18:19(1) ack 1\nforget\nrecv 1");
     lab_events(l, 0);
     lab_run(l, 10 * SEC);
     assert_true(asleep(l));

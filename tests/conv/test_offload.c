@@ -40,6 +40,30 @@ static void cut_by_the_window(void **state)
     lab_end(l);
 }
 
+/* The peer claims to hold pieces of single segments, in the middle of a packet: nobody holds less than a
+ * segment, so nothing of it counts (RFC 2018 asks for what is held; CVE-2019-11477). */
+static void piece_of_a_segment(void **state)
+{
+    struct lab_config cfg = {.gso_max = 65000, .tx_csum = true};
+    struct lab *l = lab_new(state, &cfg);
+    TALK(l, "connect\n"
+            "> S 0\n"
+            "+20ms < SA 0 ack 1 win 65535 <mss 1000,sackOK>\n"
+            "> A 1 ack 1\n"
+            "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "+20ms < A 1 ack 1 <sack 2101:2901>\n"
+            "< A 1 ack 1 <sack 2101:3101>\n"
+            "< A 1 ack 1 <sack 2101:3101 4101:4200 5101:5200>\n"
+            "> none\n"
+            "< A 1 ack 1 <sack 2101:4101>\n" /* 3001 to 4001 is one, whole */
+            "> none\n"
+            "< A 1 ack 10001\n"
+            "? bytes_retransmitted 0\n"
+            "+5s > none");
+    lab_end(l);
+}
+
 /* A piece of it is lost: only that piece is repeated (RFC 6675), though it was sent as one. */
 static void piece_lost(void **state)
 {
@@ -289,7 +313,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_TEST(one_packet),
         LAB_TEST(cut_by_the_window),
-        LAB_TEST(piece_lost),
+        LAB_TEST(piece_of_a_segment), LAB_TEST(piece_lost),
         LAB_TEST(piece_lost_without_sack),
         LAB_TEST(ack_inside),
         LAB_TEST(link_comes_back),

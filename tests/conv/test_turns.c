@@ -180,6 +180,136 @@ static void address_gone_meanwhile(void **state)
     lab_end(l);
 }
 
+/* More of memory is asked for than all records in TIME_WAIT hold: so many are given up in one call as fill a
+ * page of any size, and the rest stays for the next. */
+static void give_up_in_turns(void **state)
+{
+    enum { WAIT = 5000 };
+    struct lab_config cfg = {.stack = {.page_size = 1024}};
+    const struct lab_variant *v = *state;
+    cfg.memory = tern_min_size(&cfg.stack) + WAIT * (v->v6 ? 80u : 48u) + (70u << 10);
+    struct lab *l = lab_new(state, &cfg);
+    tern_endpoint any = {.port = 80};
+    struct lab_flow f = l->flow[0];
+    l->tuned = true;
+    assert_int_equal(tern_listen(l->t, &any, 10, &l->listener), 0);
+    for (uint32_t i = 0; i < WAIT; i++) {
+        tern_handle h;
+        f.peer.port = (uint16_t)(1000 + i);
+        l->flow[0] = f;
+        give(l, &f, F_SYN, i, 0);
+        lab_collect(l);
+        uint32_t iss = lab_next(l)->seg.seq.v;
+        give(l, &f, F_ACK, i + 1, iss + 1);
+        assert_int_equal(tern_accept(l->t, l->listener, &h), 0);
+        assert_int_equal(tern_close(l->t, h), 0);
+        lab_collect(l);
+        lab_forget(l);
+        give(l, &f, F_ACK | F_FIN, i + 1, iss + 2);
+        lab_collect(l);
+        lab_forget(l);
+    }
+    assert_int_equal(lab_live(l).timewait, WAIT);
+    lab_connect_call(l, 1);
+    static const uint8_t much[200000];
+    uint64_t before = lab_stats(l).time_wait_recycled;
+    assert_in_range(tern_send(l->t, l->flow[1].h, much, sizeof much, 0), 1, sizeof much);
+    assert_in_range(lab_stats(l).time_wait_recycled - before, 1000, 2200); /* 2100, and those of one page */
+    assert_int_equal(lab_live(l).timewait, WAIT - lab_stats(l).time_wait_recycled);
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* The ring of answers is full: what more would be said is not, and is counted; whoever wants to hear it asks
+ * again. Nothing else changes. */
+static void no_room_for_answers(void **state)
+{
+    struct lab *l = with_room(state, 0);
+    struct lab_flow f = l->flow[0], waits = f;
+    TALK(l, "< S 0 win 65535 <mss 1460>\n"
+            "> SA 0 ack 1\n"
+            "1< S 0 win 65535 <mss 1460>\n"
+            "1> SA 0 ack 1\n"
+            "1< A 1 ack 1\n"
+            "1 accept\n"
+            "1 close\n"
+            "1> FA 1 ack 1\n"
+            "1< FA 1 ack 2\n"
+            "1> A 2 ack 2\n"
+            "+1s > SA 0 ack 1");
+    struct lab_flow ended = l->flow[1];
+    f = l->flow[0];
+    tern_endpoint asks = {.port = 81};
+    tern_handle deferred;
+    tern_syn syn;
+    assert_int_equal(tern_listen_as(l->t, &asks, 0, TERN_LISTEN_DEFER, &deferred), 0);
+    waits.local.port = 81;
+    give(l, &waits, F_SYN, 5, 0);
+    assert_int_equal(tern_next_syn(l->t, deferred, &syn), 0);
+    uint32_t room = tern_replies_room(l->t);
+    struct lab_flow nobody = f;
+    nobody.local.port = 4;
+    for (uint32_t i = 0; i < room; i++)
+        give(l, &nobody, F_ACK, 1, i);
+    assert_int_equal(tern_replies_room(l->t), 0);
+    uint64_t before = lab_stats(l).dropped[TERN_C_REPLIES_FULL], told = 0;
+#define UNTOLD(what)                                                                        \
+    do {                                                                                    \
+        what;                                                                               \
+        assert_int_equal(lab_stats(l).dropped[TERN_C_REPLIES_FULL], before + ++told);       \
+    } while (0)
+    UNTOLD(give(l, &nobody, F_ACK, 1, 1));                                  /* no connection: RST */
+    UNTOLD(give(l, &f, F_SYN, f.peer_iss, 0));                              /* the same SYN: SYN+ACK */
+    UNTOLD(give(l, &f, F_ACK, f.peer_iss + 1, f.iss + 9));                  /* a wrong ACK: RST */
+    UNTOLD(give(l, &f, F_RST, f.peer_iss + 9, 0));                          /* a guess: challenge ACK */
+    UNTOLD(give(l, &ended, F_ACK | F_FIN, ended.peer_iss + 1, ended.iss + 2)); /* its FIN again: ACK */
+    UNTOLD(assert_int_equal(tern_syn_reject(l->t, syn.handle), 0));         /* RST of the program's */
+    UNTOLD(assert_int_equal(tern_close(l->t, l->listener), 0));             /* RST for the half-open one */
+#undef UNTOLD
+    assert_int_equal(tern_close(l->t, deferred), 0);
+    l->listener.v = 0;
+    lab_collect(l);
+    assert_int_equal(lab_pending(l), room);
+    lab_forget(l);
+    lab_end(l);
+}
+
+/* Very many pages in which nothing is to be looked at: a sweep walks over so many in a call, too. */
+static void address_gone_far_away(void **state)
+{
+    enum { PIPES = 75 };
+    struct lab_config cfg = {.stack = {.page_size = 1024, .send_buffer = 1u << 20}, .memory = 100u << 20};
+    struct lab *l = lab_new(state, &cfg);
+    tern_ip other = l->ip;
+    other.b[15] = 77;
+    assert_int_equal(tern_addr_add(l->t, l->link, &other, tern_ip_is4(&other) ? 24 : 64), 0);
+    static uint8_t much[1u << 20];
+    tern_handle full[PIPES], last;
+    tern_endpoint to = {.ip = l->peer_ip, .port = 7}, from = {.ip = l->ip};
+    for (int i = 0; i < PIPES; i++) {
+        assert_int_equal(tern_connect(l->t, &from, &to, &full[i]), 0);
+        assert_int_equal(tern_send(l->t, full[i], much, sizeof much, 0), sizeof much);
+    }
+    from.ip = other;
+    assert_int_equal(tern_connect(l->t, &from, &to, &last), 0);
+    lab_collect(l);
+    lab_forget(l);
+    tern_info info;
+    assert_int_equal(tern_addr_remove(l->t, l->link, &other), 0);
+    assert_int_equal(tern_get_info(l->t, last, &info), 0);
+    tern_tick(l->t, ++l->now);
+    tern_tick(l->t, ++l->now);
+    assert_int_equal(tern_get_info(l->t, last, &info), 0);
+    assert_int_equal(info.state, TERN_CLOSED);
+    assert_int_equal(info.error, -TERN_EADDRNOTAVAIL);
+    for (int i = 0; i < PIPES; i++)
+        assert_int_equal(tern_abort(l->t, full[i]), 0);
+    assert_int_equal(tern_close(l->t, last), 0);
+    lab_collect(l);
+    lab_forget(l);
+    lab_end(l);
+}
+
 /* Connections are numbered with 64 bits. Small records keep half of it, and 0 is none: so one number is left
  * out, and who was opened before keeps its own (tern_info.id). */
 static void numbers_beyond_32_bits(void **state)
@@ -212,6 +342,9 @@ int main(void)
         LAB_TEST(slept),
         LAB_TEST(wait_for_accept),
         LAB_TEST(address_gone_meanwhile),
+        LAB_TEST(give_up_in_turns),
+        LAB_TEST(no_room_for_answers),
+        LAB_TEST(address_gone_far_away),
         LAB_TEST(numbers_beyond_32_bits),
     };
     return LAB_MAIN(tests);

@@ -1,6 +1,8 @@
 /* The small records of TIME_WAIT together: how many, which go first, what a storm of FINs does, what is known
  * of each; and ports that are taken by them. */
 #include "lab/lab.h"
+#include "stack/stack.h"
+#include "tcp/tcp.h"
 
 enum { FIRST = 20000, PEERS = 1000 };
 
@@ -152,6 +154,49 @@ static void storm_of_fins(void **state)
         left(l, last_fin, N);
     }
     assert_int_equal(left(l, last_fin, N), 0);
+    lab_end(l);
+}
+
+/* Who was marked by a FIN that found the pages full of holes: 2 MSL begin anew where they end. 0 = nobody. */
+static unsigned marked(struct lab *l)
+{
+    struct fifo *q = tern_ip_is4(&l->ip) ? &l->t->w->wait4.fifo : &l->t->w->wait6.fifo;
+    for (ref_t r = 0; fifo_next(l->t->a, q, &r);) {
+        const struct timewait *w = at(l->t->a, r);
+        if (w->again && w->remote_port >= FIRST)
+            return w->remote_port;
+    }
+    return 0;
+}
+
+/* So it is also when no timer has been run since, and the next packet is what tells the time. */
+static void marked_and_no_tick(void **state)
+{
+    enum { N = 900 };
+    struct lab *l = lab_new(state, NULL);
+    wait_with(l, FIRST, N);
+    for (unsigned round = 0; round < 18; round++)
+        for (unsigned i = 0; i < N; i++) {
+            as_peer(l, FIRST + i);
+            if (i % 20 >= round)
+                TALK(l, "+1ms < FA 1 ack 2\n> A 2 ack 2");
+        }
+    unsigned port = marked(l);
+    assert_int_not_equal(port, 0);
+    as_peer(l, port);
+    lab_run(l, 30 * SEC);
+    TALK(l, "< FA 1 ack 2\n> A 2 ack 2");
+    uint8_t buf[128];
+    uint32_t len = lab_packet(l, "FA 1 ack 2", buf);
+    l->mark = l->now += 55 * SEC; /* 2 MSL after what was before, not after this one */
+    lab_rx(l, buf, len);
+    TALK(l, "> A 2 ack 2\n"
+            "= TIME_WAIT");
+    wait_with(l, 10000, 1); /* one that is not marked */
+    len = lab_packet(l, "FA 1 ack 2", buf);
+    l->mark = l->now += 61 * SEC;
+    lab_rx(l, buf, len);
+    TALK(l, "> R 2");
     lab_end(l);
 }
 
@@ -391,6 +436,7 @@ int main(void)
         LAB_TEST(give_up_memory),
         LAB_TEST(oldest_of_both_families),
         LAB_TEST(storm_of_fins),
+        LAB_TEST(marked_and_no_tick),
         LAB_TEST(ends_in_turns),
         LAB_TEST(held_are_counted_apart),
         LAB_TEST(info),
