@@ -93,7 +93,7 @@ static void apply(struct tern *t, struct tcb *c, enum tern_option opt)
     if (opt == TERN_OPT_MAX_SEG && c->h.state >= TERN_SYN_RCVD)
         c->snd.mss = options_mss(&c->opt, c->snd.mtu_mss, c->set.max_seg);
     if (opt == TERN_OPT_KEEPALIVE || opt == TERN_OPT_KEEPIDLE_MS || opt == TERN_OPT_KEEPINTVL_MS)
-        timer_keepalive(t, c);
+        timer_keepalive_set(t, c);
     if (c->h.state != TERN_CLOSED)
         conn_ready(t, &c->h);
     sock_done(t, c);

@@ -35,14 +35,25 @@ static void note_rtt(struct tern *t, struct tcb *c)
     c->rtt.backoff = 0;
 }
 
+/* It is in flight no more. */
+static void forget_syn(struct tern *t, struct tcb *c, seq_t ack)
+{
+    const struct sendrec *syn = c->list.seq.head != 0 ? at(t->a, c->list.seq.head) : NULL;
+    struct acked a = {0};
+    if (LIKELY(syn != NULL && syn->flags == 0 && syn->times == 1 && c->list.count == 1 && !t->w->by_steps)) {
+        sendlist_take_only(t, &c->list);
+        return;
+    }
+    if (syn != NULL && syn->times > 2)
+        c->cc.cwnd = c->snd.mss; /* RFC5681-3.1-d, RFC 6928 2: more than one SYN lost means one segment */
+    sendlist_ack(t, &c->list, ack, &a);
+}
+
 /* Fourth, our SYN is acknowledged. */
 static enum tern_cause open_now(struct tern *t, struct tcb *c, const struct segment *s)
 {
-    struct acked a = {0};
     note_rtt(t, c);
-    if (c->list.seq.head != 0 && ((struct sendrec *)at(t->a, c->list.seq.head))->times > 2)
-        c->cc.cwnd = c->snd.mss; /* RFC5681-3.1-d, RFC 6928 2: more than one SYN lost means one segment */
-    sendlist_ack(t, &c->list, s->ack, &a);
+    forget_syn(t, c, s->ack);
     c->snd.una = s->ack;
     c->snd.syn_acked = true;
     ack_take_window(c, s);

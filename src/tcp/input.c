@@ -201,6 +201,8 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
 {
     enum seq_verdict verdict;
     enum tern_cause cause;
+    if (LIKELY(!t->w->by_steps && in_usual(t, c, s, &cause)))
+        return cause;
     if (answers_crossing_syn(c, s)) {
         recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
         if (c->h.state == TERN_SYN_RCVD)
@@ -259,11 +261,6 @@ static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segmen
 {
     enum tern_cause cause;
     note_arrival(t, c, s);
-    if (LIKELY(!t->w->by_steps && in_usual(t, c, s, &cause))) {
-        timer_rearm(t, c); /* and no keepalive runs */
-        idle_back(t, c);
-        return cause;
-    }
     if (c->h.state == TERN_SYN_SENT)
         cause = in_synsent(t, c, s);
     else if (c->h.state == TERN_TIME_WAIT)

@@ -308,7 +308,13 @@ void timer_sent(struct tern *t, struct tcb *c); /* something is in flight now */
 void timer_progress(struct tern *t, struct tcb *c); /* SND.UNA moved */
 void timer_restart(struct tern *t, struct tcb *c);
 void timer_answered(struct tern *t, struct tcb *c); /* an ACK came while the window is shut */
-void timer_keepalive(struct tern *t, struct tcb *c); /* something came in, or the option changed */
+void timer_keepalive_set(struct tern *t, struct tcb *c); /* the option has changed */
+/* something came in: what is not switched on has nothing to be set back */
+static inline void timer_keepalive(struct tern *t, struct tcb *c)
+{
+    if (UNLIKELY(c->set.keepalive))
+        timer_keepalive_set(t, c);
+}
 void timer_window(struct tern *t, struct tcb *c); /* window or queue changed: retransmit, persist or none */
 
 /* shortage.c: memory for what is to be sent. */

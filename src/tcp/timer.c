@@ -170,7 +170,7 @@ void timer_progress(struct tern *t, struct tcb *c)
 
 /* RFC 9293 3.8.4: keepalive (MAY-5) by the program's switch (MUST-24) and interval (MUST-27). Any segment of
  * the peer starts it anew (MUST-26). */
-void timer_keepalive(struct tern *t, struct tcb *c)
+void timer_keepalive_set(struct tern *t, struct tcb *c)
 {
     c->tm.keep_probes = 0;
     c->tm.keep_probe = c->tm.keep_overslept = false;

@@ -42,7 +42,7 @@ static inline bool at_ease(const struct tcb *c)
 {
     const struct snd *n = &c->snd;
     bool busy = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid | c->rec.recover_valid |
-                c->rack.round_valid | (c->rec.phase != PHASE_OPEN) | c->rcv.fin_ooo | c->set.keepalive;
+                c->rack.round_valid | (c->rec.phase != PHASE_OPEN) | c->rcv.fin_ooo;
     return !busy && c->rcv.ooo.head == 0 && n->link != 0 && c->tm.rexmit != TERN_TIMER_PERSIST;
 }
 

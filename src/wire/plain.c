@@ -24,9 +24,20 @@ static inline uint64_t pseudo_sum(const uint8_t *ip, uint32_t tcp_len)
     return plain_add(plain_load64(ip + 12), (uint64_t)plain_half(PROTO_TCP) + plain_half(tcp_len));
 }
 
-static inline uint16_t tcp_sum(const uint8_t *ip, uint32_t tcp_len)
+/* Of its header, whose options are of one of the kinds above: whole words. */
+static inline uint64_t header_sum(const uint8_t *p, uint32_t opt_len)
 {
-    return plain_fold(plain_add(pseudo_sum(ip, tcp_len), plain_sum(ip + IP, tcp_len)));
+    uint64_t sum = plain_add(plain_load64(p), plain_load64(p + 8));
+    if (UNLIKELY(opt_len == 0))
+        return plain_add(sum, plain_load32(p + 16));
+    sum = plain_add(plain_add(sum, plain_load64(p + 16)), plain_load64(p + 24));
+    return opt_len == TS ? sum : plain_add(sum, plain_load64(p + 32));
+}
+
+static inline uint16_t tcp_sum(const uint8_t *ip, uint32_t opt_len, uint32_t len)
+{
+    uint64_t sum = plain_add(pseudo_sum(ip, TCP + opt_len + len), header_sum(ip + IP, opt_len));
+    return plain_fold(len == 0 ? sum : plain_add(sum, plain_sum(ip + IP + TCP + opt_len, len)));
 }
 
 /* --- reading -------------------------------------------------------------------------------------- */
@@ -62,7 +73,7 @@ static inline void read_ip4(tern_ip *ip, const uint8_t *p)
     memcpy(ip->b + 8, &back, 8);
 }
 
-static inline void fill_segment(const uint8_t *ip, uint32_t total, uint32_t opt_len, struct segment *s)
+static inline void fill_segment(const uint8_t *ip, uint32_t opt_len, uint32_t len, struct segment *s)
 {
     const uint8_t *p = ip + IP;
     read_ip4(&s->src, ip + 12), read_ip4(&s->dst, ip + 16);
@@ -76,7 +87,7 @@ static inline void fill_segment(const uint8_t *ip, uint32_t total, uint32_t opt_
     s->fragments = false;
     s->gso_size = 0;
     s->data = p + TCP + opt_len;
-    s->len = total - IP - TCP - opt_len;
+    s->len = len;
     s->keep = NULL;
     s->pair = s->found = s->found_at = 0;
     fill_options(p + TCP, opt_len, &s->opt);
@@ -104,9 +115,10 @@ bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
         return false;
     if (UNLIKELY(plain_fold(ip_sum(p)) != 0xffff))
         return false;
-    if (verify && UNLIKELY(tcp_sum(p, total - IP) != 0xffff))
+    uint32_t data_len = total - IP - TCP - opt_len;
+    if (verify && UNLIKELY(tcp_sum(p, opt_len, data_len) != 0xffff))
         return false;
-    fill_segment(p, total, opt_len, s);
+    fill_segment(p, opt_len, data_len, s);
     return true;
 }
 
