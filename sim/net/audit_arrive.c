@@ -267,7 +267,7 @@ void audit_arrived(struct net *n, int host, const struct net_packet *p, const te
     }
     if (s.flags & SYN)
         arrived_syn(f, &s, is_taken);
-    if (!f->known || rx->verdict == TERN_UNCLAIMED)
+    if (!audit_follows(n, f) || rx->verdict == TERN_UNCLAIMED)
         return;
     if (s.flags & CWR)
         f->ce = false;

@@ -1,6 +1,8 @@
 /* audit_flow.c - see audit.h: the records of connections, and what may follow a call. */
 #include "audit.h"
 
+#include <tern/stats.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +41,19 @@ static uint32_t slot_of(int host, const tern_endpoint *local, const tern_endpoin
     for (int i = 8; i < 16; i++)
         h = h * 31 + remote->ip.b[i];
     return h % AUDIT_SLOTS;
+}
+
+bool audit_follows(struct net *n, struct audit_flow *f)
+{
+    tern_stats stats;
+    if (!f->known || !f->fin_sent || f->una != f->fin_end || !f->fin_came)
+        return f->known;
+    tern_get_stats(n->host[f->host].t, &stats);
+    if (stats.cookies_sent > 0) {
+        f->known = false;
+        f->twice = true;
+    }
+    return f->known;
 }
 
 struct audit_flow *audit_find(struct net *n, int host, const tern_endpoint *local,

@@ -1,8 +1,6 @@
 /* audit_sent.c - see audit.h: what a stack sends. */
 #include "audit.h"
 
-#include <tern/stats.h>
-
 #include <string.h>
 
 enum { TIMES_REST_US = 3000000, DELAYED_US = 500000 };
@@ -276,17 +274,6 @@ static void follow(struct net *n, struct audit_flow *f, const struct segment *s,
         f->snd_max = end;
 }
 
-/* Our FIN was acknowledged, and there is something before its place: a cookie was shown twice, and has opened
- * the same pair once more with the same numbers (RFC 4987 3.6). */
-static bool opened_again(const struct net *n, int host, const struct audit_flow *f, const struct segment *s)
-{
-    tern_stats stats;
-    if (!f->fin_sent || f->una != f->fin_end || segment_space(s) == 0)
-        return false;
-    tern_get_stats(n->host[host].t, &stats);
-    return stats.cookies_sent > 0;
-}
-
 void audit_sent(struct net *n, int host, const struct net_packet *p)
 {
     struct segment s;
@@ -308,10 +295,7 @@ void audit_sent(struct net *n, int host, const struct net_packet *p)
         f->known = false; /* whether it goes on is not seen */
     } else if (s.flags & SYN) {
         sent_syn(n, f, &s);
-    } else if (f->known && opened_again(n, host, f, &s)) {
-        f->known = false;
-        f->twice = true;
-    } else if (f->known) {
+    } else if (audit_follows(n, f)) {
         follow(n, f, &s, p);
     }
 }
