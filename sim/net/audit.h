@@ -95,8 +95,8 @@ void audit_gone(struct net *n, int host, const tern_ip *ip);
 void audit_open(struct audit_flow *f, const struct audit_syn *peer); /* from here on it is followed */
 struct audit_flow *audit_find(struct net *n, int host, const tern_endpoint *local,
                               const tern_endpoint *remote, bool make);
-/* Whether what this flow says can be judged. When both FINs are acknowledged, a host that sends cookies may be
- * shown one twice, and open the same pair once more with the same numbers (RFC 4987 3.6). */
+/* Whether what this flow says can be judged. When both FINs are acknowledged, a host that sends cookies may
+ * be shown one twice, and open the same pair once more with the same numbers (RFC 4987 3.6). */
 bool audit_follows(struct net *n, struct audit_flow *f);
 void audit_add_range(struct audit_flow *f, uint32_t from, uint32_t to);
 bool audit_has(const struct audit_flow *f, uint32_t from, uint32_t to);
