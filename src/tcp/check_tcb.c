@@ -60,6 +60,7 @@ static void check_deadlines(const struct tern *t, const struct tcb *c)
     if (c->h.state == TERN_CLOSED)
         return;
     ASSERT(m->rexmit == TERN_TIMER_NONE || m->rexmit_us <= now + set->rto_max_us);
+    ASSERT(m->rexmit == TERN_TIMER_NONE || m->stuck_us != 0); /* time runs against all that waits */
     ASSERT(m->keep_us == 0 || keepalive_runs(c));
     ASSERT(m->keep_us != 0 || !keepalive_runs(c) || !c->snd.syn_acked); /* closed in SYN_RCVD */
     ASSERT(m->keep_probes <= c->set.keep_cnt);

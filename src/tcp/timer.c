@@ -110,6 +110,8 @@ void timer_window(struct tern *t, struct tcb *c)
         want = shut ? TERN_TIMER_PERSIST : TERN_TIMER_RETRANSMIT;
     else if (shut && waits_to_send(c))
         want = TERN_TIMER_PERSIST;
+    if (want != TERN_TIMER_NONE && c->tm.stuck_us == 0)
+        c->tm.stuck_us = t->w->now; /* also when a probe was acknowledged, and more waits */
     if (want == c->tm.rexmit)
         return;
     if (c->tm.rexmit == TERN_TIMER_PERSIST) { /* it has opened: what the probe left behind is sent at once */
@@ -119,8 +121,6 @@ void timer_window(struct tern *t, struct tcb *c)
             sendlist_mark_head_lost(t, &c->list, c->snd.mss);
         conn_ready(t, &c->h);
     }
-    if (want != TERN_TIMER_NONE && c->tm.stuck_us == 0)
-        c->tm.stuck_us = t->w->now;
     arm(t, c, want, want == TERN_TIMER_PERSIST ? probe_interval(t, c) : rtt_timeout(&c->rtt, settings(t)));
 }
 

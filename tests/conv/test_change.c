@@ -465,6 +465,24 @@ static void given_up(void **state)
     }
 }
 
+/* ... also when it began with a window that was shut: a probe was acknowledged, and the next cannot leave. */
+static void given_up_while_probing(void **state)
+{
+    struct lab *l = lab_new(state, NULL);
+    lab_connect(l, "mss 1460");
+    TALK(l, "< A 1 ack 1 win 0\n"
+            "send 100\n"
+            "+any > A 1:2(1) ack 1\n"
+            "< A 1 ack 2 win 0");
+    up(l, l->link, false);
+    lab_run(l, 900 * SEC);
+    TALK(l, "= ESTABLISHED");
+    lab_run(l, 240 * SEC);
+    assert_int_equal(info(l).state, TERN_CLOSED);
+    assert_int_equal(info(l).reason, TERN_C_RETRIES_USED_UP);
+    lab_end(l);
+}
+
 /* A SYN that cannot leave: it goes when the link is up, and the attempt ends in time when it never is. */
 static void syn_waits(void **state)
 {
@@ -765,6 +783,7 @@ int main(void)
         LAB_TEST(in_flight),
         LAB_TEST(ack_waits),
         LAB_TEST(given_up),
+        LAB_TEST(given_up_while_probing),
         LAB_TEST(syn_waits),
         LAB_TEST(small_records),
         LAB_TEST(connect_errors),
