@@ -465,8 +465,8 @@ static void given_up(void **state)
     }
 }
 
-/* ... also of one that nobody holds any more, when the window was shut at first: a probe was acknowledged, and
- * the next cannot leave. */
+/* ... also of one that nobody holds any more, when the window was shut at first: a probe was acknowledged,
+ * and the next cannot leave. */
 static void given_up_while_probing(void **state)
 {
     struct lab *l = lab_new(state, NULL);
