@@ -88,6 +88,9 @@ static inline tern_ip tern_ip4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 }
 
 /* Whether `ip` is an IPv4 address. */
+#ifdef __GNUC__
+__attribute__((always_inline)) /* it is six instructions, and looks like many more */
+#endif
 static inline bool tern_ip_is4(const tern_ip *ip)
 {
     const uint8_t *b = ip->b; /* compilers make one load of each */
