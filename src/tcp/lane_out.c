@@ -33,8 +33,8 @@ static inline bool usual(const struct tern *t, const struct tcb *c)
            !t->w->by_steps;
 }
 
-/* All that is queued, if it may leave at once: nothing is in flight, so neither Nagle (a small segment that is
- * not acknowledged) nor the congestion window hold it; it is smaller than a full segment and fits into the
+/* All that is queued, if it may leave at once: nothing is in flight, so neither Nagle (a small segment that
+ * is not acknowledged) nor the congestion window hold it; it is smaller than a full segment and fits into the
  * peer's window. It ends with PSH (MUST-61) and takes the FIN along. */
 static inline bool plan_text(const struct tern *t, const struct tcb *c, struct said *p)
 {
