@@ -177,11 +177,20 @@ static inline bool is_of(const struct conn_head *h, const struct segment *s)
            (h->link == s->link || ip_zone(&s->dst, &s->src, 1) == 0);
 }
 
-/* A control block that is found at once, as nearly always. */
+static inline bool is_of_half4(const struct halfopen *h, const struct segment *s)
+{
+    return h->local_port == s->dst_port && h->remote_port == s->src_port && tern_ip_is4(&s->src) &&
+           memcmp(h->pair, s->dst.b + 12, 4) == 0 && memcmp(h->pair + 4, s->src.b + 12, 4) == 0;
+}
+
+/* A control block that is found at once, as nearly always, or a half-open record. */
 static inline bool found_at_once(const struct tern *t, ref_t r, const struct segment *s)
 {
-    return r != 0 && arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB) &&
-           is_of(at_const(t->a, r), s);
+    switch ((int)arena_kind(t->a, r) - PAGE_POOL0) {
+    case POOL_TCB: return is_of(at_const(t->a, r), s);
+    case POOL_HALFOPEN4: return is_of_half4(at_const(t->a, r), s);
+    default: return false;
+    }
 }
 
 static ref_t find_any(struct tern *t, const struct segment *s)
@@ -190,17 +199,23 @@ static ref_t find_any(struct tern *t, const struct segment *s)
     return find(t, s->pair, &local, &remote, s->link, false);
 }
 
-/* Read ahead, a segment has been looked for already: while the table is the same, the search would be too. */
+/* The segments of a connection come close together, so the one that was spoken of last is asked first. Read
+ * ahead, a segment has been looked for already: while the table is the same, the search would be too. */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
     struct htab_iter it;
     bool known = s->found_at == t->w->conns.changes;
+    ref_t last = t->w->last_found;
     if (UNLIKELY(t->w->by_steps))
         return find_any(t, s);
+    if (last != 0 && is_of(at_const(t->a, last), s))
+        return last;
     ref_t r = known ? s->found : htab_first(t->a, &t->w->conns, s->pair, &it);
-    if (r == 0 || LIKELY(found_at_once(t, r, s)))
-        return r;
-    return find_any(t, s);
+    if (r != 0 && UNLIKELY(!found_at_once(t, r, s)))
+        r = find_any(t, s);
+    if (r != 0 && arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB))
+        t->w->last_found = r;
+    return r;
 }
 
 /* --- ahead of the turn ----------------------------------------------------------------------------- */
@@ -274,16 +289,28 @@ bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
 bool demux_insert_gap(struct tern *t, ref_t r, const struct demux_gap *gap)
 {
     keep_hash(t, r, gap->pair);
-    return htab_insert_at(t->a, &t->w->conns, &gap->at, gap->changes, gap->pair, r, MEM_DATA);
+    if (!htab_insert_at(t->a, &t->w->conns, &gap->at, gap->changes, gap->pair, r, MEM_DATA))
+        return false;
+    t->w->last_found = r;
+    return true;
 }
 
 bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
-void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r); }
+void demux_remove(struct tern *t, ref_t r)
+{
+    if (t->w->last_found == r)
+        t->w->last_found = 0;
+    htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r);
+}
 
 void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to)
 {
-    keep_hash(t, to, pair);
+    bool block = rec_kind(t, to) == REC_TCB;
+    if (block)
+        head_at(t, to)->hash = pair;
+    if (block || t->w->last_found == from)
+        t->w->last_found = block ? to : 0;
     htab_replace(t->a, &t->w->conns, pair, from, to);
 }
 

@@ -158,6 +158,7 @@ struct world {
     struct sweep sweep;
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, idle, timewait; parked ones too */
+    ref_t last_found;         /* a control block of `conns` that a segment was for lately; 0 = none */
     struct htab listeners;    /* local port to listener */
     struct last_listener last_listener;
     uint32_t any_port;        /* listeners of port 0: any */
