@@ -170,6 +170,7 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
     return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
 }
 
+/* A connection is its pair of sockets (RFC 9293 4). */
 static inline bool is_of(const struct conn_head *h, const struct segment *s)
 {
     return h->local_port == s->dst_port && h->remote_port == s->src_port && !h->parked &&
