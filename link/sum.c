@@ -1,10 +1,11 @@
 /* sum.c - the Internet checksum of bytes while they are copied, by the widest vectors that the processor has.
  *
- * One's complement addition does not care how wide its words are (RFC 1071 2 B), so each 64-bit lane adds its
- * lower and its upper half into two sums that cannot overflow, and all is folded to 16 bits at the end:
+ * One's complement addition does not care how wide its words are (RFC 1071 2 B), so the lower and the upper
+ * halves of 64-bit lanes are two sums that cannot overflow, and all is folded to 16 bits at the end. The first
+ * is had for less: whole lanes are added, modulo 2^64, and the upper halves taken away when all are known.
  *
- *   vector   | h1 l1 | h2 l2 | h3 l3 | ...        low  += l1 | l2 | l3 | ...
- *                                                 high += h1 | h2 | h3 | ...
+ *   vector   | h1 l1 | h2 l2 | h3 l3 | ...        whole += h1 l1 | h2 l2 | h3 l3 | ...
+ *                                                 high  += h1    | h2    | h3    | ...
  *
  * What is left at the end, shorter than a vector, is read as the last whole vector of the bytes, in which
  * those that were added already are masked out. With that a sum costs nothing beside the copy. The vectors

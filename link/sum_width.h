@@ -9,8 +9,7 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
 {
     if (n < WIDTH)
         return sum_little(to, p, n);
-    VEC low = {0}, high = {0}, low2 = {0}, high2 = {0}, a, b, c, d, mask;
-    const VEC half = low + 0xffffffff;
+    VEC whole = {0}, high = {0}, whole2 = {0}, high2 = {0}, a, b, c, d, mask;
     size_t left = n;
     for (; left >= 4 * WIDTH; left -= 4 * WIDTH, p += 4 * WIDTH) {
         memcpy(&a, p, WIDTH);
@@ -28,9 +27,9 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
             memcpy(to + 3 * WIDTH, &d, WIDTH);
             to += 4 * WIDTH;
         }
-        low += (a & half) + (c & half);
+        whole += a + c;
         high += (a >> 32) + (c >> 32);
-        low2 += (b & half) + (d & half);
+        whole2 += b + d;
         high2 += (b >> 32) + (d >> 32);
     }
     for (; left >= WIDTH; left -= WIDTH, p += WIDTH) {
@@ -40,7 +39,7 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
             memcpy(to, &a, WIDTH);
             to += WIDTH;
         }
-        low += a & half;
+        whole += a;
         high += a >> 32;
     }
     size_t even = left & ~(size_t)1;
@@ -51,13 +50,14 @@ static inline __attribute__((always_inline)) uint64_t SUM(uint8_t *to, const uin
             memcpy(to + even - WIDTH, &a, WIDTH);
         memcpy(&mask, edge + WIDEST - WIDTH + even, WIDTH);
         a &= mask;
-        low += a & half;
+        whole += a;
         high += a >> 32;
     }
-    low += high + low2 + high2;
+    high += high2;
+    whole += whole2 - (high << 32) + high; /* the lower halves, and the upper ones */
     uint64_t sum = 0;
     for (size_t i = 0; i < WIDTH / 8; i++)
-        sum += low[i];
+        sum += whole[i];
     return left > even ? sum + sum_little(to ? to + even : NULL, p + even, 1) : sum;
 }
 #undef VEC
