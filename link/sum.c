@@ -1,8 +1,8 @@
 /* sum.c - the Internet checksum of bytes while they are copied, by the widest vectors that the processor has.
  *
  * One's complement addition does not care how wide its words are (RFC 1071 2 B), so the lower and the upper
- * halves of 64-bit lanes are two sums that cannot overflow, and all is folded to 16 bits at the end. The first
- * is had for less: whole lanes are added, modulo 2^64, and the upper halves are taken away in the end.
+ * halves of 64-bit lanes are two sums that cannot overflow, and all is folded to 16 bits at the end. The
+ * first is had for less: whole lanes are added, modulo 2^64, and the upper halves are taken away in the end.
  *
  *   vector   | h1 l1 | h2 l2 | h3 l3 | ...        whole += h1 l1 | h2 l2 | h3 l3 | ...
  *                                                 high  += h1    | h2    | h3    | ...
