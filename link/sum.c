@@ -50,9 +50,9 @@ static inline __attribute__((always_inline)) uint64_t sum_little(uint8_t *to, co
     return sum + (word & 0xffffffff) + (word >> 32);
 }
 
-/* A vector that was read once stays in its register: else compilers read it again for each use, and each of
- * three loads over the end of a cache line costs two. */
-#ifdef __x86_64__
+/* A vector that was read once stays in its register: gcc would read it again for each use, and each of three
+ * loads over the end of a cache line costs two. */
+#if defined __x86_64__ && !defined __clang__
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #else
 #define IN_REGISTER(v) (void)0
