@@ -26,8 +26,6 @@ int memcmp(const void *a, const void *b, size_t n);
 /* A function that is seldom called: it lies apart, and the way to it at the end of its caller, so that what
  * is called for every packet lies dense and fits into the processor's instruction cache. */
 #define COLD __attribute__((cold, noinline))
-/* A function that stays one: its caller often does without it, and then need not save registers for it. */
-#define APART __attribute__((noinline))
 /* Ask the processor for the cache line at p, which will be needed soon: a hint that changes nothing, and
  * allowed at any address. */
 #define FETCH(p) __builtin_prefetch(p)

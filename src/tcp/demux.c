@@ -170,7 +170,6 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
     return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
 }
 
-/* A connection is its pair of sockets (RFC 9293 4). */
 static inline bool is_of(const struct conn_head *h, const struct segment *s)
 {
     return h->local_port == s->dst_port && h->remote_port == s->src_port && !h->parked &&
@@ -178,20 +177,20 @@ static inline bool is_of(const struct conn_head *h, const struct segment *s)
            (h->link == s->link || ip_zone(&s->dst, &s->src, 1) == 0);
 }
 
-static inline bool is_of_half4(const struct halfopen *h, const struct segment *s)
-{
-    return h->local_port == s->dst_port && h->remote_port == s->src_port && tern_ip_is4(&s->src) &&
-           memcmp(h->pair, s->dst.b + 12, 4) == 0 && memcmp(h->pair + 4, s->src.b + 12, 4) == 0;
-}
-
-/* A control block that is found at once, as nearly always, or a half-open record. */
+/* A control block that is found at once, as nearly always. One that has gone since is free or another's. */
 static inline bool found_at_once(const struct tern *t, ref_t r, const struct segment *s)
 {
-    switch ((int)arena_kind(t->a, r) - PAGE_POOL0) {
-    case POOL_TCB: return is_of(at_const(t->a, r), s);
-    case POOL_HALFOPEN4: return is_of_half4(at_const(t->a, r), s);
-    default: return false;
-    }
+    return arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB) && pool_gen(t->a, r) != 0 &&
+           is_of(at_const(t->a, r), s);
+}
+
+/* Of IPv4, at rest or awake since it was found. */
+static inline bool is_named4(const struct tern *t, ref_t r, const struct segment *s)
+{
+    const struct idle *i = at_const(t->a, r);
+    return arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_IDLE4) && tern_ip_is4(&s->src) &&
+           i->local_port == s->dst_port && i->remote_port == s->src_port &&
+           memcmp(i->pair, s->dst.b + 12, 4) == 0 && memcmp(i->pair + 4, s->src.b + 12, 4) == 0;
 }
 
 static ref_t find_any(struct tern *t, const struct segment *s)
@@ -200,23 +199,22 @@ static ref_t find_any(struct tern *t, const struct segment *s)
     return find(t, s->pair, &local, &remote, s->link, false);
 }
 
-/* The segments of a connection come close together, so the one that was spoken of last is asked first. Read
- * ahead, a segment has been looked for already: while the table is the same, the search would be too. */
+/* Read ahead, a segment has been looked for already: while the table is the same, the search would be too,
+ * but for those that have come to rest since or ceased to be (demux_exchange): the same connection (RFC 9293
+ * 3.3.1). */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
     struct htab_iter it;
     bool known = s->found_at == t->w->conns.changes;
-    ref_t last = t->w->last_found;
     if (UNLIKELY(t->w->by_steps))
         return find_any(t, s);
-    if (last != 0 && is_of(at_const(t->a, last), s))
-        return last;
     ref_t r = known ? s->found : htab_first(t->a, &t->w->conns, s->pair, &it);
-    if (r != 0 && UNLIKELY(!found_at_once(t, r, s)))
-        r = find_any(t, s);
-    if (r != 0 && arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB))
-        t->w->last_found = r;
-    return r;
+    if (r == 0 || LIKELY(found_at_once(t, r, s)))
+        return r;
+    if (!is_named4(t, r, s))
+        return find_any(t, s);
+    ref_t awake = ((const struct idle *)at_const(t->a, r))->tcb;
+    return awake != 0 ? awake : r;
 }
 
 /* --- ahead of the turn ----------------------------------------------------------------------------- */
@@ -290,34 +288,31 @@ bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair)
 bool demux_insert_gap(struct tern *t, ref_t r, const struct demux_gap *gap)
 {
     keep_hash(t, r, gap->pair);
-    if (!htab_insert_at(t->a, &t->w->conns, &gap->at, gap->changes, gap->pair, r, MEM_DATA))
-        return false;
-    t->w->last_found = r;
-    return true;
+    return htab_insert_at(t->a, &t->w->conns, &gap->at, gap->changes, gap->pair, r, MEM_DATA);
 }
 
 bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
-void demux_remove(struct tern *t, ref_t r)
-{
-    if (t->w->last_found == r)
-        t->w->last_found = 0;
-    htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r);
-}
+void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r); }
 
 void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to)
 {
-    bool block = rec_kind(t, to) == REC_TCB;
-    if (block)
-        head_at(t, to)->hash = pair;
-    if (block || t->w->last_found == from)
-        t->w->last_found = block ? to : 0;
+    keep_hash(t, to, pair);
     htab_replace(t->a, &t->w->conns, pair, from, to);
 }
 
 void demux_replace(struct tern *t, ref_t from, ref_t to)
 {
     demux_replace_pair(t, demux_pair_of(t, from), from, to);
+}
+
+/* A connection comes to rest or ceases to: what was found for others is still so, and its two records name
+ * each other. */
+void demux_exchange(struct tern *t, uint32_t pair, ref_t from, ref_t to)
+{
+    uint32_t changes = t->w->conns.changes;
+    demux_replace_pair(t, pair, from, to);
+    t->w->conns.changes = changes;
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */

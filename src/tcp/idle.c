@@ -9,16 +9,19 @@
  *   tcb ── quiet for max(rest_ms, RTO), or memory short ──▶ idle ── segment, call, timer ──▶ tcb
  *
  * Who was at rest for long will mostly rest for long again: a connection that is woken after more than
- * rest_ms of quiet only *interrupts* its rest. It goes back as soon as all is said and done, at the end of
- * the very call, while its records still lie in the processor's caches; unless something is left that only
- * time makes worthless (a reduction that might be undone). With very many connections that is the ordinary
- * way, and the timer the exception. Who is woken again soon stays awake.
+ * rest_ms of quiet, or after thousands of segments to others, only *interrupts* its rest. It goes back as
+ * soon as all is said and done, at the end of the very call, while its records still lie in the processor's
+ * caches; unless something is left that only time makes worthless (a reduction that might be undone). With
+ * very many connections that is the ordinary way, and the timer the exception. Who is woken again soon stays
+ * awake.
  *
  * idle_pack.c writes the one as the other.
  */
 #include "tcp/tcp.h"
 
-#define PRESS 64 /* control blocks that are looked at when memory is short */
+#define PRESS   64       /* control blocks that are looked at when memory is short */
+#define AWAY    4096u    /* segments to others after which nothing of a connection lies in a cache any more */
+#define RATE_US 1000000u /* over so long they are counted, at least */
 
 static struct pool *pool_of(struct tern *t, bool is4) { return is4 ? &t->w->idles4 : &t->w->idles6; }
 
@@ -135,7 +138,7 @@ static bool rest(struct tern *t, struct tcb *c, bool restart)
     conn_timer_off(t, &c->h);
     if (c->tm.keep_us != 0)
         wheel_set(t->a, &t->w->wheel, &i->timer, c->tm.keep_us);
-    demux_replace(t, self(t, c), c->idle);
+    demux_exchange(t, c->h.hash, self(t, c), c->idle);
     i->tcb = 0;
     i->gone = 0;
     i->ending = IDLE_LIVES;
@@ -209,11 +212,25 @@ static void end_now(struct tern *t, struct idle *i, struct tcb *c)
         tcb_abort(t, c);
 }
 
-/* How long it has been quiet. */
-static bool long_asleep(const struct tern *t, const struct tcb *c)
+/* Segments that came since `since_us`, to whichever connection: by the rate of the last second or more. */
+static uint64_t segments_since(struct tern *t, uint64_t since_us)
+{
+    struct arrival_rate *r = &t->w->rate;
+    uint64_t took = t->w->now - r->since_us;
+    if (took >= RATE_US) {
+        r->per_second = (t->w->stats.segs_in - r->segs_in) * 1000000 / took;
+        r->segs_in = t->w->stats.segs_in;
+        r->since_us = t->w->now;
+    }
+    return min_u64(t->w->now - since_us, RATE_US) * r->per_second / 1000000;
+}
+
+/* So long or so much else has come since it was last heard of that it is likely to be alike the next time. */
+static bool long_asleep(struct tern *t, const struct tcb *c)
 {
     uint64_t last = max_u64(max_u64(c->last_rx_us, c->last_tx_us), c->h.since_us);
-    return settings(t)->rest_us != UINT64_MAX && t->w->now - last >= settings(t)->rest_us;
+    bool away = segments_since(t, last) >= AWAY;
+    return settings(t)->rest_us != UINT64_MAX && (away || t->w->now - last >= settings(t)->rest_us);
 }
 
 /* A control block for a connection that may go on at any moment: it has the reserve. */
@@ -227,12 +244,12 @@ struct tcb *idle_wake_pair(struct tern *t, struct idle *i, uint32_t pair)
     struct tcb *c = tcb_at(t, r);
     idle_view(t, i, c);
     wheel_cancel(t->a, &t->w->wheel, &i->timer);
-    demux_replace_pair(t, pair, c->idle, r);
+    demux_exchange(t, pair, c->idle, r);
     i->tcb = r;
     c->woken_us = t->w->now;
     c->interrupted = long_asleep(t, c);
-    change_way(t, c); /* routes and links may have changed meanwhile */
-    mtu_renew(t, c);
+    if (change_way(t, c)) /* routes and links may have changed meanwhile */
+        mtu_renew(t, c);
     if (i->gone)
         tcb_end(t, c, TERN_C_ADDR_REMOVED, -TERN_EADDRNOTAVAIL);
     else if (change_under_way(t))

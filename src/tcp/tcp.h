@@ -35,6 +35,7 @@ bool demux_insert_pair(struct tern *t, ref_t r, uint32_t pair); /* the hash is k
 void demux_remove(struct tern *t, ref_t r);
 void demux_replace(struct tern *t, ref_t from, ref_t to); /* of the same 4-tuple: cannot fail */
 void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to); /* whose hash is known */
+void demux_exchange(struct tern *t, uint32_t pair, ref_t from, ref_t to); /* an idle record and its tcb */
 uint32_t demux_hash(const struct tern *t, const struct who *w);
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link);
 bool demux_listens(struct tern *t, uint16_t port);
@@ -327,6 +328,7 @@ void shortage_serve(struct tern *t);                   /* at the end of each ver
 uint64_t shortage_deadline(const struct tern *t);      /* UINT64_MAX = none */
 
 /* window.c */
+uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
 bool window_update_due(struct tern *t, struct tcb *c);
 uint16_t window_field_up(uint32_t wnd, uint8_t shift);
 

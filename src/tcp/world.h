@@ -115,6 +115,12 @@ struct keyed {
     uint32_t value;
 };
 
+/* How many segments come in a second, whichever connection they are for (idle.c). */
+struct arrival_rate {
+    uint64_t since_us, segs_in; /* it is counted from here */
+    uint64_t per_second;        /* before that */
+};
+
 /* The last listener that was asked for (demux.c). */
 struct last_listener {
     tern_ip local;
@@ -158,9 +164,9 @@ struct world {
     struct sweep sweep;
     struct wheel wheel;
     struct htab conns;        /* 4-tuple to halfopen, tcb, idle, timewait; parked ones too */
-    ref_t last_found;         /* a control block of `conns` that a segment was for lately; 0 = none */
     struct htab listeners;    /* local port to listener */
     struct last_listener last_listener;
+    struct arrival_rate rate;
     uint32_t any_port;        /* listeners of port 0: any */
     bool foreign;             /* one has been made for addresses that are not ours (its connections may live
                                  longer than it) */

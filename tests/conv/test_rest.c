@@ -154,6 +154,78 @@ static void something_fresh(void **state)
     }
 }
 
+static void second_connection(struct lab *l)
+{
+    TALK(l, "1 < S 0 win 65535 <mss 1460>\n"
+            "1 > SA 0 ack 1\n"
+            "1 < A 1 ack 1\n"
+            "1 accept");
+    lab_events(l, 0);
+}
+
+/* Awake, and at rest with the next segment that says nothing. */
+static void tired(struct lab *l)
+{
+    TALK(l, "0 < PA 1:2(1) ack 1\n"
+            "0 > A 1 ack 2");
+    lab_events(l, 0);
+    struct tcb *c = tcb_of(l);
+    c->cc.acked = 1; /* else it would rest now */
+    TALK(l, "0 recv 1");
+    c->cc.acked = 0;
+}
+
+/* What was found for a segment when its batch was read is gone by its turn: the first segment sends the first
+ * connection back to rest, the second wakes the other one in the memory that has just become free, or (it is
+ * awake already) leaves it free; and the third is the first connection's. */
+static void changing_hands_in_a_batch(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    for (int awake = 0; awake < 2; awake++) {
+        struct lab *l = lab_new(state, &cfg);
+        lab_accept(l, "mss 1460");
+        second_connection(l);
+        lab_run(l, 5 * SEC);
+        assert_int_equal(lab_live(l).asleep, 2);
+        tired(l);
+        if (awake)
+            TALK(l, "1 < PA 1:11(10) ack 1\n"
+                    "1 > A 1 ack 11");
+        assert_int_equal(lab_live(l).asleep, 1 - awake);
+        TALKF(l,
+              "0 <+ A 2 ack 1\n"
+              "1 <+ PA %d:%d(10) ack 1\n"
+              "0 <+ PA 2:22(20) ack 1\n"
+              "1 < PA %d:%d(10) ack 1\n"
+              "forget\n"
+              "0 recv 100 -> 20\n"
+              "1 recv 100 -> %d",
+              1 + 10 * awake, 11 + 10 * awake, 11 + 10 * awake, 21 + 10 * awake, 20 + 10 * awake);
+        lab_end(l);
+    }
+}
+
+/* Who is woken soon, but after thousands of segments to others, goes back at once, too. */
+static void far_away(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    struct lab *l = lab_new(state, &cfg);
+    lab_accept(l, "mss 1460");
+    second_connection(l);
+    lab_run(l, 5 * SEC);
+    for (int i = 0; i < 5000; i++)
+        TALK(l, "1 < A 1 ack 1");
+    lab_run(l, 1100 * MS);
+    for (int i = 0; i < 3; i++) { /* after 1.1 s, 0.95 s, and 0.8 s with fewer segments */
+        TALKF(l, "0 +%dms < PA %d:%d(1) ack 1\nforget", i == 0 ? 0 : 1100 - 150 * i, 1 + i, 2 + i);
+        lab_events(l, TERN_READABLE);
+        uint32_t before = lab_live(l).asleep;
+        TALK(l, "0 recv 1");
+        assert_int_equal(lab_live(l).asleep, before + (i < 2));
+    }
+    lab_end(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +235,8 @@ int main(void)
         LAB_TEST(interrupted),
         LAB_TEST(interrupted_by_a_call),
         LAB_TEST(something_fresh),
+        LAB_TEST(changing_hands_in_a_batch),
+        LAB_TEST(far_away),
     };
     return LAB_MAIN(tests);
 }
