@@ -37,13 +37,14 @@ static inline bool may_bring(const struct tcb *c, const struct segment *s)
     return (in & (some | 1u << TERN_CLOSE_WAIT | 1u << TERN_LAST_ACK)) != 0;
 }
 
-/* Nothing is going on with it but its life. */
+/* Nothing is going on with it but its life; it was not closed before its SYN was acknowledged. */
 static inline bool at_ease(const struct tcb *c)
 {
     const struct snd *n = &c->snd;
     bool busy = c->opt.ecn | n->urgent | n->blocked | c->tlp.out | c->rec.cwr_valid | c->rec.recover_valid |
                 c->rack.round_valid | (c->rec.phase != PHASE_OPEN) | c->rcv.fin_ooo;
-    return !busy && c->rcv.ooo.head == 0 && n->link != 0 && c->tm.rexmit != TERN_TIMER_PERSIST;
+    bool opening = !n->syn_acked & (c->h.state != TERN_SYN_RCVD);
+    return !busy && !opening && c->rcv.ooo.head == 0 && n->link != 0 && c->tm.rexmit != TERN_TIMER_PERSIST;
 }
 
 /* Whatever is in flight is one sending, of which nothing is known but when it was. */

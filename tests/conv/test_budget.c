@@ -93,7 +93,7 @@ static void out_of_order_is_refused_first(void **state)
 
 /* MUST-26 (3.8.4): a connection that was closed in SYN_RCVD is opened by the ACK of its SYN, also when there
  * is no room for the text that comes along: it has its keepalive from then on. */
-static void refused_text_opens_all_the_same(void **state)
+static void opened_without_room(void **state, bool in_order)
 {
     struct lab *l = lab_with(state, 96);
     open_many(l, 2);
@@ -105,15 +105,24 @@ static void refused_text_opens_all_the_same(void **state)
             "2 send 8\n"
             "2 shutdown\n"
             "2= FIN_WAIT_1");
-    fill_out_of_order(l, 0);
-    TALK(l, "2< A 2:12(10) ack 1 win 65535");
-    assert_int_equal(l->last_rx.cause, TERN_C_OOO_LIMIT);
+    if (in_order)
+        fill_by_sending(l, 1);
+    else
+        fill_out_of_order(l, 0);
+    TALK(l, in_order ? "2< A 1:9001(9000) ack 1 win 65535" : "2< A 2:12(10) ack 1 win 65535");
+    assert_int_equal(l->last_rx.cause, in_order ? TERN_C_SHORT_OF_MEMORY : TERN_C_OOO_LIMIT);
     const struct tcb *c = NULL;
     for (ref_t r = 0; (c == NULL || c->h.state != TERN_FIN_WAIT_1) && pool_next(l->t->a, &l->t->w->tcbs, &r);)
         c = tcb_at(l->t, r);
     assert_true(c->snd.syn_acked && c->tm.keep_us > l->now);
     lab_forget(l);
     lab_end(l);
+}
+
+static void refused_text_opens_all_the_same(void **state)
+{
+    opened_without_room(state, false);
+    opened_without_room(state, true);
 }
 
 static void offers_stop_growing(void **state)
