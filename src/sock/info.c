@@ -14,6 +14,15 @@ void tern_get_stats(const tern *t, tern_stats *out)
     out->addr_conflicts = t->w->ip.ether.conflicts;
 }
 
+/* Records of what is in flight: each list has one of its own, and others from the pool. */
+static uint32_t sendrecs(const struct tern *t)
+{
+    uint32_t n = t->w->sendrecs.live;
+    for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
+        n += ((const struct tcb *)at_const(t->a, r))->list.own.gen != 0;
+    return n;
+}
+
 void tern_get_live(const tern *t, tern_live *out)
 {
     const struct world *w = t->w;
@@ -25,7 +34,7 @@ void tern_get_live(const tern *t, tern_live *out)
     out->asleep = out->tcbs - w->tcbs.live;
     out->timewait = waiting_live(t);
     out->timewait_held = w->wait_held;
-    out->sendrecs = w->sendrecs.live;
+    out->sendrecs = sendrecs(t);
     out->ranges = w->ranges.live;
     out->timers = w->wheel.armed;
     out->fragments = frag_live(&w->ip.frag);

@@ -29,9 +29,49 @@ struct acked {
     bool eifel;           /* the echoed timestamp is older than the first retransmission (RFC 3522) */
 };
 void sendlist_init(struct sendlist *l, seq_t iss);
-struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
-                             ref_t chunk);
-void sendlist_take_only(struct tern *t, struct sendlist *l);
+
+static inline struct sendrec sendrec_now(const struct tern *t, uint32_t gen, seq_t start, uint32_t len,
+                                         uint32_t size, ref_t chunk)
+{
+    return (struct sendrec){.gen = gen,
+                            .start = start,
+                            .len = len,
+                            .chunk = chunk,
+                            .sent_us = t->w->now,
+                            .times = 1,
+                            .size = (uint16_t)size};
+}
+
+/* What leaves now, for the first time. The first of a list is the list's own and needs no memory. */
+struct sendrec *sendlist_add_behind(struct tern *t, struct sendlist *l, seq_t start, uint32_t len,
+                                    uint32_t size, ref_t chunk);
+static inline struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len,
+                                           uint32_t size, ref_t chunk)
+{
+    if (l->count > 0)
+        return sendlist_add_behind(t, l, start, len, size, chunk);
+    ref_t me = self(t, &l->own);
+    l->own = sendrec_now(t, 1, start, len, size, chunk);
+    l->bytes = len;
+    l->count = 1;
+    l->seq = l->time = (struct list){me, me};
+    return &l->own;
+}
+
+/* The only one, sent once and never judged, has arrived. */
+static inline void sendlist_take_only(struct tern *t, struct sendlist *l)
+{
+    const struct sendrec *r = at(t->a, l->seq.head);
+    seq_t end = seq_add(r->start, r->len);
+    if (LIKELY(r == &l->own))
+        l->own.gen = 0;
+    else
+        pool_put(t->a, &t->w->sendrecs, l->seq.head);
+    memset(l, 0, offsetof(struct sendlist, lost_below));
+    l->lost_below = seq_max(l->lost_below, end);
+    l->fack = seq_max(l->fack, end);
+}
+
 void sendlist_ack(struct tern *t, struct sendlist *l, seq_t una, struct acked *out);
 uint32_t sendlist_sack(struct tern *t, struct sendlist *l, seq_t left, seq_t right, uint32_t mss,
                        struct acked *out);

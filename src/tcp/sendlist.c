@@ -76,26 +76,34 @@ void sendlist_init(struct sendlist *l, seq_t iss)
     l->lost_below = l->fack = iss;
 }
 
-struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, uint32_t len, uint32_t size,
-                             ref_t chunk)
+/* A record, not cleared but for its generation: the list's own, if that is free. NULL: no memory. */
+static struct sendrec *record_new(struct tern *t, struct sendlist *l)
 {
-    ref_t me = pool_take(t->a, &t->w->sendrecs, MEM_CONTROL);
-    if (me == 0)
-        return NULL;
-    struct sendrec *r = rec(t, me);
-    *r = (struct sendrec){.gen = r->gen,
-                          .start = start,
-                          .len = len,
-                          .chunk = chunk,
-                          .sent_us = t->w->now,
-                          .times = 1,
-                          .size = (uint16_t)size};
-    l->bytes += len;
-    if (l->count++ == 0) { /* the only one */
-        l->seq = l->time = (struct list){me, me};
-        return r;
+    if (l->own.gen == 0) {
+        l->own.gen = 1;
+        return &l->own;
     }
-    list_append(t->a, &l->seq, me, BY_SEQ);
+    return rec(t, pool_take(t->a, &t->w->sendrecs, MEM_CONTROL));
+}
+
+static void record_free(struct tern *t, struct sendlist *l, struct sendrec *r)
+{
+    if (r == &l->own)
+        r->gen = 0;
+    else
+        pool_put(t->a, &t->w->sendrecs, self(t, r));
+}
+
+struct sendrec *sendlist_add_behind(struct tern *t, struct sendlist *l, seq_t start, uint32_t len,
+                                    uint32_t size, ref_t chunk)
+{
+    struct sendrec *r = record_new(t, l);
+    if (r == NULL)
+        return NULL;
+    *r = sendrec_now(t, r->gen, start, len, size, chunk);
+    l->bytes += len;
+    l->count++;
+    list_append(t->a, &l->seq, self(t, r), BY_SEQ);
     time_append(t, l, r);
     return r;
 }
@@ -103,10 +111,9 @@ struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, seq_t start, ui
 /* Make two of one: r keeps the first `len` numbers, the rest is returned. NULL: no memory. */
 struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendrec *r, uint32_t len)
 {
-    ref_t me = pool_take(t->a, &t->w->sendrecs, MEM_CONTROL);
-    if (me == 0)
+    struct sendrec *n = record_new(t, l);
+    if (n == NULL)
         return NULL;
-    struct sendrec *n = rec(t, me);
     uint32_t gen = n->gen;
     *n = *r;
     n->gen = gen;
@@ -115,7 +122,7 @@ struct sendrec *sendlist_split(struct tern *t, struct sendlist *l, struct sendre
     r->len = len;
     insert_behind(t, l, r, n);
     if (l->high == self(t, r))
-        l->high = me;
+        l->high = self(t, n);
     return n;
 }
 
@@ -159,16 +166,7 @@ static void remove_head(struct tern *t, struct sendlist *l)
         time_remove(t, l, r);
     list_remove(t->a, &l->seq, l->seq.head, BY_SEQ);
     l->count--;
-    pool_put(t->a, &t->w->sendrecs, self(t, r));
-}
-
-/* The only one, sent once and never judged, has arrived. */
-void sendlist_take_only(struct tern *t, struct sendlist *l)
-{
-    const struct sendrec *r = rec(t, l->seq.head);
-    seq_t end = rec_end(r);
-    *l = (struct sendlist){.lost_below = seq_max(l->lost_below, end), .fack = seq_max(l->fack, end)};
-    pool_put(t->a, &t->w->sendrecs, self(t, r));
+    record_free(t, l, r);
 }
 
 /* The latest-sent of what one ACK delivers, in order of sending (RFC 8985 5.2). */
@@ -284,7 +282,7 @@ static void join(struct tern *t, struct sendlist *l, struct sendrec *r, struct s
     r->times = r->times > next->times ? r->times : next->times;
     list_remove(t->a, &l->seq, me, BY_SEQ);
     l->count--;
-    pool_put(t->a, &t->w->sendrecs, me);
+    record_free(t, l, next);
 }
 
 /* A run of SACKed bytes is one record, so that the next ACK, which reports most of them again, steps over it

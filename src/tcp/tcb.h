@@ -199,6 +199,8 @@ struct sendlist {
     uint32_t bytes, sacked, lost, retx; /* sums of len: all, SACKed, LOST, RETX */
     seq_t lost_below;      /* all below that are not SACKed have been judged */
     seq_t fack;            /* highest number delivered (RFC 8985 RACK.fack) */
+    /* a record that costs no memory, and most often is the only one; gen 0 = it is in no list */
+    _Alignas(GRAIN) struct sendrec own;
 };
 
 /* Round trip and timeout (RFC 6298). */

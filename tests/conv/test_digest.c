@@ -135,6 +135,7 @@ static const struct exempt tcb_exempt[] = {
     NOT(struct tcb, rcv.ooo),
     NOT(struct tcb, rcv.ooo_bytes), /* sums and counts of what is looked at */
     NOT(struct tcb, rcv.stamp),     /* only as a difference */
+    NOT(struct tcb, list.own), /* looked at as the others, while it is in the list */
     NOT(struct tcb, list.seq),
     NOT(struct tcb, list.time),
     NOT(struct tcb, list.hint),

@@ -349,6 +349,8 @@ static bool run_failing(const struct scenario *s, int side, uint32_t n, uint32_t
     return failed;
 }
 
+/* `points`: what fails at the least. The only record of what is in flight takes no memory (tcb.h, sendlist),
+ * so who sends one segment at a time has fewer. */
 static void every_one(const struct scenario *s)
 {
     static const uint32_t more[] = {0, 2, 3};
@@ -376,7 +378,7 @@ static void test_handshake(void **state)
 static void test_crossing(void **state)
 {
     (void)state;
-    every_one(&(struct scenario){.cfg = {.seed = 2, .memory = MEMORY}, crossing, 6});
+    every_one(&(struct scenario){.cfg = {.seed = 2, .memory = MEMORY}, crossing, 4});
 }
 
 static void test_transfer(void **state)
@@ -399,7 +401,7 @@ static void test_transfer_v6_without_sack(void **state)
                                   .loss_ppm = 50000,
                                   .reorder_ppm = 100000},
                                  transfer,
-                                 220});
+                                 219});
 }
 
 static void test_transfer_in_super_segments(void **state)
