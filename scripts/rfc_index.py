@@ -42,6 +42,9 @@ TITLES = {
     5927: 'ICMP attacks',
     4987: 'SYN floods',
     3168: 'explicit congestion notification',
+    4861: 'IPv6 neighbours and routers',
+    4862: 'IPv6 addresses without a server',
+    5227: 'IPv4 address conflicts',
 }
 
 

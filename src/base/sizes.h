@@ -21,7 +21,7 @@ enum {
     IP_ADDRS = SIZE(64, 8),       /* more: -TERN_ENOMEM */
     IP_ROUTES = SIZE(64, 8),      /* prefixes of addresses included; more: -TERN_ENOMEM */
     IP_ECHOES = SIZE(16, 2),      /* echo replies waiting for tern_tx; more: dropped, counted */
-    IP_LEARNED = SIZE(16, 4),     /* routes, and addresses, by routers' advertisements; more: not believed */
+    IP_LEARNED = SIZE(16, 4),     /* routes, and addresses, by routers' advertisements (RFC4861-6.3.4-c) */
     NEIGHS = SIZE(1024, 16),      /* neighbours on Ethernet; more: one that is not spoken to gives way */
     NEIGH_BUCKETS = SIZE(128, 8), /* a power of two; fewer: longer chains */
     HELD_EACH = SIZE(4, 1),       /* packets that wait for one neighbour's address; more: the oldest goes */

@@ -28,6 +28,7 @@ static void at_time(struct ether *e, struct ip_addr *x, uint64_t when)
     ether_due(e, when);
 }
 
+/* No address is used before it was asked for (RFC4862-5.4-a, RFC5227-2.1-a), unless the link says so. */
 void dad_begin(struct ip_state *s, struct ip_addr *x, uint64_t now)
 {
     struct ether *e = &s->ether;
@@ -35,9 +36,9 @@ void dad_begin(struct ip_state *s, struct ip_addr *x, uint64_t now)
     if (!ether_is(e, x->link))
         return;
     if (!is4)
-        report_soon(e, x->link, now + 1); /* RFC 4862 5.4.2: the group is joined first */
+        report_soon(e, x->link, now + 1); /* the group is joined first (RFC4862-5.4.2-a, RFC4861-7.2.1-a) */
     x->announces = is4 ? ARP_ANNOUNCES : 0;
-    if (s->links[x->link].no_dad) {
+    if (s->links[x->link].no_dad) { /* RFC4862-5.1-a */
         at_time(e, x, now + 1);
         return;
     }
@@ -46,6 +47,7 @@ void dad_begin(struct ip_state *s, struct ip_addr *x, uint64_t now)
     at_time(e, x, now + 1 + part_of(e, ND_FIRST_US));
 }
 
+/* One that is asked for is given up (RFC4862-5.4.5-a), one in use is kept (RFC5227-2.4-ab). */
 void dad_conflict(struct arena *a, struct ip_state *s, struct ip_addr *x, uint64_t now)
 {
     struct ether *e = &s->ether;
@@ -86,6 +88,7 @@ static void usable(struct ip_state *s, struct ip_addr *x, uint64_t now)
     }
 }
 
+/* Asked for, then announced (RFC5227-2.3-a), and then never again by itself (RFC5227-2.1-b). */
 static void step(struct arena *a, struct ip_state *s, struct ip_addr *x, uint64_t now)
 {
     x->step_us = 0;

@@ -29,7 +29,8 @@ static void arp_told(struct arena *a, struct ip_state *s, uint64_t now, uint8_t 
     neigh_advertised(a, s, now, link, &m->sender, &w);
 }
 
-/* Whether somebody else means an address of ours: it says that it has it, or asks for it as we do. */
+/* Whether somebody else means an address of ours: it says that it has it, in a request or a reply
+ * (RFC5227-2.1.1-b, RFC5227-2.4-a), or asks for it as we do (RFC5227-2.1.1-c). */
 static struct ip_addr *arp_disputed(struct ip_state *s, uint8_t link, const struct arp_msg *m)
 {
     struct ip_addr *x = own(s, link, &m->sender);
@@ -58,14 +59,15 @@ enum tern_cause hear_arp(struct arena *a, struct ip_state *s, uint64_t now, uint
         neigh_heard(a, s, now, link, &m.sender, &m.sender_hw, true); /* RFC 826: it will be answered soon */
     else if (!ip_is_unspecified(&m.sender))
         arp_told(a, s, now, link, &m, same_hw(&f->dst, s->links[link].hw));
-    if (for_us)
+    if (for_us) /* RFC5227-2.5-a */
         say_arp_reply(a, s, link, &m);
     return TERN_CAUSE_NONE;
 }
 
 /* --- neighbour discovery ------------------------------------------------------------------------- */
 
-/* RFC 4862 5.4.3: from nobody, it asks whether the address is free. */
+/* RFC 4862 5.4.3: from nobody, it asks whether the address is free. A tentative one is not answered for
+ * (RFC4862-5.4.3-a). Without its link-layer address nothing is noted of the one who asks (RFC4861-7.2-a). */
 static void asked_for(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, struct ip_addr *x,
                       const struct ip_hdr *ip, const struct ndp_msg *m, const struct eth_addr *from)
 {
@@ -82,7 +84,7 @@ static void asked_for(struct arena *a, struct ip_state *s, uint64_t now, uint8_t
 bool hear_neighbour(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, const struct ip_hdr *ip,
                     const struct ndp_msg *m, const struct eth_addr *from)
 {
-    struct ip_addr *x = own(s, link, &m->target);
+    struct ip_addr *x = own(s, link, &m->target); /* RFC4861-7.2.3-a */
     struct neigh_word w = {.hw = m->has_hw ? &m->hw : NULL,
                            .solicited = m->solicited,
                            .override = m->override,

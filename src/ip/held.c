@@ -1,5 +1,5 @@
-/* held.c - what leaves later: packets that wait for a neighbour's address (RFC 4861 7.2.2, RFC 1122 2.3.2.2:
- * at least one; the newest stay), and the messages that this room makes itself.
+/* held.c - what leaves later: packets that wait for a neighbour's address (RFC4861-7.2.2-bc, RFC 1122
+ * 2.3.2.2: at least one; the newest stay), and the messages that this room makes itself.
  *
  * What waits is a copy, since the packet's bytes are valid for the moment only. Copies have the priority of
  * data that can be sent again: when memory is short they are the first to be refused.

@@ -166,6 +166,7 @@ int neigh_flush(struct arena *a, struct ether *e, int link, const tern_ip *ip)
 
 /* --- events -------------------------------------------------------------------------------------- */
 
+/* The next time not before RetransTimer (RFC4861-7.2.2-d). */
 static void ask(struct arena *a, struct ip_state *s, struct neigh *n, uint64_t now)
 {
     n->probes++;
@@ -220,6 +221,8 @@ bool neigh_use(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, 
     }
 }
 
+/* It has spoken of itself: where it is now, and nothing of whether it hears us (RFC4861-7.2.3-b,
+ * RFC4861-6.3.4-b). */
 void neigh_heard(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, const tern_ip *ip,
                  const struct eth_addr *hw, bool make_one)
 {
@@ -233,28 +236,31 @@ void neigh_heard(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link
     learn(a, e, n, hw);
 }
 
-/* One that has no address yet (RFC 4861 7.2.5): the flags do not matter but for the state. */
-static void first_word(struct arena *a, struct ether *e, struct neigh *n, uint64_t now,
+/* One that has no address yet (RFC 4861 7.2.5): the flags do not matter but for the state (RFC4861-7.3.1-a).
+ * False: it tells no address, and nothing is taken. */
+static bool first_word(struct arena *a, struct ether *e, struct neigh *n, uint64_t now,
                        const struct neigh_word *w)
 {
     if (w->hw == NULL)
-        return;
+        return false;
     if (w->solicited)
         reachable(a, e, n, now);
     else
         enter(a, e, n, TERN_NEIGH_STALE, now, 0);
     learn(a, e, n, w->hw);
+    return true;
 }
 
-/* Appendix C, the lines of !INCOMPLETE. */
-static void later_word(struct arena *a, struct ether *e, struct neigh *n, uint64_t now,
+/* Appendix C, the lines of !INCOMPLETE (RFC4861-7.2.5-b). False: another address and no right to override
+ * what is known: nothing is taken (RFC4861-7.2.5-a). */
+static bool later_word(struct arena *a, struct ether *e, struct neigh *n, uint64_t now,
                        const struct neigh_word *w)
 {
     bool other = w->hw != NULL && memcmp(n->hw.b, w->hw->b, sizeof n->hw.b) != 0;
     if (other && !w->override) {
         if (neigh_state(n, now) == TERN_NEIGH_REACHABLE)
             enter(a, e, n, TERN_NEIGH_STALE, now, 0);
-        return;
+        return false;
     }
     if (other)
         learn(a, e, n, w->hw);
@@ -262,21 +268,21 @@ static void later_word(struct arena *a, struct ether *e, struct neigh *n, uint64
         reachable(a, e, n, now);
     else if (other)
         enter(a, e, n, TERN_NEIGH_STALE, now, 0);
+    return true;
 }
 
+/* Returns whether a router says that it is none any more (RFC4861-7.2.5-c). */
 bool neigh_advertised(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, const tern_ip *ip,
                       const struct neigh_word *w)
 {
     struct neigh *n = neigh_find(a, &s->ether, link, ip);
     if (n == NULL)
         return false; /* nobody asked: 7.2.5, RFC 6583 6 */
-    bool was_router = n->router;
-    if (n->known && n->state != TERN_NEIGH_FAILED)
-        later_word(a, &s->ether, n, now, w);
-    else
-        first_word(a, &s->ether, n, now, w);
-    n->router = w->router;
-    return was_router && !w->router;
+    bool was_router = n->router, known = n->known && n->state != TERN_NEIGH_FAILED;
+    bool taken = known ? later_word(a, &s->ether, n, now, w) : first_word(a, &s->ether, n, now, w);
+    if (taken)
+        n->router = w->router;
+    return was_router && !n->router;
 }
 
 void neigh_confirm(struct arena *a, struct ip_state *s, uint64_t now, uint8_t link, const tern_ip *dst)

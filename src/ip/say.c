@@ -48,7 +48,8 @@ static void say_nd(struct arena *a, struct ip_state *s, uint8_t link, const tern
 {
     uint8_t message[NDP_MAX];
     struct eth_frame f = {.dst = *to, .src = own_hw(s, link), .type = ETH_IP6};
-    m->has_hw = !ip_is_unspecified(src); /* RFC 4861 4.1, 4.3: not from nobody */
+    m->has_hw = !ip_is_unspecified(src); /* RFC 4861 4.1, 4.3: not from nobody; else it is asked for
+                                            (RFC4861-7.2.2-a, RFC4861-7.2.4-a) */
     m->hw = f.src;
     uint16_t len = ndp_emit(message, m, src, dst);
     uint8_t *p = held_message(a, &s->ether, link, &f, (uint16_t)(40 + len));
@@ -71,7 +72,7 @@ static void say_solicit(struct arena *a, struct ip_state *s, uint8_t link, const
 void say_advert(struct arena *a, struct ip_state *s, uint8_t link, const tern_ip *ours, const tern_ip *to,
                 const struct eth_addr *hw)
 {
-    bool all = ip_is_unspecified(to); /* RFC 4861 7.2.4 */
+    bool all = ip_is_unspecified(to); /* RFC4861-7.2.4-b; this is no router: RFC4861-7.2.4-c */
     struct ndp_msg m = {
         .type = ICMP6_NEIGHBOUR_ADVERT, .target = *ours, .solicited = !all, .override = true};
     struct eth_addr group = eth_multicast(&all_nodes);
@@ -125,6 +126,7 @@ void say_ask(struct arena *a, struct ip_state *s, uint8_t link, const tern_ip *i
     }
 }
 
+/* From nobody, so that no cache is spoiled (RFC5227-2.1.1-a, RFC 4862 5.4.2). */
 void say_probe(struct arena *a, struct ip_state *s, const struct ip_addr *x)
 {
     struct arp_msg m = {.op = ARP_REQUEST, .sender = tern_ip4(0, 0, 0, 0), .target = x->ip};

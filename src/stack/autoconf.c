@@ -7,7 +7,8 @@
  *
  * Whoever is on the link can send advertisements. So there are never more than IP_LEARNED routes and as many
  * addresses by them; a short lifetime from nowhere ends no address at once (5.5.3 e); and what the program
- * has asked for is never touched. CurHopLimit is not taken over: the program's setting stands.
+ * has asked for is never touched. CurHopLimit is not taken over (RFC4861-6.3.4-e): the program's
+ * setting stands.
  */
 #include "stack/ether.h"
 #include "tcp/tcp.h"
@@ -101,7 +102,7 @@ static void renew(struct tern *t, struct ip_addr *x, const struct ndp_prefix *p)
 static void take_address(struct tern *t, int link, const struct ndp_prefix *p)
 {
     struct ip_addr *x = learned_of(t, link, &p->prefix);
-    if (p->len != 64 || p->preferred_s > p->valid_s)
+    if (p->len != 64 || p->preferred_s > p->valid_s) /* RFC4862-5.5.3-a, and c */
         return;
     if (x != NULL) {
         renew(t, x, p);
@@ -126,7 +127,7 @@ static void take_prefix(struct tern *t, uint8_t link, const struct ndp_prefix *p
         return;
     if (p->on_link && p->valid_s > 0)
         ip_route_learn(&t->w->ip, link, &p->prefix, p->len, &any6, until(t, p->valid_s));
-    else if (p->on_link)
+    else if (p->on_link) /* without the flag it says nothing of that (RFC4861-6.3.4-d) */
         ip_route_unlearn(&t->w->ip, link, &p->prefix, p->len, &any6);
     if (p->autonomous)
         take_address(t, link, p);
@@ -150,18 +151,28 @@ static void take_mtu(struct tern *t, uint8_t link, uint32_t mtu)
         t->w->ip.ether.link[link].mtu6 = mtu;
 }
 
+/* There is a router, and no more is asked for (RFC4861-6.3.7-a). One that is no default router is not what
+ * was asked for. */
+static void stop_asking(struct ether_link *l, const struct ndp_msg *m)
+{
+    if (m->lifetime_s == 0)
+        return;
+    l->solicits = 0;
+    l->solicit_us = 0;
+}
+
 void autoconf_hear(struct tern *t, uint8_t link, const struct ip_hdr *ip, const struct ndp_msg *m)
 {
     struct ip_state *s = &t->w->ip;
     struct ether_link *l = &s->ether.link[link];
     uint32_t routes = s->n_routes, mtu = l->mtu6;
     if (!s->links[link].autoconf)
-        return; /* the program configures */
+        return; /* the program configures (RFC4862-5.5-a) */
     if (m->has_hw)
         neigh_heard(t->a, s, t->w->now, link, &ip->src, &m->hw, true);
     struct neigh *router = neigh_find(t->a, &s->ether, link, &ip->src);
     if (router != NULL)
-        router->router = true;
+        router->router = true; /* RFC4861-6.3.4-a */
     if (m->lifetime_s > 0)
         ip_route_learn(s, link, &any6, 0, &ip->src, until(t, m->lifetime_s));
     else
@@ -170,8 +181,7 @@ void autoconf_hear(struct tern *t, uint8_t link, const struct ip_hdr *ip, const 
     take_mtu(t, link, m->mtu);
     for (uint8_t i = 0; i < m->n_prefixes; i++)
         take_prefix(t, link, &m->prefixes[i]);
-    l->solicits = 0; /* RFC 4861 6.3.7 */
-    l->solicit_us = 0;
+    stop_asking(l, m);
     ether_due(&s->ether, t->w->now); /* lifetimes are looked at again */
     if (routes != s->n_routes || mtu != l->mtu6)
         net_changed(t);
@@ -187,7 +197,7 @@ void autoconf_router_gone(struct tern *t, uint8_t link, const tern_ip *router)
 
 static bool over(uint64_t when, uint64_t now) { return when != 0 && when <= now; }
 
-/* RFC 4861 6.3.5. Returns whether any went. */
+/* Whoever used a router that goes looks for another way (RFC4861-6.3.5-a). Returns whether any went. */
 static bool expire_routes(struct tern *t)
 {
     struct ip_state *s = &t->w->ip;
@@ -202,7 +212,8 @@ static bool expire_routes(struct tern *t)
     return any;
 }
 
-/* RFC 4862 5.5.4. An address that is removed makes the others move up. */
+/* A deprecated address is ours as before (RFC4862-5.5.4-a); one that is no longer valid is gone for both
+ * directions (RFC4862-5.5.4-bc). An address that is removed makes the others move up. */
 static void expire_addrs(struct tern *t)
 {
     struct ip_state *s = &t->w->ip;

@@ -118,8 +118,8 @@ int ether_frames(struct tern *t, tern_tx_packet *pkts, int n)
 
 /* --- time ---------------------------------------------------------------------------------------- */
 
-/* A connection whose neighbour does not answer is told, as a router would tell it (RFC 1122 3.3.2.1: soft);
- * its timers go on. */
+/* A connection whose neighbour does not answer is told (RFC4861-7.2.2-e), as by a router (RFC 1122 3.3.2.1):
+ * softly, its timers go on. */
 static void tell_lost(struct tern *t)
 {
     struct ether *e = &t->w->ip.ether;

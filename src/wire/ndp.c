@@ -50,8 +50,8 @@ static void read_prefix(const uint8_t *p, struct ndp_msg *m)
     };
 }
 
-/* One option of `units` times 8 bytes. Those that do not belong to the type, or have a length that is not
- * theirs, are stepped over (RFC 4861 4.6, 9). */
+/* One option of `units` times 8 bytes. Those that do not belong to the type, are unknown or have a length
+ * that is not theirs, are stepped over (RFC4861-6.1.2-b, RFC4861-7.1.1-b). */
 static void read_option(const uint8_t *p, uint8_t units, struct ndp_msg *m)
 {
     uint8_t hw = m->type == ICMP6_NEIGHBOUR_ADVERT ? OPT_TARGET_HW : OPT_SOURCE_HW;
@@ -66,7 +66,7 @@ static void read_option(const uint8_t *p, uint8_t units, struct ndp_msg *m)
     }
 }
 
-/* RFC 4861 6.1, 7.1: "all included options have a length that is greater than zero". */
+/* None has the length 0, or the message is not heard (RFC4861-4.6-a). */
 static bool read_options(const uint8_t *p, uint32_t len, struct ndp_msg *m)
 {
     while (len != 0) {
@@ -102,7 +102,7 @@ static void read_fixed(const struct icmp_msg *icmp, struct ndp_msg *m)
 /* ::ffff:a.b.c.d names no IPv6 station, and would be taken for the IPv4 address in it (RFC 4291 2.5.5.2). */
 static bool is_target(const tern_ip *ip) { return !ip_is_multicast(ip) && !tern_ip_is4(ip); }
 
-/* What the addresses must be, per type. */
+/* What the addresses must be, per type (RFC4861-6.1.2-a, RFC4861-7.1.1-a, RFC4861-7.1.2-a). */
 static bool addresses_fine(const struct ip_hdr *ip, const struct ndp_msg *m)
 {
     bool nobody = ip_is_unspecified(&ip->src);
@@ -126,7 +126,7 @@ enum tern_cause ndp_parse(const struct ip_hdr *ip, const struct icmp_msg *icmp, 
     if (ip->version != 6 || fixed < 0 || icmp->body_len < (uint32_t)fixed)
         return TERN_C_NDP_MALFORMED;
     if (ip->ttl != HOP_LIMIT || icmp->code != 0 || ip_is_multicast(&ip->src))
-        return TERN_C_NDP_MALFORMED; /* 255: no router has touched it (RFC 4861 6.1, 7.1) */
+        return TERN_C_NDP_MALFORMED; /* 255: no router has touched it (RFC4861-7.1.1-a, RFC4861-6.1.2-a) */
     *out = (struct ndp_msg){.type = icmp->type};
     read_fixed(icmp, out);
     if (!read_options(icmp->body + fixed, icmp->body_len - (uint32_t)fixed, out) || !addresses_fine(ip, out))

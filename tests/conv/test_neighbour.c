@@ -119,6 +119,7 @@ static void asks_three_times(bool v6)
     ether_free(n.w);
 }
 
+/* RFC4861-7.2.2-d */
 static void asks_three_times_and_gives_up(void **state)
 {
     (void)state;
@@ -126,7 +127,7 @@ static void asks_three_times_and_gives_up(void **state)
     asks_three_times(true);
 }
 
-/* RFC 4861 7.2.2: from the address that the packet comes from, to the solicited-node group, with our own
+/* RFC4861-7.2.2-a: from the address that the packet comes from, to the solicited-node group, with our own
  * link-layer address. RFC 826: broadcast. */
 static void asks_as_the_standards_say(void **state)
 {
@@ -152,7 +153,7 @@ static void asks_as_the_standards_say(void **state)
     ether_free(n.w);
 }
 
-/* What waits leaves with the answer, once, to the address that it tells. */
+/* What waits leaves with the answer, once, to the address that it tells. (RFC4861-7.2.2-b) */
 static void what_waits_leaves_with_the_answer(void **state)
 {
     (void)state;
@@ -173,6 +174,7 @@ static void what_waits_leaves_with_the_answer(void **state)
 
 /* --- INCOMPLETE ---------------------------------------------------------------------------------- */
 
+/* RFC4861-7.3.1-a */
 static void incomplete(void **state)
 {
     (void)state;
@@ -232,6 +234,7 @@ static void play_row(const struct row *r, uint8_t from)
     ether_free(n.w);
 }
 
+/* RFC4861-7.2.5-ab, RFC4861-7.3.1-a */
 static void advertisements_later(void **state)
 {
     (void)state;
@@ -257,7 +260,7 @@ static void advertisements_later(void **state)
     }
 }
 
-/* NS, RS, RA: the same address changes nothing, another one makes it STALE. */
+/* NS, RS, RA: the same address changes nothing, another one makes it STALE. (RFC4861-7.2.3-b) */
 static void solicitations_later(void **state)
 {
     (void)state;
@@ -338,13 +341,18 @@ static void probes_one_by_one(void **state)
 
 /* --- limits -------------------------------------------------------------------------------------- */
 
-/* RFC 4861 7.2.5, RFC 6583: what nobody asked for makes no entry. */
+/* RFC 4861 7.2.5, RFC 6583: what nobody asked for makes no entry; nor does who asks and does not say where he
+ * is (RFC4861-7.2-a). */
 static void unasked_makes_none(void **state)
 {
     (void)state;
     struct eth_addr hw = peer_hw(), us = ether_hw(0), all = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
     struct net n = begin(true);
     advertise(&n, &hw, true, true);
+    assert_int_equal(state_of(&n), 0);
+    struct ndp_msg ask = {.type = ICMP6_NEIGHBOUR_SOLICIT, .target = n.us};
+    ether_send_nd(n.w, &n.peer, &n.us, &us, &ask);
+    assert_int_equal(ether_count_nd(n.w, 0, ICMP6_NEIGHBOUR_ADVERT), 1); /* to where it came from */
     assert_int_equal(state_of(&n), 0);
     ether_free(n.w);
     n = begin(false);
@@ -400,7 +408,7 @@ static void a_crowd_pushes_nobody_out(void **state)
     ether_free(n.w);
 }
 
-/* RFC 4861 7.2.2: of what waits the newest stays. */
+/* Of what waits the newest stays. (RFC4861-7.2.2-c) */
 static void the_newest_waits(void **state)
 {
     (void)state;

@@ -65,6 +65,7 @@ static void writes_as_linux(void **state)
     }
 }
 
+/* RFC4861-4.6-a, RFC4861-7.1.1-b */
 static void cut(void **state)
 {
     (void)state;
@@ -79,12 +80,15 @@ static void cut(void **state)
     assert_int_equal(parse_fixed(p, sizeof GOLD_NA, &m), TERN_C_NDP_MALFORMED);
     p[65] = 2; /* and one that is too long */
     assert_int_equal(parse_fixed(p, sizeof GOLD_NA, &m), TERN_C_NDP_MALFORMED);
-    p[64] = 200, p[65] = 1; /* and one that nobody knows */
+    p[64] = 1, p[65] = 1; /* and one of solicitations */
+    assert_int_equal(parse_fixed(p, sizeof GOLD_NA, &m), TERN_CAUSE_NONE);
+    assert_false(m.has_hw);
+    p[64] = 200; /* and one that nobody knows */
     assert_int_equal(parse_fixed(p, sizeof GOLD_NA, &m), TERN_CAUSE_NONE);
     assert_false(m.has_hw);
 }
 
-/* RFC 4861 7.1, 6.1: hop limit 255 and code 0; every other type. */
+/* RFC4861-7.1.1-a, RFC4861-7.1.2-a: hop limit 255 and code 0; every other type. */
 static void must_be_ignored(void **state)
 {
     (void)state;
@@ -103,7 +107,7 @@ static void must_be_ignored(void **state)
     }
 }
 
-/* RFC 4861 7.1.1, 7.1.2, 6.1.1, 6.1.2: the addresses. */
+/* RFC4861-7.1.1-a, RFC4861-7.1.2-a, RFC 4861 6.1.1: the addresses. */
 static void addresses(void **state)
 {
     (void)state;
@@ -193,7 +197,8 @@ static void round_trips(void **state)
     }
 }
 
-/* Router advertisements: from link-local addresses only; more prefixes than are kept; one that cannot be. */
+/* Router advertisements: from link-local addresses only; more prefixes than are kept; one that cannot be, and
+ * options that do not belong there. (RFC4861-6.1.2-ab) */
 static void router_advertisements(void **state)
 {
     (void)state;
@@ -210,6 +215,9 @@ static void router_advertisements(void **state)
     p[56 + 2] = 129;
     assert_int_equal(parse_fixed(p, 56 + 64, &out), TERN_CAUSE_NONE);
     assert_true(out.n_prefixes == 1 && out.prefixes[0].len == 10);
+    p[56] = 77, p[56 + 32] = 2, p[56 + 33] = 1; /* unknown; of advertisements of neighbours */
+    assert_int_equal(parse_fixed(p, 56 + 32 + 8, &out), TERN_CAUSE_NONE);
+    assert_true(out.n_prefixes == 0 && !out.has_hw);
     memcpy(p + 8, global.b, 16);
     assert_int_equal(parse_fixed(p, len, &out), TERN_C_NDP_MALFORMED);
 }
