@@ -42,8 +42,6 @@ static inline uint8_t *map_of(const struct arena *a) { return (uint8_t *)(uintpt
 
 static inline ref_t page_ref(const struct arena *a, uint32_t number) { return number << (a->page_shift - 4); }
 
-static inline uint32_t page_number(const struct arena *a, ref_t r) { return r >> (a->page_shift - 4); }
-
 static inline uint32_t *free_link(struct arena *a, uint32_t number) { return at(a, page_ref(a, number)); }
 
 bool arena_init(struct arena *a, uint64_t size, uint64_t budget, uint32_t page_size, size_t fixed,
