@@ -20,32 +20,24 @@ static bool may_be_ours(const struct tern *t, const struct arrival *a)
     return a->ours || t->w->foreign || ip_is_multicast(&a->ip.dst) || ip_is_broadcast(&t->w->ip, &a->ip.dst);
 }
 
-static void note_arrival(struct tern *t, const tern_rx_packet *p, struct segment *s)
-{
-    s->link = p->link;
-    s->gso_size = p->gso_size;
-    s->pair = demux_pair(t, s);
-    s->found_at = 0;
-}
-
 static void read_segment(struct tern *t, const tern_rx_packet *p, struct arrival *a)
 {
     a->segment = true;
     a->tcp_cause = (uint16_t)tcp_parse_with(&a->ip, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, &a->s);
-    if (a->tcp_cause == TERN_CAUSE_NONE)
-        note_arrival(t, p, &a->s);
+    if (a->tcp_cause != TERN_CAUSE_NONE)
+        return;
+    a->s.link = p->link;
+    a->s.gso_size = p->gso_size;
+    a->s.pair = demux_pair(t, &a->s);
+    a->s.found_at = 0;
 }
 
-/* The packet that nearly all are: a segment to one of our addresses. */
-static inline bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
+static bool read_plain(struct tern *t, const tern_rx_packet *p, uint32_t len, struct arrival *out)
 {
-    if (UNLIKELY(t->w->by_steps) ||
-        !plain_parse(out->packet, len, !(p->flags & TERN_RX_CSUM_OK), &out->s) ||
-        !ip_is_plain4(&t->w->ip, &out->s.src, &out->s.dst, p->link))
+    if (!arrival_plain(t, p, out->packet, len, &out->s))
         return false;
     out->ours = out->segment = out->plain = true;
     out->cause = out->tcp_cause = TERN_CAUSE_NONE;
-    note_arrival(t, p, &out->s);
     return true;
 }
 
@@ -72,11 +64,10 @@ static COLD void read_frame(struct tern *t, const tern_rx_packet *p, struct arri
 
 void arrival_read(struct tern *t, const tern_rx_packet *p, struct arrival *out)
 {
-    bool up = p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
     out->packet = p->data;
     out->frame = FRAME_NONE;
     out->cause = TERN_C_LINK_DOWN;
-    if (UNLIKELY(!up))
+    if (UNLIKELY(!arrival_link_up(t, p)))
         out->ours = out->segment = out->plain = false;
     else if (UNLIKELY(p->flags & TERN_RX_ETHERNET))
         read_frame(t, p, out);

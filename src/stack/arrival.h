@@ -2,8 +2,9 @@
 #ifndef STACK_ARRIVAL_H
 #define STACK_ARRIVAL_H
 
-#include "tcp/world.h"
+#include "tcp/pair.h"
 #include "wire/ethernet.h"
+#include "wire/plain_read.h"
 
 enum frame { FRAME_NONE /* no frame */, FRAME_PACKET, FRAME_ARP, FRAME_OTHER /* not ours */ };
 
@@ -23,6 +24,25 @@ struct arrival {
 
 /* Bytes of its IP headers. */
 static inline uint16_t ip_len_of(const struct arrival *a) { return a->plain ? PLAIN_IP : a->ip.hdr_len; }
+
+/* The packet that nearly all are: a short segment to one of our addresses that nothing is wrong with, `len`
+ * bytes at `at`. False: it is none, or there may be one. */
+static JOINED inline bool arrival_plain(const struct tern *t, const tern_rx_packet *p, const uint8_t *at,
+                                        uint32_t len, struct segment *s)
+{
+    if (UNLIKELY(t->w->by_steps) || !plain_read(at, len, !(p->flags & TERN_RX_CSUM_OK), s) ||
+        !ip_is_plain4(&t->w->ip, &s->src, &s->dst, p->link))
+        return false;
+    s->link = p->link;
+    s->gso_size = p->gso_size;
+    s->pair = pair_hash4(t, s->dst.b + 12, s->src.b + 12, s->dst_port, s->src_port);
+    return true;
+}
+
+static inline bool arrival_link_up(const struct tern *t, const tern_rx_packet *p)
+{
+    return p->link < IP_LINKS && ip_link_is_up(&t->w->ip, p->link);
+}
 
 /* What the packet says. Its bytes are asked, and the links and addresses, and nothing that another packet can
  * change. */

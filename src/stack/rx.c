@@ -172,17 +172,17 @@ static void note_verdict(struct tern *t, tern_rx_packet *p, enum tern_cause caus
 }
 
 /* A short segment to us that nothing is wrong with: it has been looked at already, and is never kept. */
-static void judge_plain(struct tern *t, tern_rx_packet *p, struct arrival *a)
+static inline void judge_plain(struct tern *t, tern_rx_packet *p, const struct segment *s)
 {
     p->trace = (uint32_t)t->trace.head;
     p->kept = false;
-    note_verdict(t, p, tcp_input(t, &a->s), false);
+    note_verdict(t, p, tcp_input(t, s), false);
 }
 
 static void judge(struct tern *t, tern_rx_packet *p, struct arrival *a)
 {
     if (LIKELY(a->plain)) {
-        judge_plain(t, p, a);
+        judge_plain(t, p, &a->s);
         return;
     }
     bool unclaimed = false;
@@ -281,22 +281,33 @@ static int rx_batch(struct tern *t, tern_rx_packet *pkts, int n)
         arrivals_read(t, pkts + first, some, arrivals, &ahead);
         got += judge_all(t, pkts + first, arrivals, &ahead, some);
     }
+    life_end_of_batch(t);
     return got;
 }
 
 /* Its turn is now. */
-static int rx_alone(struct tern *t, tern_rx_packet *p)
+static COLD void rx_single(struct tern *t, tern_rx_packet *p)
 {
     struct arrival a;
     arrival_read(t, p, &a);
     judge(t, p, &a);
+}
+
+/* The same of the packet that nearly all are: nothing of it is written down but the segment. */
+static int rx_alone(struct tern *t, tern_rx_packet *p)
+{
+    struct segment s;
+    bool usual = arrival_link_up(t, p) && !(p->flags & TERN_RX_ETHERNET);
+    if (LIKELY(usual && arrival_plain(t, p, p->data, p->len, &s)))
+        judge_plain(t, p, &s);
+    else
+        rx_single(t, p);
+    life_end_of_batch(t);
     return p->verdict == TERN_TAKEN;
 }
 
 int tern_rx(tern *t, uint64_t now, tern_rx_packet *pkts, int n)
 {
     stack_clock(t, now);
-    int taken = LIKELY(n == 1) ? rx_alone(t, pkts) : rx_batch(t, pkts, n);
-    life_end_of_batch(t);
-    return taken;
+    return LIKELY(n == 1) ? rx_alone(t, pkts) : rx_batch(t, pkts, n);
 }

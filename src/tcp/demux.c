@@ -5,16 +5,8 @@
  * listener: a segment of an existing pair never reaches the listener on the same port (RFC 9293 3.10.7).
  */
 #include "tcp/fetch.h"
+#include "tcp/pair.h"
 #include "tcp/tcp.h"
-
-/* Of IPv4 addresses the four bytes that differ: what is hashed for every packet is short then. */
-static inline uint32_t hash4(const struct tern *t, const uint8_t *local, const uint8_t *remote,
-                             uint16_t local_port, uint16_t remote_port)
-{
-    const struct mixkey *k = &t->w->key_table;
-    uint32_t ports = (uint32_t)local_port << 16 | remote_port;
-    return mix_end(k, mix_pair(k, 0, get32(local), get32(remote)) + mix_pair(k, 1, ports, 0));
-}
 
 /* The zone is part of the pair where an address has a meaning on one link only (RFC 4007 6). */
 static uint32_t hash6(const struct tern *t, const tern_ip *local, uint16_t local_port, const tern_ip *remote,
@@ -32,7 +24,7 @@ static inline uint32_t pair_hash(const struct tern *t, const tern_ip *local, uin
                                  const tern_ip *remote, uint16_t remote_port, uint8_t link)
 {
     if (LIKELY(tern_ip_is4(remote)))
-        return hash4(t, local->b + 12, remote->b + 12, local_port, remote_port);
+        return pair_hash4(t, local->b + 12, remote->b + 12, local_port, remote_port);
     return hash6(t, local, local_port, remote, remote_port, link);
 }
 
@@ -61,7 +53,7 @@ static uint32_t small_hash4(const struct tern *t, ref_t r, enum rec_kind kind, c
     uint16_t remote = kind == REC_IDLE       ? ((const struct idle *)p)->remote_port
                       : kind == REC_HALFOPEN ? ((const struct halfopen *)p)->remote_port
                                              : ((const struct timewait *)p)->remote_port;
-    return hash4(t, pair, pair + 4, local, remote);
+    return pair_hash4(t, pair, pair + 4, local, remote);
 }
 
 static uint32_t make_hash(const struct tern *t, ref_t r)
@@ -170,20 +162,6 @@ uint32_t demux_pair(const struct tern *t, const struct segment *s)
     return pair_hash(t, &s->dst, s->dst_port, &s->src, s->src_port, s->link);
 }
 
-static inline bool is_of(const struct conn_head *h, const struct segment *s)
-{
-    return h->local_port == s->dst_port && h->remote_port == s->src_port && !h->parked &&
-           ip_eq(&h->remote, &s->src) && ip_eq(&h->local, &s->dst) &&
-           (h->link == s->link || ip_zone(&s->dst, &s->src, 1) == 0);
-}
-
-/* A control block that is found at once, as nearly always. One that has gone since is free or another's. */
-static inline bool found_at_once(const struct tern *t, ref_t r, const struct segment *s)
-{
-    return arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB) && pool_gen(t->a, r) != 0 &&
-           is_of(at_const(t->a, r), s);
-}
-
 /* Of IPv4, at rest or awake since it was found. */
 static inline bool is_named4(const struct tern *t, ref_t r, const struct segment *s)
 {
@@ -204,12 +182,10 @@ static ref_t find_any(struct tern *t, const struct segment *s)
  * 3.3.1). */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
-    struct htab_iter it;
-    bool known = s->found_at == t->w->conns.changes;
     if (UNLIKELY(t->w->by_steps))
         return find_any(t, s);
-    ref_t r = known ? s->found : htab_first(t->a, &t->w->conns, s->pair, &it);
-    if (r == 0 || LIKELY(found_at_once(t, r, s)))
+    ref_t r = pair_first(t, s);
+    if (r == 0 || LIKELY(pair_found(t, r, s)))
         return r;
     if (!is_named4(t, r, s))
         return find_any(t, s);

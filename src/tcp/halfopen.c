@@ -6,7 +6,7 @@
  *
  * It waits in a queue of its listener (backlog.c). A repeated SYN is answered at once and moves nothing.
  */
-#include "tcp/usual.h"
+#include "tcp/tcp.h"
 
 #define SHARE_LEAST 8u /* half-open records that each source may have, however short the backlog */
 
@@ -295,9 +295,7 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
     listener_enqueue(t, l, c);
     timer_keepalive(t, c);
     tcb_heard(c, s, t->w->now);
-    enum tern_cause cause;
-    if (t->w->by_steps || !in_usual(t, c, s, &cause))
-        cause = in_synchronized(t, c, s);
+    enum tern_cause cause = in_synchronized(t, c, s);
     timer_rearm(t, c);
     return cause;
 }

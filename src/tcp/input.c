@@ -10,6 +10,7 @@
  * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what
  * is owed, output.c sends it.
  */
+#include "tcp/pair.h"
 #include "tcp/usual.h"
 
 /* Second: RST, by RFC 5961 3.2 (RFC5961-3.2-acde, also as the answer to a challenge: RFC5961-4.2-d); its
@@ -257,16 +258,19 @@ static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
     tcb_heard(c, s, t->w->now);
 }
 
+static enum tern_cause in_any_state(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    if (c->h.state == TERN_SYN_SENT)
+        return in_synsent(t, c, s);
+    if (c->h.state == TERN_TIME_WAIT)
+        return in_timewait(t, self(t, c), s);
+    return in_synchronized(t, c, s);
+}
+
 static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
 {
-    enum tern_cause cause;
     note_arrival(t, c, s);
-    if (c->h.state == TERN_SYN_SENT)
-        cause = in_synsent(t, c, s);
-    else if (c->h.state == TERN_TIME_WAIT)
-        cause = in_timewait(t, self(t, c), s);
-    else
-        cause = in_synchronized(t, c, s);
+    enum tern_cause cause = in_any_state(t, c, s);
     if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
         timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
     timer_rearm(t, c);
@@ -309,6 +313,11 @@ static enum tern_cause in_whatever(struct tern *t, ref_t r, const struct segment
     return r != 0 ? in_record(t, r, s) : in_no_record(t, s);
 }
 
+static inline bool traced(const struct tern *t)
+{
+    return trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DROP);
+}
+
 static COLD enum tern_cause in_traced(struct tern *t, ref_t r, const struct segment *s)
 {
     struct who who = {0}; /* as it was before: the record may be gone after */
@@ -321,12 +330,24 @@ static COLD enum tern_cause in_traced(struct tern *t, ref_t r, const struct segm
     return cause;
 }
 
-enum tern_cause tcp_input(struct tern *t, const struct segment *s)
+/* Whatever it is to. */
+static enum tern_cause in_general(struct tern *t, const struct segment *s)
 {
     if (s->len > 0 || (s->flags & F_SYN))
         waiting_make_room(t, 2 + (s->len >> t->a->page_shift)); /* first: it ends records */
     ref_t r = demux_find_segment(t, s);
     t->w->stats.segs_in++;
-    bool traced = trace_wants(&t->trace, TERN_TRACE_SEG_IN) || trace_wants(&t->trace, TERN_TRACE_DROP);
-    return UNLIKELY(traced) ? in_traced(t, r, s) : in_whatever(t, r, s);
+    return UNLIKELY(traced(t)) ? in_traced(t, r, s) : in_whatever(t, r, s);
+}
+
+enum tern_cause tcp_input(struct tern *t, const struct segment *s)
+{
+    if (UNLIKELY(t->w->by_steps || traced(t) ||
+                 arena_room(t->a, MEM_DATA) < 2 + (s->len >> t->a->page_shift)))
+        return in_general(t, s);
+    ref_t r = pair_first(t, s);
+    if (UNLIKELY(r != 0 && !pair_found(t, r, s)))
+        return in_general(t, s);
+    t->w->stats.segs_in++;
+    return LIKELY(r != 0) ? in_tcb(t, tcb_at(t, r), s) : in_no_record(t, s);
 }

@@ -132,10 +132,15 @@ static enum tern_cause in_order(struct tern *t, struct tcb *c, const struct segm
     return all ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
 }
 
-/* The same of a segment that begins at RCV.NXT and fits (usual.c). */
+/* The same of a segment that begins at RCV.NXT and fits, while nothing waits out of order (usual.c). */
 enum tern_cause recv_next(struct tern *t, struct tcb *c, const struct segment *s)
 {
-    return in_order(t, c, s, s->data, s->len);
+    uint32_t got = append(t, c, s->keep, s->data, s->len);
+    if (LIKELY(got > 0)) {
+        recv_owe_ack(t, c, s->gso_size != 0 ? s->gso_size : s->len, got, false);
+        deliver(t, c, got);
+    }
+    return LIKELY(got == s->len) ? TERN_CAUSE_NONE : TERN_C_SHORT_OF_MEMORY;
 }
 
 /* What was wrong is taken back. */

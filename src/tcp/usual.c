@@ -69,6 +69,20 @@ static inline void free_acked(struct tern *t, struct tcb *c)
     c->sum.acked += bytes;
 }
 
+/* As timer_progress, when nothing is in flight any more. */
+static inline void waits_no_more(struct tern *t, struct tcb *c)
+{
+    struct timers *m = &c->tm;
+    if (UNLIKELY(ether_is(&t->w->ip.ether, c->snd.link)))
+        neigh_confirm(t->a, &t->w->ip, t->w->now, c->snd.link, &c->h.remote);
+    m->retries = 0;
+    m->judged = m->overslept = false;
+    m->stuck_us = 0;
+    m->rexmit = TERN_TIMER_NONE;
+    m->rexmit_us = 0;
+    trace_conn(t, &c->h, TERN_TRACE_TIMER_SET, TERN_CAUSE_NONE, TERN_TIMER_NONE, 0, 0);
+}
+
 /* SND.UNA moves to SND.NXT: what left as `r` has arrived. */
 static inline void all_arrived(struct tern *t, struct tcb *c)
 {
@@ -84,7 +98,10 @@ static inline void all_arrived(struct tern *t, struct tcb *c)
     free_acked(t, c);
     ack_round_trip(t, c, sent_us);
     rack_delivered(t, &c->rack, sent_us, n->nxt);
-    timer_progress(t, c);
+    if (LIKELY(c->tm.rexmit == TERN_TIMER_RETRANSMIT))
+        waits_no_more(t, c);
+    else
+        timer_progress(t, c);
     if (bytes > 0) {
         c->rec.dupacks = 0;
         c->rec.reno_sacked = c->rec.lead = 0;

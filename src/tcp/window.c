@@ -61,7 +61,10 @@ uint32_t window_offer(struct tern *t, struct tcb *c)
  * is worthwhile, else when the edge moves by a quarter of the buffer. */
 bool window_update_due(struct tern *t, struct tcb *c)
 {
-    uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
+    uint32_t offered = rcv_wnd(&c->rcv);
+    if (LIKELY(c->rcv.buffer <= offered || !worthwhile(c, c->rcv.buffer - offered)))
+        return false; /* then it cannot be with less */
+    uint32_t could = window_could(t, c);
     if (could <= offered)
         return false;
     uint32_t gain = could - offered;
