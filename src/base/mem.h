@@ -28,7 +28,7 @@ int memcmp(const void *a, const void *b, size_t n);
 #define COLD __attribute__((cold, noinline))
 /* A function that is part of its caller always: on a way that each packet goes, where calls would cost as
  * much as what is done. */
-#define JOINED __attribute__((always_inline))
+#define INLINED __attribute__((always_inline))
 /* Ask the processor for the cache line at p, which will be needed soon: a hint that changes nothing, and
  * allowed at any address. */
 #define FETCH(p) __builtin_prefetch(p)

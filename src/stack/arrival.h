@@ -27,7 +27,7 @@ static inline uint16_t ip_len_of(const struct arrival *a) { return a->plain ? PL
 
 /* The packet that nearly all are: a short segment to one of our addresses that nothing is wrong with, `len`
  * bytes at `at`. False: it is none, or there may be one. */
-static JOINED inline bool arrival_plain(const struct tern *t, const tern_rx_packet *p, const uint8_t *at,
+static INLINED inline bool arrival_plain(const struct tern *t, const tern_rx_packet *p, const uint8_t *at,
                                         uint32_t len, struct segment *s)
 {
     if (UNLIKELY(t->w->by_steps) || !plain_read(at, len, !(p->flags & TERN_RX_CSUM_OK), s) ||

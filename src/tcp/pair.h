@@ -7,7 +7,7 @@
 #include "tcp/tcp.h"
 
 /* Of IPv4 addresses the four bytes that differ: what is hashed for every packet is short then. */
-static JOINED inline uint32_t pair_hash4(const struct tern *t, const uint8_t *local, const uint8_t *remote,
+static INLINED inline uint32_t pair_hash4(const struct tern *t, const uint8_t *local, const uint8_t *remote,
                                          uint16_t local_port, uint16_t remote_port)
 {
     const struct mixkey *k = &t->w->key_table;
@@ -15,7 +15,7 @@ static JOINED inline uint32_t pair_hash4(const struct tern *t, const uint8_t *lo
     return mix_end(k, mix_pair(k, 0, get32(local), get32(remote)) + mix_pair(k, 1, ports, 0));
 }
 
-static JOINED inline bool pair_is_of(const struct conn_head *h, const struct segment *s)
+static INLINED inline bool pair_is_of(const struct conn_head *h, const struct segment *s)
 {
     return h->local_port == s->dst_port && h->remote_port == s->src_port && !h->parked &&
            ip_eq(&h->remote, &s->src) && ip_eq(&h->local, &s->dst) &&
@@ -23,7 +23,7 @@ static JOINED inline bool pair_is_of(const struct conn_head *h, const struct seg
 }
 
 /* A control block that is found at once, as nearly always. One that has gone since is free or another's. */
-static JOINED inline bool pair_found(const struct tern *t, ref_t r, const struct segment *s)
+static INLINED inline bool pair_found(const struct tern *t, ref_t r, const struct segment *s)
 {
     return arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB) && pool_gen(t->a, r) != 0 &&
            pair_is_of(at_const(t->a, r), s);
@@ -31,7 +31,7 @@ static JOINED inline bool pair_found(const struct tern *t, ref_t r, const struct
 
 /* What is first in the table by its hash; read ahead, it has been looked for already: while the table is the
  * same, the search would be too, but for what demux.c says of it. */
-static JOINED inline ref_t pair_first(const struct tern *t, const struct segment *s)
+static INLINED inline ref_t pair_first(const struct tern *t, const struct segment *s)
 {
     struct htab_iter it;
     const struct htab *conns = &t->w->conns;

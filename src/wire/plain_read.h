@@ -8,19 +8,19 @@
 
 enum { PLAIN_WSCALE_MAX = 14 };
 
-static JOINED inline uint64_t plain_ip_sum(const uint8_t *p)
+static INLINED inline uint64_t plain_ip_sum(const uint8_t *p)
 {
     return plain_add(plain_add(plain_load64(p), plain_load64(p + 8)), plain_load32(p + 16));
 }
 
 /* Both addresses, protocol and length (RFC 9293 3.1). */
-static JOINED inline uint64_t plain_pseudo_sum(const uint8_t *ip, uint32_t tcp_len)
+static INLINED inline uint64_t plain_pseudo_sum(const uint8_t *ip, uint32_t tcp_len)
 {
     return plain_add(plain_load64(ip + 12), (uint64_t)plain_half(PROTO_TCP) + plain_half(tcp_len));
 }
 
 /* Of its header, whose options are of one of the kinds above: whole words. */
-static JOINED inline uint64_t plain_header_sum(const uint8_t *p, uint32_t opt_len)
+static INLINED inline uint64_t plain_header_sum(const uint8_t *p, uint32_t opt_len)
 {
     uint64_t sum = plain_add(plain_load64(p), plain_load64(p + 8));
     if (UNLIKELY(opt_len == 0))
@@ -29,14 +29,14 @@ static JOINED inline uint64_t plain_header_sum(const uint8_t *p, uint32_t opt_le
     return opt_len == PLAIN_TS ? sum : plain_add(sum, plain_load64(p + 32));
 }
 
-static JOINED inline uint16_t plain_tcp_sum(const uint8_t *ip, uint32_t opt_len, uint32_t len)
+static INLINED inline uint16_t plain_tcp_sum(const uint8_t *ip, uint32_t opt_len, uint32_t len)
 {
     uint64_t sum =
         plain_add(plain_pseudo_sum(ip, PLAIN_TCP + opt_len + len), plain_header_sum(ip + PLAIN_IP, opt_len));
     return plain_fold(len == 0 ? sum : plain_add(sum, plain_sum(ip + PLAIN_IP + PLAIN_TCP + opt_len, len)));
 }
 
-static JOINED inline void plain_fill_options(const uint8_t *o, uint32_t len, struct tcp_opts *out)
+static INLINED inline void plain_fill_options(const uint8_t *o, uint32_t len, struct tcp_opts *out)
 {
     const uint8_t *stamps = o + 4;
     out->mss = 0;
@@ -58,7 +58,7 @@ static JOINED inline void plain_fill_options(const uint8_t *o, uint32_t len, str
 }
 
 /* ::ffff:a.b.c.d, in two stores of the size in which it will be loaded. */
-static JOINED inline void plain_read_ip4(tern_ip *ip, const uint8_t *p)
+static INLINED inline void plain_read_ip4(tern_ip *ip, const uint8_t *p)
 {
     const uint64_t v = plain_load32(p);
     const bool little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
@@ -67,7 +67,7 @@ static JOINED inline void plain_read_ip4(tern_ip *ip, const uint8_t *p)
     memcpy(ip->b + 8, &back, 8);
 }
 
-static JOINED inline void plain_fill_segment(const uint8_t *ip, uint32_t opt_len, uint32_t len,
+static INLINED inline void plain_fill_segment(const uint8_t *ip, uint32_t opt_len, uint32_t len,
                                              struct segment *s)
 {
     const uint8_t *p = ip + PLAIN_IP;
@@ -89,7 +89,7 @@ static JOINED inline void plain_fill_segment(const uint8_t *ip, uint32_t opt_len
 }
 
 /* Whether the options are one of the kinds above. */
-static JOINED inline bool plain_options_known(const uint8_t *tcp, uint32_t opt_len)
+static INLINED inline bool plain_options_known(const uint8_t *tcp, uint32_t opt_len)
 {
     const uint8_t *o = tcp + PLAIN_TCP;
     if (opt_len == PLAIN_TS)
@@ -101,7 +101,7 @@ static JOINED inline bool plain_options_known(const uint8_t *tcp, uint32_t opt_l
 }
 
 /* As plain_parse. */
-static JOINED inline bool plain_read(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
+static INLINED inline bool plain_read(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
 {
     if (UNLIKELY(len < PLAIN_IP + PLAIN_TCP || p[0] != 0x45 || p[9] != PROTO_TCP ||
                  (get16(p + 6) & 0x3fff) != 0))
