@@ -253,14 +253,20 @@ static inline bool pool_divides(const struct pool *p, uint32_t grains)
     return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
 }
 
+/* Whether `r`, which lies in a page of this pool, is the start of a live record with this generation, not 0. */
+static inline bool pool_named(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
+{
+    uint32_t grains = arena_page_size(a) / GRAIN;
+    uint32_t to_end = grains - (r & (grains - 1));
+    return to_end < grains && pool_divides(p, to_end) && pool_gen(a, r) == gen;
+}
+
 /* Whether `r` is the start of a live record of this pool with this generation. Safe for any values. */
 static inline bool pool_valid(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
 {
     if (gen == 0 || arena_kind(a, r) != (enum page_kind)(PAGE_POOL0 + p->number))
         return false;
-    uint32_t grains = arena_page_size(a) / GRAIN;
-    uint32_t to_end = grains - (r & (grains - 1));
-    return to_end < grains && pool_divides(p, to_end) && pool_gen(a, r) == gen;
+    return pool_named(a, p, r, gen);
 }
 
 /* Walk over live records: start with *r = 0; returns false at the end. Order is fixed by the allocation

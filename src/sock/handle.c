@@ -29,8 +29,9 @@ ref_t sock_named(const struct tern *t, tern_handle h)
 static struct tcb *awake(struct tern *t, tern_handle h)
 {
     ref_t r = (ref_t)h.v;
-    if (!pool_valid(t->a, &t->w->idles4, r, (uint32_t)(h.v >> 32)) &&
-        !pool_valid(t->a, &t->w->idles6, r, (uint32_t)(h.v >> 32)))
+    uint32_t gen = (uint32_t)(h.v >> 32), number = (uint32_t)arena_kind(t->a, r) - PAGE_POOL0;
+    if (UNLIKELY(number != POOL_IDLE4 && number != POOL_IDLE6) || gen == 0 ||
+        !pool_named(t->a, number == POOL_IDLE4 ? &t->w->idles4 : &t->w->idles6, r, gen))
         return NULL;
     ref_t tcb = ((const struct idle *)at_const(t->a, r))->tcb;
     return tcb != 0 && tcb_at(t, tcb)->face.held ? tcb_at(t, tcb) : NULL;

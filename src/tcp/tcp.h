@@ -423,9 +423,11 @@ uint64_t conn_widened(const struct tern *t, uint32_t id); /* the number whose lo
 /* The end of each verb: what died is freed, and who waits for memory is told of it. */
 static inline void life_end_of_batch(struct tern *t)
 {
-    if (t->w->dying != 0)
-        life_bury(t);
-    if (UNLIKELY(t->w->short_waiting.head != 0) || t->w->short_kept.head != 0)
+    const struct world *w = t->w;
+    if (LIKELY((w->dying | w->short_waiting.head | w->short_kept.head) == 0))
+        return;
+    life_bury(t);
+    if (UNLIKELY((w->short_waiting.head | w->short_kept.head) != 0))
         shortage_serve(t);
 }
 

@@ -179,9 +179,9 @@ struct world {
     struct list unset;        /* records whose deadlines the wheel does not know yet, by unset_place */
     struct list events;       /* records with news for the program, by face.place */
     ref_t dying;              /* tcbs to be freed at the end of the batch, by aq.next; 0 = none */
+    struct list short_waiting, short_kept; /* tcbs that lack memory, oldest first (shortage.c) */
     struct reply replies[REPLIES];
     uint32_t reply_head, reply_count;
-    struct list short_waiting, short_kept; /* tcbs, oldest first */
     ref_t press;              /* idle.c: the control block to be looked at next under pressure */
     struct cookie_key cookie_keys[COOKIE_KEYS]; /* the present one, the one before */
     bool cookie_shared;       /* other machines send cookies with these keys too */

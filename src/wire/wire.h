@@ -258,17 +258,24 @@ static inline bool ip_is_link_local6(const tern_ip *ip)
 /* A pair of addresses of one family as the small records keep it: 8 bytes of IPv4, 32 of IPv6. */
 static inline void ip_pair_write(uint8_t *out, const tern_ip *local, const tern_ip *remote)
 {
-    uint32_t skip = tern_ip_is4(remote) ? 12 : 0, n = 16 - skip;
-    memcpy(out, local->b + skip, n);
-    memcpy(out + n, remote->b + skip, n);
+    if (LIKELY(tern_ip_is4(remote))) {
+        memcpy(out, local->b + 12, 4);
+        memcpy(out + 4, remote->b + 12, 4);
+    } else {
+        memcpy(out, local->b, 16);
+        memcpy(out + 16, remote->b, 16);
+    }
 }
 
 static inline void ip_pair_read(const uint8_t *in, bool ip4, tern_ip *local, tern_ip *remote)
 {
-    *local = *remote = ip4 ? tern_ip4(0, 0, 0, 0) : (tern_ip){{0}};
-    uint32_t skip = ip4 ? 12 : 0, n = 16 - skip;
-    memcpy(local->b + skip, in, n);
-    memcpy(remote->b + skip, in + n, n);
+    if (LIKELY(ip4)) {
+        *local = tern_ip4(in[0], in[1], in[2], in[3]);
+        *remote = tern_ip4(in[4], in[5], in[6], in[7]);
+    } else {
+        memcpy(local->b, in, 16);
+        memcpy(remote->b, in + 16, 16);
+    }
 }
 
 /* Whether the first `len` bits (of the family: IPv4 counts from the last 4 bytes) agree. */
