@@ -253,7 +253,8 @@ static inline bool pool_divides(const struct pool *p, uint32_t grains)
     return (uint32_t)((uint64_t)grains * p->per_grain >> 24) * (p->size / GRAIN) == grains;
 }
 
-/* Whether `r`, which lies in a page of this pool, is the start of a live record with this generation, not 0. */
+/* Whether `r`, which lies in a page of this pool, is the start of a live record with this generation, not
+ * 0. */
 static inline bool pool_named(const struct arena *a, const struct pool *p, ref_t r, uint32_t gen)
 {
     uint32_t grains = arena_page_size(a) / GRAIN;
