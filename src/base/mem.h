@@ -29,6 +29,8 @@ int memcmp(const void *a, const void *b, size_t n);
 /* A function that is part of its caller always: on a way that each packet goes, where calls would cost as
  * much as what is done. */
 #define INLINED __attribute__((always_inline))
+/* A function that stays one: its caller often does without it, and then need not save registers for it. */
+#define APART __attribute__((noinline))
 /* Ask the processor for the cache line at p, which will be needed soon: a hint that changes nothing, and
  * allowed at any address. */
 #define FETCH(p) __builtin_prefetch(p)

@@ -82,9 +82,8 @@ static COLD int tx_ether(struct tern *t, tern_tx_packet *pkts, int max)
     return n;
 }
 
-int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
+static APART int tx_all(struct tern *t, tern_tx_packet *pkts, int max)
 {
-    stack_clock(t, now);
     if (UNLIKELY(t->w->ip.echo_sent > 0))
         ip_echo_done(t->a, &t->w->ip);
     int n = LIKELY(t->w->ip.ether.links == 0) ? tx_some(t, pkts, max) : tx_ether(t, pkts, max);
@@ -93,4 +92,15 @@ int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
     t->w->stats.tx_packets += (uint64_t)n;
     life_end_of_batch(t);
     return n;
+}
+
+int tern_tx(tern *t, uint64_t now, tern_tx_packet *pkts, int max)
+{
+    const struct world *w = t->w;
+    stack_clock(t, now);
+    if (LIKELY(w->ready.head != 0) || w->reply_count > 0 || w->ip.echo_count > 0 || w->ip.echo_sent > 0 ||
+        w->ip.ether.links != 0)
+        return tx_all(t, pkts, max);
+    life_end_of_batch(t); /* every second call has nothing to send */
+    return 0;
 }

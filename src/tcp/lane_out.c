@@ -11,6 +11,16 @@
 #include "tcp/plan.h"
 #include "wire/plain.h"
 
+/* What is said. The compiler has it in registers, unless somebody traces. */
+struct said {
+    seq_t start;
+    uint32_t len;     /* sequence numbers, SYN and FIN included */
+    uint32_t payload; /* bytes, which lie at */
+    const uint8_t *data;
+    uint8_t flags;
+    uint16_t why;
+};
+
 /* Nothing asks for another plan, other flags, other options or another time than the usual ones. */
 static inline bool usual(const struct tern *t, const struct tcb *c)
 {
@@ -19,55 +29,67 @@ static inline bool usual(const struct tern *t, const struct tcb *c)
     uint32_t odd = c->rst_cause | c->ack.dup_owed | c->list.lost_next | c->rcv.ooo.head;
     odd |= (uint32_t)(c->rec.phase | c->rec.dupacks | c->rec.held | c->tlp.due | m->probe | m->keep_probe);
     odd |= (uint32_t)(n->urgent | n->more | n->narrow | c->opt.ecn | (m->rexmit == TERN_TIMER_PERSIST));
-    return odd == 0 && n->syn_acked && n->link != 0 && tern_ip_is4(&c->h.local) && !t->w->by_steps;
+    return odd == 0 && n->syn_acked && c->opt.ts && n->link != 0 && tern_ip_is4(&c->h.local) &&
+           !t->w->by_steps;
 }
 
 /* All that is queued, if it may leave at once: nothing is in flight, so neither Nagle (a small segment that
  * is not acknowledged) nor the congestion window hold it; it is smaller than a full segment and fits into the
- * peer's window. */
-static inline bool plan_text(const struct tern *t, const struct tcb *c, uint32_t bytes, struct plan *p)
+ * peer's window. It ends with PSH (MUST-61) and takes the FIN along. */
+static inline bool plan_text(const struct tern *t, const struct tcb *c, struct said *p)
 {
     const struct snd *n = &c->snd;
-    uint32_t fin = n->fin_queued;
-    if (c->list.count != 0 || bytes > PLAIN_MOST || bytes >= n->mss || bytes + fin > n->wnd ||
-        c->h.state == TERN_FIN_WAIT_2 || c->h.state == TERN_TIME_WAIT || restarts_after_idle(t, c))
+    uint32_t fin = n->fin_queued, bytes = p->payload;
+    p->data = chunkq_whole(t->a, &n->q);
+    if (c->list.count != 0 || p->data == NULL || bytes > PLAIN_MOST || bytes >= n->mss ||
+        bytes + fin > n->wnd || c->h.state == TERN_FIN_WAIT_2 || c->h.state == TERN_TIME_WAIT)
         return false;
-    *p = (struct plan){.start = n->nxt, .len = bytes + fin, .why = TERN_C_SEND_DATA};
-    p->flags = (uint8_t)(F_PSH | (fin != 0 ? F_FIN : 0)); /* MUST-61 */
-    return true;
+    p->len = bytes + fin;
+    p->flags = (uint8_t)(fin ? F_ACK | F_PSH | F_FIN : F_ACK | F_PSH);
+    p->why = TERN_C_SEND_DATA;
+    return !restarts_after_idle(t, c);
 }
 
-/* Without text: FIN, else an ACK that is owed now. */
-static inline bool plan_bare(const struct tcb *c, struct plan *p)
+/* Without text: FIN, if the peer's window takes it, else an ACK that is owed now. */
+static inline bool plan_bare(const struct tcb *c, struct said *p)
 {
     const struct snd *n = &c->snd;
-    uint32_t open = usable_window(n), out = flight(n);
     bool fin = n->fin_queued && !n->fin_sent;
-    *p = (struct plan){.start = n->nxt, .len = 1, .flags = F_FIN, .why = TERN_C_SEND_FIN};
-    if (fin)
-        return open > 0;
-    *p = (struct plan){.start = n->nxt, .why = c->ack.now_cause};
-    return c->ack.now_cause != 0 && out <= n->wnd; /* else SND.NXT lies beyond the peer's window */
+    p->len = fin;
+    p->flags = fin ? F_ACK | F_FIN : F_ACK;
+    p->why = fin ? TERN_C_SEND_FIN : c->ack.now_cause;
+    /* else an ACK would have another number (decide.c, number_of_ack) */
+    return p->why != 0 && flight(n) + fin <= n->wnd;
 }
 
-static inline void write_packet(struct tern *t, const struct tcb *c, const struct plain *h, uint32_t payload,
-                                const uint8_t *data, tern_tx_packet *out)
+static inline bool plan(const struct tern *t, const struct tcb *c, struct said *p)
+{
+    p->start = c->snd.nxt;
+    p->payload = snd_unsent(&c->snd);
+    return p->payload > 0 ? plan_text(t, c, p) : plan_bare(c, p);
+}
+
+/* --- how it is written ---------------------------------------------------------------------------- */
+
+static inline void write_packet(struct tern *t, const struct tcb *c, const struct plain *h,
+                                const struct said *p, tern_tx_packet *out)
 {
     bool partial = t->w->ip.links[c->snd.link].tx_csum;
-    out->hdr_len = plain_write(out->hdr, h, payload, partial ? 0 : plain_sum(data, payload), partial);
+    uint64_t sum = partial || p->payload == 0 ? 0 : plain_sum(p->data, p->payload);
+    out->hdr_len = plain_write(out->hdr, h, p->payload, sum, partial);
     out->flags = partial ? TERN_TX_CSUM : 0;
     out->link = c->snd.link;
-    out->len = out->hdr_len + payload;
+    out->len = out->hdr_len + p->payload;
     out->gso_size = 0;
     out->csum_start = PLAIN_IP;
     out->csum_offset = 16;
     out->not_before = 0;
-    out->n_slices = payload > 0;
-    out->slices[0] = (tern_slice){data, payload};
+    out->n_slices = p->payload > 0;
+    out->slices[0] = (tern_slice){p->data, p->payload};
     t->w->stats.segs_out++;
 }
 
-static inline struct plain head_of(const struct tcb *c, const struct plan *p)
+static inline struct plain head_of(const struct tern *t, const struct tcb *c, const struct said *p)
 {
     const struct conn_head *h = &c->h;
     return (struct plain){
@@ -79,34 +101,52 @@ static inline struct plain head_of(const struct tcb *c, const struct plan *p)
         .flags = p->flags,
         .tos = h->tos,
         .ttl = h->ttl,
+        .ts_val = stamp_now(t, c->ts.offset),
     };
 }
 
-/* With ACK, and timestamps if they were agreed (RFC7323-3.2-f). */
-static inline void write_segment(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload,
-                                 const uint8_t *data, tern_tx_packet *out)
+static inline void write_segment(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
 {
-    struct plain h = head_of(c, p);
-    h.flags |= F_ACK;
+    struct plain h = head_of(t, c, p);
     h.ack = c->rcv.nxt.v;
-    h.wnd = window_field(window_offer(t, c), c->opt.rcv_wscale);
-    h.opt_len = c->opt.ts ? PLAIN_TS : 0;
-    h.ts_val = stamp_now(t, c->ts.offset);
+    h.wnd = window_offer(t, c);
+    h.opt_len = PLAIN_TS; /* RFC7323-3.2-f */
     h.ts_ecr = c->ts.recent;
-    write_packet(t, c, &h, payload, data, out);
+    write_packet(t, c, &h, p, out);
+}
+
+static COLD void trace_said(struct tern *t, struct tcb *c, const struct said *p)
+{
+    struct plan plan = {.start = p->start, .len = p->len, .why = p->why};
+    plan.flags = (uint8_t)(p->flags & ~F_ACK);
+    trace_plan(t, c, &plan, p->payload);
+}
+
+/* --- what is noted -------------------------------------------------------------------------------- */
+
+/* Its record: what is sent has one before it leaves. False: no memory. */
+static inline bool recorded(struct tern *t, struct tcb *c, const struct said *p)
+{
+    ref_t chunk = 0;
+    if (p->payload > 0)
+        chunk = c->snd.q.list.head;
+    else if (c->list.count > 0)
+        chunk = ((struct sendrec *)at(t->a, c->list.seq.tail))->chunk;
+    return LIKELY(sendlist_add(t, &c->list, p->start, p->len, c->snd.mss, chunk) != NULL) ||
+           sendlist_extend_tail(t, &c->list, p->len, c->snd.mss);
 }
 
 /* What left is new: the numbers, the timer (RFC6298-5.1-a), the tail probe. */
-static inline void note_new(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
+static inline void note_new(struct tern *t, struct tcb *c, const struct said *p)
 {
     struct snd *n = &c->snd;
     n->nxt = seq_add(p->start, p->len);
     n->fin_sent |= (p->flags & F_FIN) != 0;
     n->blocked_us = 0;
-    if (payload > 0) {
+    if (p->payload > 0) {
         n->small = n->nxt;
         n->last_us = t->w->now;
-        c->sum.sent += payload;
+        c->sum.sent += p->payload;
     }
     timer_sent(t, c);
     tlp_schedule(t, c);
@@ -121,36 +161,39 @@ static inline void note_ack(struct tcb *c)
     c->ts.last_ack_sent = c->rcv.nxt;
 }
 
-/* Its record (RFC 6298 5.1: what is sent has one before it leaves). False: no memory. */
-static inline bool recorded(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload)
+/* The packet leaves, if what it says has a record; else it is tried again later. */
+static inline int say(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
 {
-    ref_t chunk = 0;
-    if (payload > 0)
-        chunk = c->snd.q.list.head;
-    else if (c->list.seq.tail != 0)
-        chunk = ((struct sendrec *)at(t->a, c->list.seq.tail))->chunk;
-    return take_record(t, c, p, chunk);
-}
-
-/* The packet of this plan. False: it had no record, and is tried again later. */
-static inline bool say(struct tern *t, struct tcb *c, const struct plan *p, uint32_t payload,
-                       const uint8_t *data, tern_tx_packet *out)
-{
-    if (p->len > 0 && !recorded(t, c, p, payload))
+    if (p->len > 0 && UNLIKELY(!recorded(t, c, p)))
         return later_for_memory(t, c);
     c->shortage.refused = 0;
     if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_OUT)))
-        trace_plan(t, c, p, payload);
-    write_segment(t, c, p, payload, data, out);
+        trace_said(t, c, p);
+    write_segment(t, c, p, out);
     c->sum.segs_out++;
     c->last_tx_us = t->w->now;
     note_ack(c);
     if (p->len > 0)
-        note_new(t, c, p, payload);
-    return true;
+        note_new(t, c, p);
+    note_limited(c);
+    return 1;
 }
 
-/* The SYN of a connection that this side opens, with the options that plain headers have. */
+/* turn_ends (output.c), where nothing is left to be said and no window is shut. */
+static inline void end_turn(struct tern *t, struct tcb *c)
+{
+    uint8_t timer = c->list.count > 0 ? TERN_TIMER_RETRANSMIT : TERN_TIMER_NONE;
+    if (UNLIKELY(c->tm.rexmit != timer || c->snd.wnd == 0))
+        timer_window(t, c);
+    conn_unready(t, &c->h);
+    timer_rearm(t, c);
+    if (c->h.state == TERN_TIME_WAIT)
+        tcb_said_all(t, c);
+}
+
+/* --- our SYN -------------------------------------------------------------------------------------- */
+
+/* With the options that plain headers have. */
 static inline bool usual_syn(const struct tern *t, const struct tcb *c)
 {
     const struct settings *set = settings(t);
@@ -160,55 +203,51 @@ static inline bool usual_syn(const struct tern *t, const struct tcb *c)
 }
 
 /* syn_options (output.c) says why. */
-static void write_syn(struct tern *t, struct tcb *c, const struct plan *p, tern_tx_packet *out)
+static inline void write_syn(struct tern *t, const struct tcb *c, const struct said *p, tern_tx_packet *out)
 {
-    struct plain h = head_of(c, p);
+    struct plain h = head_of(t, c, p);
     uint16_t max_seg = c->set.max_seg;
     h.opt_len = PLAIN_SYN;
     h.wnd = (uint16_t)min_u32(rcv_wnd(&c->rcv), 65535); /* RFC7323-2.2-g */
     h.mss = (uint16_t)(max_seg != 0 ? min_u32(max_seg, c->snd.mtu_mss) : c->snd.mtu_mss);
     h.wscale = options_wscale(c->set.recv_buffer);
-    h.ts_val = stamp_now(t, c->ts.offset);
-    write_packet(t, c, &h, 0, NULL, out);
+    write_packet(t, c, &h, p, out);
+}
+
+static inline int say_syn(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
+{
+    if (UNLIKELY(!recorded(t, c, p)))
+        return later_for_memory(t, c);
+    c->shortage.refused = 0;
+    if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_OUT)))
+        trace_said(t, c, p);
+    write_syn(t, c, p, out);
+    c->sum.segs_out++;
+    c->last_tx_us = t->w->now;
+    note_new(t, c, p);
+    return 1;
 }
 
 static int lane_syn(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
-    struct plan p = {.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
+    struct said p = {.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
     if (!usual_syn(t, c))
         return LANE_NOT;
-    if (!recorded(t, c, &p, 0)) {
-        later_for_memory(t, c);
+    int n = say_syn(t, c, &p, out);
+    if (n == 0 || says_no_more(c))
         turn_ends(t, c);
-        return 0;
-    }
-    c->shortage.refused = 0;
-    if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_OUT)))
-        trace_plan(t, c, &p, 0);
-    write_syn(t, c, &p, out);
-    c->sum.segs_out++;
-    c->last_tx_us = t->w->now;
-    note_new(t, c, &p, 0);
-    if (says_no_more(c))
-        turn_ends(t, c);
-    return 1;
+    return n;
 }
 
 int lane_out(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
-    struct plan p;
+    struct said p;
     if (UNLIKELY(c->h.state == TERN_SYN_SENT))
         return lane_syn(t, c, out);
-    if (!synchronized(c) || !usual(t, c))
-        return LANE_NOT;
-    uint32_t bytes = snd_unsent(&c->snd);
-    const uint8_t *data = bytes > 0 ? chunkq_whole(t->a, &c->snd.q) : NULL;
-    if (bytes > 0 ? data == NULL || !plan_text(t, c, bytes, &p) : !plan_bare(c, &p))
+    if (!synchronized(c) || !usual(t, c) || !plan(t, c, &p))
         return LANE_NOT;
     note_limited(c);
-    int n = say(t, c, &p, bytes, data, out);
-    if (n > 0)
-        note_limited(c);
-    turn_ends(t, c);
+    int n = say(t, c, &p, out);
+    end_turn(t, c);
     return n;
 }

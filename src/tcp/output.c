@@ -170,7 +170,7 @@ static void fill(struct tern *t, struct tcb *c, const struct plan *p, uint32_t p
         s->wnd = (uint16_t)min_u32(rcv_wnd(&c->rcv), 65535); /* RFC7323-2.2-g */
     } else {
         data_options(t, c, s);
-        s->wnd = p->flags & F_RST ? 0 : window_field(window_offer(t, c), c->opt.rcv_wscale);
+        s->wnd = p->flags & F_RST ? 0 : window_offer(t, c);
     }
     ecn_flags(c, s, p);
     urgent_flags(c, s);

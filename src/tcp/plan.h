@@ -50,6 +50,35 @@ static inline void note_limited(struct tcb *c)
         c->snd.limited = false;
 }
 
+/* Largest window that the header can say. */
+static inline uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
+
+/* RFC 9293 3.8.6.2.2 (MUST-39): move the right edge by at least min(half the buffer, MSS). */
+static inline bool window_worthwhile(const struct tcb *c, uint32_t gain)
+{
+    return gain >= min_u32(c->rcv.buffer / 2, max_u32(c->ack.seg, c->snd.mss));
+}
+
+/* window.c: as far as there is memory for it now. */
+void window_open(const struct tern *t, struct tcb *c);
+
+/* The window that a segment offers, as its field says it. RCV.ADV is the furthest edge that was ever offered:
+ * what lies within it is taken (RFC7323-2.4-bc). Scaling rounds down (RFC7323-2.3-e); what was offered before
+ * is not taken back (SHLD-14): round up to what the field can say. */
+static inline uint16_t window_offer(const struct tern *t, struct tcb *c)
+{
+    uint32_t wnd = rcv_wnd(&c->rcv), unit = 1u << c->opt.rcv_wscale;
+    if (c->rcv.buffer > wnd && window_worthwhile(c, c->rcv.buffer - wnd)) { /* else it cannot be with less */
+        window_open(t, c);
+        wnd = rcv_wnd(&c->rcv);
+    }
+    if (wnd % unit != 0 && wnd < window_max(c)) {
+        wnd += unit - wnd % unit;
+        c->rcv.adv = seq_add(c->rcv.nxt, wnd);
+    }
+    return window_field(wnd, c->opt.rcv_wscale);
+}
+
 /* output.c: the record that is sent for the first time; false: no memory. */
 bool take_record(struct tern *t, struct tcb *c, const struct plan *p, ref_t chunk);
 /* ... its segment is written down for who traces */

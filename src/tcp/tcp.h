@@ -328,7 +328,6 @@ void shortage_serve(struct tern *t);                   /* at the end of each ver
 uint64_t shortage_deadline(const struct tern *t);      /* UINT64_MAX = none */
 
 /* window.c */
-uint32_t window_offer(struct tern *t, struct tcb *c); /* moves rcv.adv; bytes */
 bool window_update_due(struct tern *t, struct tcb *c);
 uint16_t window_field_up(uint32_t wnd, uint8_t shift);
 

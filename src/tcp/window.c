@@ -4,10 +4,7 @@
  *     │◀── offered ────▶│◀─ held back until worth it ─▶│
  *     └── what fits: buffer - unread ──────────────────┘
  */
-#include "tcp/tcp.h"
-
-/* Largest window that the header can say. */
-static uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
+#include "tcp/plan.h"
 
 /* What the bytes that the program has not read leave room for; none for as long as it does not read
  * (MAY-8). */
@@ -27,34 +24,11 @@ static uint32_t window_could(const struct tern *t, const struct tcb *c)
     return min_u32(space, window_max(c)) & ~((1u << c->opt.rcv_wscale) - 1);
 }
 
-/* RFC 9293 3.8.6.2.2 (MUST-39): move the right edge by at least min(half the buffer, MSS). */
-static bool worthwhile(const struct tcb *c, uint32_t gain)
+void window_open(const struct tern *t, struct tcb *c)
 {
-    return gain >= min_u32(c->rcv.buffer / 2, max_u32(c->ack.seg, c->snd.mss));
-}
-
-static void open_further(const struct tern *t, struct tcb *c, uint32_t offered)
-{
-    uint32_t could = window_could(t, c);
-    if (could > offered && worthwhile(c, could - offered))
+    uint32_t offered = rcv_wnd(&c->rcv), could = window_could(t, c);
+    if (could > offered && window_worthwhile(c, could - offered))
         c->rcv.adv = seq_add(c->rcv.nxt, could);
-}
-
-/* RCV.ADV is the furthest edge that was ever offered: what lies within it is taken (RFC7323-2.4-bc). */
-uint32_t window_offer(struct tern *t, struct tcb *c)
-{
-    uint32_t offered = rcv_wnd(&c->rcv);
-    if (c->rcv.buffer > offered && worthwhile(c, c->rcv.buffer - offered)) /* else it cannot be with less */
-        open_further(t, c, offered);
-    uint32_t wnd = rcv_wnd(&c->rcv);
-    uint32_t said = (uint32_t)window_field(wnd, c->opt.rcv_wscale) << c->opt.rcv_wscale;
-    /* Scaling rounds down; what was offered before is not taken back (SHLD-14): round up to what the field
-     * can say. */
-    if (said < wnd && wnd < window_max(c)) {
-        said += 1u << c->opt.rcv_wscale;
-        c->rcv.adv = seq_add(c->rcv.nxt, said);
-    }
-    return said;
 }
 
 /* The program has read: is it worth telling the peer? Yes when the window was shut or nearly so and the step
@@ -68,7 +42,7 @@ bool window_update_due(struct tern *t, struct tcb *c)
     if (could <= offered)
         return false;
     uint32_t gain = could - offered;
-    if (!worthwhile(c, gain))
+    if (!window_worthwhile(c, gain))
         return false;
     return offered < 2 * max_u32(c->ack.seg, c->snd.mss) || gain >= c->rcv.buffer / 4;
 }
