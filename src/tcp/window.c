@@ -36,7 +36,7 @@ void window_open(const struct tern *t, struct tcb *c)
 bool window_update_due(struct tern *t, struct tcb *c)
 {
     uint32_t offered = rcv_wnd(&c->rcv);
-    if (LIKELY(c->rcv.buffer <= offered || !worthwhile(c, c->rcv.buffer - offered)))
+    if (LIKELY(c->rcv.buffer <= offered || !window_worthwhile(c, c->rcv.buffer - offered)))
         return false; /* then it cannot be with less */
     uint32_t could = window_could(t, c);
     if (could <= offered)
