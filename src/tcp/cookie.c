@@ -20,7 +20,7 @@
  * While cookies are being answered an ACK that is none is dropped in silence and not reset (a deviation from
  * RFC 9293 3.10.7.2): it may be the second segment of a connection whose first was lost.
  */
-#include "tcp/tcp.h"
+#include "tcp/usual.h"
 
 #define PERIOD_LOG  26                    /* us: 67 s */
 #define PERIOD_MASK 0x7ffffull
@@ -211,7 +211,7 @@ static enum tern_cause enter(struct tern *t, struct listener *l, struct tcb *c, 
     listener_enqueue(t, l, c);
     timer_keepalive(t, c);
     tcb_heard(c, s, t->w->now);
-    enum tern_cause cause = in_synchronized(t, c, s);
+    enum tern_cause cause = in_live(t, c, s);
     timer_rearm(t, c);
     return cause;
 }

@@ -6,7 +6,7 @@
  *
  * It waits in a queue of its listener (backlog.c). A repeated SYN is answered at once and moves nothing.
  */
-#include "tcp/tcp.h"
+#include "tcp/usual.h"
 
 #define SHARE_LEAST 8u /* half-open records that each source may have, however short the backlog */
 
@@ -295,7 +295,7 @@ static enum tern_cause complete(struct tern *t, struct halfopen *h, const struct
     listener_enqueue(t, l, c);
     timer_keepalive(t, c);
     tcb_heard(c, s, t->w->now);
-    enum tern_cause cause = in_synchronized(t, c, s);
+    enum tern_cause cause = in_live(t, c, s);
     timer_rearm(t, c);
     return cause;
 }

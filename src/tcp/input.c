@@ -5,7 +5,7 @@
  *                                 half-open: halfopen.c    3.10.7.4 for SYN_RCVD of a listener
  *                                 SYN_SENT: in_synsent.c   3.10.7.3
  *                                 TIME_WAIT: timewait.c    3.10.7.4 for TIME_WAIT
- *                                 else: in_synchronized    3.10.7.4, below
+ *                                 else: in_synchronized    3.10.7.4, below; usual.c before it
  *
  * Hold the RFC beside it: each step of 3.10.7.4 is one call, in order. Nothing is sent here: steps note what
  * is owed, output.c sends it.
@@ -202,8 +202,6 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
 {
     enum seq_verdict verdict;
     enum tern_cause cause;
-    if (LIKELY(!t->w->by_steps && in_usual(t, c, s, &cause)))
-        return cause;
     if (answers_crossing_syn(c, s)) {
         recv_ack_now(t, c, TERN_C_SEND_ACK_OF_SYN);
         if (c->h.state == TERN_SYN_RCVD)
@@ -250,32 +248,14 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
     return cause;
 }
 
-/* What every segment of a live connection tells. */
-static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
-{
-    c->sum.segs_in++;
-    c->restless = false;
-    tcb_heard(c, s, t->w->now);
-}
-
-static enum tern_cause in_any_state(struct tern *t, struct tcb *c, const struct segment *s)
+/* By the ordered list of its state. */
+enum tern_cause in_listed(struct tern *t, struct tcb *c, const struct segment *s)
 {
     if (c->h.state == TERN_SYN_SENT)
         return in_synsent(t, c, s);
     if (c->h.state == TERN_TIME_WAIT)
         return in_timewait(t, self(t, c), s);
     return in_synchronized(t, c, s);
-}
-
-static enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
-{
-    note_arrival(t, c, s);
-    enum tern_cause cause = in_any_state(t, c, s);
-    if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
-        timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
-    timer_rearm(t, c);
-    idle_back(t, c);
-    return cause;
 }
 
 static enum tern_cause in_no_record(struct tern *t, const struct segment *s)
@@ -342,8 +322,9 @@ static enum tern_cause in_general(struct tern *t, const struct segment *s)
 
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
+    bool takes_memory = s->len > 0 || (s->flags & F_SYN);
     if (UNLIKELY(t->w->by_steps || traced(t) ||
-                 arena_room(t->a, MEM_DATA) < 2 + (s->len >> t->a->page_shift)))
+                 (takes_memory && arena_room(t->a, MEM_DATA) < 2 + (s->len >> t->a->page_shift))))
         return in_general(t, s);
     ref_t r = pair_first(t, s);
     if (UNLIKELY(r != 0 && !pair_found(t, r, s)))

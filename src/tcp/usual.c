@@ -145,7 +145,10 @@ static inline enum tern_cause take_text(struct tern *t, struct tcb *c, const str
     return cause;
 }
 
-bool in_usual(struct tern *t, struct tcb *c, const struct segment *s, enum tern_cause *cause)
+/* False: it is for the ordered lists, and nothing has happened. Else *cause is why it was refused after all,
+ * or TERN_CAUSE_NONE. */
+static INLINED inline bool in_usual(struct tern *t, struct tcb *c, const struct segment *s,
+                                    enum tern_cause *cause)
 {
     if (!brings_next(c, s) || !may_bring(c, s) || !at_ease(c) || !flies_alone(t, c))
         return false;
@@ -162,4 +165,31 @@ bool in_usual(struct tern *t, struct tcb *c, const struct segment *s, enum tern_
     if (c->h.state == TERN_FIN_WAIT_1 && c->snd.fin_acked)
         tcb_fin_wait_2(t, c);
     return true;
+}
+
+enum tern_cause in_live(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    enum tern_cause cause;
+    return !t->w->by_steps && in_usual(t, c, s, &cause) ? cause : in_synchronized(t, c, s);
+}
+
+/* What every segment of a live connection tells. */
+static void note_arrival(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    c->sum.segs_in++;
+    c->restless = false;
+    tcb_heard(c, s, t->w->now);
+}
+
+enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
+{
+    enum tern_cause cause;
+    note_arrival(t, c, s);
+    if (UNLIKELY(t->w->by_steps || !in_usual(t, c, s, &cause)))
+        cause = in_listed(t, c, s);
+    if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
+        timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
+    timer_rearm(t, c);
+    idle_back(t, c);
+    return cause;
 }

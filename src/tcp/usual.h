@@ -4,9 +4,15 @@
 
 #include "tcp/tcp.h"
 
-/* What is next and nothing else, to a connection of which the same is true: *cause is why it was refused
- * after all, or TERN_CAUSE_NONE. False: it is for the ordered lists, and nothing has happened. */
-bool in_usual(struct tern *t, struct tcb *c, const struct segment *s, enum tern_cause *cause);
+/* A segment to a control block: what is next and nothing else, to a connection of which the same is true,
+ * goes the short way, all else by in_listed. */
+enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s);
+
+/* The same for one that has just been made of another record, in a state of 3.10.7.4. */
+enum tern_cause in_live(struct tern *t, struct tcb *c, const struct segment *s);
+
+/* input.c: the ordered list of its state. */
+enum tern_cause in_listed(struct tern *t, struct tcb *c, const struct segment *s);
 
 /* input.c: in SYN_RCVD our SYN is acknowledged; step eight, a FIN is next. */
 void in_opened(struct tern *t, struct tcb *c, const struct segment *s);
