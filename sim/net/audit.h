@@ -19,6 +19,7 @@ enum { AUDIT_FLOWS = 4096, AUDIT_SLOTS = 4096, AUDIT_RANGES = 64 };
 /* The options of a SYN, and its number. */
 struct audit_syn {
     bool there, ts, sack, ws, ecn;
+    bool heard; /* taken by who had sent a SYN itself: what it offered counts */
     uint8_t shift;
     uint16_t mss; /* 0 = not said */
     uint32_t seq, ts_val, window;

@@ -43,7 +43,9 @@ void audit_open(struct audit_flow *f, const struct audit_syn *peer)
 static void arrived_syn(struct audit_flow *f, const struct segment *s, bool taken)
 {
     struct audit_syn before = f->its;
+    bool crossed = before.there && before.heard && before.seq == s->seq;
     note_syn(&f->its, s);
+    f->its.heard = taken && f->ours.there;
     if (before.there && before.seq == s->seq) { /* a middlebox took options off one of them */
         f->its.ts |= before.ts;
         f->its.sack |= before.sack;
@@ -54,7 +56,8 @@ static void arrived_syn(struct audit_flow *f, const struct segment *s, bool take
     bool answers = (s->flags & ACK) && f->ours.there && s->ack == f->ours.seq + 1;
     if (!answers || !taken || (f->known && f->peer.seq == s->seq))
         return;
-    note_syn(&f->its, s); /* what a SYN before it had offered, nobody has heard */
+    if (!crossed)
+        note_syn(&f->its, s); /* what a SYN before it had offered, nobody has heard */
     audit_open(f, &f->its);
     f->peer_edge = s->ack + s->window;
 }
