@@ -138,11 +138,13 @@ static inline bool ip_is_plain4(const struct ip_state *s, const tern_ip *src, co
 {
     const struct ip_addr *first = &s->addrs[0]; /* most stacks have one */
     bool ours = s->n_addrs > 0 && first->state == TERN_ADDR_USABLE && ip_eq(&first->ip, dst);
+    const uint32_t low = 1u << 24, some = 223u << 24; /* 1.0.0.0 to 223.255.255.255 */
     uint32_t a = get32(src->b + 12), b = get32(dst->b + 12);
-    bool wrong = (a + 1 <= 1u << 24) | (b + 1 <= 1u << 24) | (a >> 28 == 14) | (b >> 28 == 14);
+    bool odd = (a - low >= some) | (b - low >= some);
     for (uint32_t i = 0; i < s->n_broadcasts; i++)
-        wrong |= (s->broadcasts[i] == a) | (s->broadcasts[i] == b);
-    return !wrong && (LIKELY(ours) || ip_is_ours(s, dst, link));
+        odd |= (s->broadcasts[i] == a) | (s->broadcasts[i] == b);
+    return (LIKELY(ours) || ip_is_ours(s, dst, link)) &&
+           (LIKELY(!odd) || (ip_valid_peer4(s, src) && ip_valid_peer4(s, dst)));
 }
 
 /* Link towards a destination (longest prefix, of links that are up); 0 = no route. */

@@ -327,8 +327,11 @@ enum tern_cause tcp_input(struct tern *t, const struct segment *s)
                  (takes_memory && arena_room(t->a, MEM_DATA) < 2 + (s->len >> t->a->page_shift))))
         return in_general(t, s);
     ref_t r = pair_first(t, s);
-    if (UNLIKELY(r != 0 && !pair_found(t, r, s)))
+    bool live = r != 0 && LIKELY(pair_found(t, r, s));
+    if (UNLIKELY(!live && r != 0 && !pair_opens(t, r, s)))
         return in_general(t, s);
     t->w->stats.segs_in++;
-    return LIKELY(r != 0) ? in_tcb(t, tcb_at(t, r), s) : in_no_record(t, s);
+    if (LIKELY(live))
+        return in_tcb(t, tcb_at(t, r), s);
+    return r != 0 ? in_halfopen(t, at(t->a, r), s) : in_no_record(t, s);
 }

@@ -29,6 +29,15 @@ static INLINED inline bool pair_found(const struct tern *t, ref_t r, const struc
            pair_is_of(at_const(t->a, r), s);
 }
 
+/* The same of a half-open record of IPv4. */
+static INLINED inline bool pair_opens(const struct tern *t, ref_t r, const struct segment *s)
+{
+    const struct halfopen *h = at_const(t->a, r);
+    return arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4) && pool_gen(t->a, r) != 0 &&
+           h->local_port == s->dst_port && h->remote_port == s->src_port && tern_ip_is4(&s->src) &&
+           memcmp(h->pair, s->dst.b + 12, 4) == 0 && memcmp(h->pair + 4, s->src.b + 12, 4) == 0;
+}
+
 /* What is first in the table by its hash; read ahead, it has been looked for already: while the table is the
  * same, the search would be too, but for what demux.c says of it. */
 static INLINED inline ref_t pair_first(const struct tern *t, const struct segment *s)
