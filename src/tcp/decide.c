@@ -37,15 +37,6 @@ static uint32_t burst_size(const struct tern *t, const struct tcb *c, uint32_t f
     return gso >= 2 * full ? gso / full * full : full;
 }
 
-/* What cwnd allows beside what is in the network (RFC5681-3-a, RFC6675-5-k). */
-static uint32_t cwnd_room(const struct tcb *c)
-{
-    uint32_t pipe = sendlist_pipe(&c->list, c->rec.reno_sacked);
-    /* never stuck below one */
-    uint32_t cwnd = c->list.count == 0 ? max_u32(c->cc.cwnd, c->snd.mss) : c->cc.cwnd;
-    return pipe < cwnd ? cwnd - pipe : 0;
-}
-
 static bool fin_follows(const struct tcb *c, seq_t end)
 {
     return c->snd.fin_queued && seq_eq(end, snd_end(&c->snd)) && c->snd.syn_acked;

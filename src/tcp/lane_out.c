@@ -1,5 +1,5 @@
 /* lane_out.c - the usual packet of a usual connection, in one go: our SYN, a small piece of text that is all
- * there is, our FIN, a pure ACK.
+ * there is, our FIN, a pure ACK; and whole segments of bulk, which the link cuts and sums.
  *
  * decide.c asks for a dozen things that may have to be said, and output.c for what may have to be said with
  * them; most often there is none of it. Here that is one question (`usual`), and what is left is what every
@@ -18,6 +18,7 @@ struct said {
     uint32_t payload; /* bytes, which lie at */
     const uint8_t *data;
     uint8_t flags;
+    uint8_t opt_len;  /* PLAIN_TS if timestamps were agreed (RFC7323-3.2-f) */
     uint16_t why;
 };
 
@@ -29,8 +30,7 @@ static inline bool usual(const struct tern *t, const struct tcb *c)
     uint32_t odd = c->rst_cause | c->ack.dup_owed | c->list.lost_next | c->rcv.ooo.head;
     odd |= (uint32_t)(c->rec.phase | c->rec.dupacks | c->rec.held | c->tlp.due | m->probe | m->keep_probe);
     odd |= (uint32_t)(n->urgent | n->more | n->narrow | c->opt.ecn | (m->rexmit == TERN_TIMER_PERSIST));
-    return odd == 0 && n->syn_acked && c->opt.ts && n->link != 0 && tern_ip_is4(&c->h.local) &&
-           !t->w->by_steps;
+    return odd == 0 && n->syn_acked && n->link != 0 && tern_ip_is4(&c->h.local) && !t->w->by_steps;
 }
 
 /* All that is queued, if it may leave at once: nothing is in flight, so neither Nagle (a small segment that
@@ -110,7 +110,7 @@ static inline void write_segment(struct tern *t, struct tcb *c, const struct sai
     struct plain h = head_of(t, c, p);
     h.ack = c->rcv.nxt.v;
     h.wnd = window_offer(t, c);
-    h.opt_len = PLAIN_TS; /* RFC7323-3.2-f */
+    h.opt_len = p->opt_len;
     h.ts_ecr = c->ts.recent;
     write_packet(t, c, &h, p, out);
 }
@@ -239,15 +239,106 @@ static int lane_syn(struct tern *t, struct tcb *c, tern_tx_packet *out)
     return n;
 }
 
-int lane_out(struct tern *t, struct tcb *c, tern_tx_packet *out)
+/* There is one of this for each `opt_len`, which the compiler knows. */
+static inline __attribute__((always_inline)) int lane_with(struct tern *t, struct tcb *c, uint8_t opt_len,
+                                                           tern_tx_packet *out)
 {
-    struct said p;
-    if (UNLIKELY(c->h.state == TERN_SYN_SENT))
-        return lane_syn(t, c, out);
+    struct said p = {.opt_len = opt_len};
     if (!synchronized(c) || !usual(t, c) || !plan(t, c, &p))
         return LANE_NOT;
     note_limited(c);
     int n = say(t, c, &p, out);
     end_turn(t, c);
     return n;
+}
+
+static APART int lane_without(struct tern *t, struct tcb *c, tern_tx_packet *out)
+{
+    return lane_with(t, c, 0, out);
+}
+
+int lane_out(struct tern *t, struct tcb *c, tern_tx_packet *out)
+{
+    if (UNLIKELY(c->h.state == TERN_SYN_SENT))
+        return lane_syn(t, c, out);
+    return LIKELY(c->opt.ts) ? lane_with(t, c, PLAIN_TS, out) : lane_without(t, c, out);
+}
+
+/* --- whole segments ------------------------------------------------------------------------------- */
+
+/* As many as both windows and one packet of the link allow, and the slices where they lie. What is left over
+ * and less than a segment is not for here, nor is a packet that waits for more (decide.c, waits_for_more). */
+static inline bool plan_bulk(const struct tern *t, const struct tcb *c, uint32_t most, struct said *p)
+{
+    const struct snd *n = &c->snd;
+    uint32_t full = n->mss, gso = t->w->ip.links[n->link].gso_max, unsent = snd_unsent(n);
+    uint32_t len = min_u32(most, gso >= 2 * full ? gso : full);
+    if (len < full || n->blocked || (c->h.state != TERN_ESTABLISHED && c->h.state != TERN_CLOSE_WAIT) ||
+        restarts_after_idle(t, c))
+        return false;
+    p->start = n->nxt;
+    p->opt_len = c->opt.ts ? PLAIN_TS : 0;
+    p->len = p->payload = len / full * full;
+    p->flags = p->payload == unsent ? F_ACK | F_PSH : F_ACK; /* MUST-61 */
+    p->why = TERN_C_SEND_DATA;
+    return true;
+}
+
+/* False: they are more slices than a packet has. */
+static inline bool slices_of(struct tern *t, struct tcb *c, const struct said *p, ref_t *chunk,
+                             tern_tx_packet *out)
+{
+    uint32_t got;
+    *chunk = c->list.count > 0 ? ((struct sendrec *)at(t->a, c->list.seq.tail))->chunk : 0;
+    out->n_slices = (uint16_t)chunkq_slices(t->a, &t->regions, &c->snd.q, p->start.v, p->payload, chunk,
+                                            out->slices, TERN_TX_SLICES, &got);
+    return got == p->payload;
+}
+
+static inline void write_bulk(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
+{
+    struct plain h = head_of(t, c, p);
+    h.ack = c->rcv.nxt.v;
+    h.wnd = window_offer(t, c);
+    h.opt_len = p->opt_len;
+    h.ts_ecr = c->ts.recent;
+    out->hdr_len = plain_write(out->hdr, &h, p->payload, 0, true);
+    out->flags = TERN_TX_CSUM;
+    out->link = c->snd.link;
+    out->len = out->hdr_len + p->payload;
+    out->gso_size = p->payload > c->snd.mss ? c->snd.mss : 0;
+    out->csum_start = PLAIN_IP;
+    out->csum_offset = 16;
+    out->not_before = 0;
+    t->w->stats.segs_out++;
+}
+
+int bulk_out(struct tern *t, struct tcb *c, tern_tx_packet *out)
+{
+    struct said p;
+    ref_t chunk;
+    uint32_t window = min_u32(snd_unsent(&c->snd), usable_window(&c->snd)),
+             most = min_u32(window, cwnd_room(c));
+    if (most < c->snd.mss || !synchronized(c) || !usual(t, c) || !t->w->ip.links[c->snd.link].tx_csum ||
+        !plan_bulk(t, c, most, &p) || !slices_of(t, c, &p, &chunk, out))
+        return LANE_NOT;
+    note_limited(c);
+    c->snd.limited |= most < window;
+    if (UNLIKELY(sendlist_add(t, &c->list, p.start, p.len, c->snd.mss, chunk) == NULL &&
+                 !sendlist_extend_tail(t, &c->list, p.len, c->snd.mss)))
+        return 0;
+    c->shortage.refused = 0;
+    if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_OUT)))
+        trace_said(t, c, &p);
+    write_bulk(t, c, &p, out);
+    c->sum.segs_out++;
+    c->sum.sent += p.payload;
+    c->last_tx_us = t->w->now;
+    note_ack(c);
+    c->snd.nxt = seq_add(p.start, p.len);
+    c->snd.blocked_us = 0;
+    c->snd.last_us = t->w->now;
+    timer_sent(t, c);
+    tlp_schedule(t, c);
+    return 1;
 }

@@ -344,6 +344,7 @@ void turn_ends(struct tern *t, struct tcb *c)
 static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
 {
     struct plan p;
+    int bulk;
     if (UNLIKELY(c->h.state == TERN_TIME_WAIT && c->ack.now_cause == 0)) {
         conn_unready(t, &c->h); /* nothing else is ever sent */
         timer_rearm(t, c);
@@ -352,8 +353,8 @@ static bool tcb_output(struct tern *t, struct tcb *c, tern_tx_packet *out)
     }
     if (UNLIKELY(c->snd.link == 0)) {
         nothing_leaves(t, c);
-    } else if (decide(t, c, &p)) {
-        if (LIKELY(emit(t, c, &p, out))) {
+    } else if ((bulk = bulk_out(t, c, out)) != LANE_NOT || decide(t, c, &p)) {
+        if (LIKELY(bulk == 1 || (bulk == LANE_NOT && emit(t, c, &p, out)))) {
             if (says_no_more(c))
                 turn_ends(t, c);
             return true;

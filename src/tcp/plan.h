@@ -50,6 +50,15 @@ static inline void note_limited(struct tcb *c)
         c->snd.limited = false;
 }
 
+/* What cwnd allows beside what is in the network (RFC5681-3-a, RFC6675-5-k). */
+static inline uint32_t cwnd_room(const struct tcb *c)
+{
+    uint32_t pipe = sendlist_pipe(&c->list, c->rec.reno_sacked);
+    /* never stuck below one */
+    uint32_t cwnd = c->list.count == 0 ? max_u32(c->cc.cwnd, c->snd.mss) : c->cc.cwnd;
+    return pipe < cwnd ? cwnd - pipe : 0;
+}
+
 /* Largest window that the header can say. */
 static inline uint32_t window_max(const struct tcb *c) { return 65535u << c->opt.rcv_wscale; }
 
@@ -93,5 +102,7 @@ uint32_t full_size(const struct tcb *c);
  * was sent; 0: there was no memory to note it; LANE_NOT: nothing has happened, conn_output must be asked. */
 enum { LANE_NOT = -1 };
 int lane_out(struct tern *t, struct tcb *c, tern_tx_packet *out);
+/* The same for whole segments of new text, but that the turn goes on. */
+int bulk_out(struct tern *t, struct tcb *c, tern_tx_packet *out);
 
 #endif
