@@ -40,6 +40,39 @@ static void cut_by_the_window(void **state)
     lab_end(l);
 }
 
+/* The peer's window does, where it is the smaller one (MUST-34). */
+static void cut_by_the_peers_window(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 2000\n"
+            "> PA 1:2001(2000) ack 1\n"
+            "< A 1 ack 2001 win 3500\n"
+            "send 8000\n"
+            "> A 2001:5001(3000) ack 1\n"
+            "> none\n"
+            "< A 1 ack 5001 win 65000\n"
+            "> PA 5001:10001(5000) ack 1");
+    lab_end(l);
+}
+
+/* After a pause longer than the timeout so much leaves as at the beginning, also when all of it is one packet
+ * (RFC5681-4.1-a). The pause begins with the last text. */
+static void restarts_after_a_pause(void **state)
+{
+    struct lab *l = with_gso(state, "mss 1000");
+    TALK(l, "send 10000\n"
+            "> PA 1:10001(10000) ack 1\n"
+            "< A 1 ack 10001\n"
+            "send 16000\n"
+            "> PA 10001:26001(16000) ack 1\n"
+            "< A 1 ack 26001\n"
+            "? send_unacked 0\n"
+            "+600ms send 30000\n"
+            "> A 26001:36001(10000) ack 1\n"
+            "> none");
+    lab_end(l);
+}
+
 /* The peer claims to hold pieces of single segments, in the middle of a packet: nobody holds less than a
  * segment, so nothing of it counts (RFC 2018 asks for what is held; CVE-2019-11477). */
 static void piece_of_a_segment(void **state)
@@ -312,7 +345,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(one_packet),
-        LAB_TEST(cut_by_the_window),
+        LAB_TEST(cut_by_the_window), LAB_TEST(cut_by_the_peers_window),
+        LAB_TEST(restarts_after_a_pause),
         LAB_TEST(piece_of_a_segment), LAB_TEST(piece_lost),
         LAB_TEST(piece_lost_without_sack),
         LAB_TEST(ack_inside),
