@@ -16,6 +16,8 @@ SIMULATION_SECONDS = 3  # of processor time
 EXPLORER_WORLDS = 300  # of each setting, and
 EXPLORER_PROBES = 4  # in each of them; in the first ones all
 EXPLORER_SECONDS = 10
+WHOLE_STACKS = ['stack', 'twin', 'joined', 'records']  # fuzz targets
+CORPUS_SECONDS = 20  # of processor time, for each of them
 MORE = 5  # who takes longer does not end, which is noticed too
 SIGN = r'seed \d+ fails|[1-9][0-9,]* violations'  # something was found; its story is not waited for
 
@@ -57,6 +59,26 @@ class CommandRing:
         return self.words[0] if self.tests.finds(argv, library, self.seconds + MORE, SIGN) else ''
 
 
+class CorpusRing:
+    """What fuzzing has kept of each of these targets is played again, without a search."""
+
+    def __init__(self, tests, name, what, targets):
+        self.tests, self.name, self.what, self.targets = tests, name, what, targets
+        self.mark = ' '.join(targets)
+
+    def replayed(self, target, library=''):
+        argv = [self.tests.executable(f'tests/fuzz-{target}'), os.path.join('tests', 'fuzz', 'corpus', target)]
+        return self.tests.play([*argv, '0'], library, CORPUS_SECONDS)
+
+    def check_ready(self):
+        for target in self.targets:
+            if self.replayed(target).failed:
+                raise Missing(f'fuzz/{target} fails without a mutant, too')
+
+    def caught_by(self, _mutant, library):
+        return next((t for t in self.targets if self.replayed(t, library).failed), '')
+
+
 def rings(tests):
     """In the order of the page's columns."""
 
@@ -86,11 +108,11 @@ def rings(tests):
         ['explore', '--threads', '1', '--limit', str(EXPLORER_WORLDS), '--probes', str(EXPLORER_PROBES)],
         EXPLORER_SECONDS,
     )
-    fuzzing = TestRing(
+    fuzzing = CorpusRing(
         tests,
         'fuzzing',
-        'the corpora of `tests/fuzz` and pseudo-random bytes, without a search',
-        suite('fuzz'),
+        f'the corpora of {", ".join("`fuzz-" + t + "`" for t in WHOLE_STACKS)}, without a search',
+        WHOLE_STACKS,
     )
     return [script, matrix, simulation, explorer, fuzzing]
 
