@@ -185,7 +185,7 @@ static void refused(struct net *n, struct audit_flow *f, const struct segment *s
         note_stamp(f, s);
         break;
     case TERN_C_PAWS:
-        if (!stamps || !s->ts || audit_ahead(s->ts_val, f->ts_recent) >= 0)
+        if (!stamps || !s->ts || (audit_ahead(s->ts_val, f->ts_recent) >= 0 && !f->blurred))
             audit_complain(n, f, "A3: refused for its timestamp, which is not older");
         break;
     case TERN_C_TS_MISSING:
