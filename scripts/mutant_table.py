@@ -67,8 +67,9 @@ class CorpusRing:
         self.mark = ' '.join(targets)
 
     def replayed(self, target, library=''):
-        argv = [self.tests.executable(f'tests/fuzz-{target}'), os.path.join('tests', 'fuzz', 'corpus', target)]
-        return self.tests.play([*argv, '0'], library, CORPUS_SECONDS)
+        corpus = os.path.join('tests', 'fuzz', 'corpus', target)
+        argv = [self.tests.executable(f'tests/fuzz-{target}'), corpus, '0']
+        return self.tests.play(argv, library, CORPUS_SECONDS)
 
     def check_ready(self):
         for target in self.targets:
