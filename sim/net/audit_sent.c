@@ -213,14 +213,16 @@ static void check_again(struct net *n, struct audit_flow *f, const struct segmen
     const uint32_t *c = n->host[f->host].plan;
     uint64_t gap = n->now - f->sent_us, most = c[H_RTO_MAX_US] ? c[H_RTO_MAX_US] : 120000000;
     bool same = f->tries > 0 && f->sent_seq == s->seq;
+    bool leapt = n->audit->clock_us[f->host] > f->sent_us; /* since then: its clock went another way than
+                                                              ours */
     if (audit_ahead(s->seq, f->snd_max) >= 0 || s->seq != f->una || segment_space(s) == 0)
         return;
-    if (same && f->tries > 3 && settled(n, f) && f->local.port != f->remote.port &&
+    if (same && !leapt && f->tries > 3 && settled(n, f) && f->local.port != f->remote.port &&
         gap < f->gap_us * 11 / 10 && gap < most * 9 / 10)
         audit_complain(n, f, "S15: sent again after %llu us, the time before after %llu",
                        (unsigned long long)gap, (unsigned long long)f->gap_us);
     /* one in which the machine stood still is longer than it waited, and says nothing of the next */
-    f->gap_us = same && n->audit->clock_us[f->host] <= f->sent_us ? gap : 0;
+    f->gap_us = same && !leapt ? gap : 0;
     f->tries = same ? f->tries + 1 : 1;
     f->sent_us = n->now;
     f->sent_seq = s->seq;
