@@ -30,7 +30,10 @@ static inline uint16_t ip_len_of(const struct arrival *a) { return a->plain ? PL
 static INLINED inline bool arrival_plain(const struct tern *t, const tern_rx_packet *p, const uint8_t *at,
                                         uint32_t len, struct segment *s)
 {
-    if (UNLIKELY(t->w->by_steps) || !plain_read(at, len, !(p->flags & TERN_RX_CSUM_OK), s) ||
+    /* what is long may stay there */
+    uint32_t most = p->flags & TERN_RX_LENDABLE ? PLAIN_MOST : PLAIN_LONGEST;
+    if (UNLIKELY(t->w->by_steps) ||
+        !plain_read(at, len, most, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, s) ||
         !ip_is_plain4(&t->w->ip, &s->src, &s->dst, p->link))
         return false;
     s->link = p->link;

@@ -13,7 +13,7 @@
 
 bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
 {
-    return plain_read(p, len, verify, s);
+    return plain_read(p, len, PLAIN_LONGEST, verify ? csum_plain : NULL, s);
 }
 
 /* Bytes of options when they are one of the kinds above; -1: they are not. */

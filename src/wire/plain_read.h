@@ -29,11 +29,20 @@ static INLINED inline uint64_t plain_header_sum(const uint8_t *p, uint32_t opt_l
     return opt_len == PLAIN_TS ? sum : plain_add(sum, plain_load64(p + 32));
 }
 
-static INLINED inline uint16_t plain_tcp_sum(const uint8_t *ip, uint32_t opt_len, uint32_t len)
+/* Of text: what is short is summed here. The other function's sum is one of words in network order. */
+static INLINED inline uint64_t plain_text_sum(const uint8_t *p, uint32_t len, tern_sum_fn *fn)
+{
+    if (LIKELY(len <= PLAIN_MOST))
+        return len == 0 ? 0 : plain_sum(p, len);
+    return plain_half(plain_fold(fn(NULL, p, len)));
+}
+
+static INLINED inline uint16_t plain_tcp_sum(const uint8_t *ip, uint32_t opt_len, uint32_t len,
+                                             tern_sum_fn *fn)
 {
     uint64_t sum =
         plain_add(plain_pseudo_sum(ip, PLAIN_TCP + opt_len + len), plain_header_sum(ip + PLAIN_IP, opt_len));
-    return plain_fold(len == 0 ? sum : plain_add(sum, plain_sum(ip + PLAIN_IP + PLAIN_TCP + opt_len, len)));
+    return plain_fold(plain_add(sum, plain_text_sum(ip + PLAIN_IP + PLAIN_TCP + opt_len, len, fn)));
 }
 
 static INLINED inline void plain_fill_options(const uint8_t *o, uint32_t len, struct tcp_opts *out)
@@ -100,20 +109,22 @@ static INLINED inline bool plain_options_known(const uint8_t *tcp, uint32_t opt_
     return opt_len == 0;
 }
 
-/* As plain_parse. */
-static INLINED inline bool plain_read(const uint8_t *p, uint32_t len, bool verify, struct segment *s)
+/* As plain_parse, of packets of `most` bytes at most; `verify`: what sums long ones, NULL = the checksum of
+ * TCP is not asked. */
+static INLINED inline bool plain_read(const uint8_t *p, uint32_t len, uint32_t most, tern_sum_fn *verify,
+                                     struct segment *s)
 {
     if (UNLIKELY(len < PLAIN_IP + PLAIN_TCP || p[0] != 0x45 || p[9] != PROTO_TCP ||
                  (get16(p + 6) & 0x3fff) != 0))
         return false;
     uint32_t total = get16(p + 2), opt_len = (p[PLAIN_IP + 12] >> 4) * 4u - PLAIN_TCP;
     if (UNLIKELY(total > len || opt_len > 40 || total < PLAIN_IP + PLAIN_TCP + opt_len ||
-                 total > PLAIN_MOST || !plain_options_known(p + PLAIN_IP, opt_len)))
+                 total > most || !plain_options_known(p + PLAIN_IP, opt_len)))
         return false;
     if (UNLIKELY(plain_fold(plain_ip_sum(p)) != 0xffff))
         return false;
     uint32_t data_len = total - PLAIN_IP - PLAIN_TCP - opt_len;
-    if (verify && UNLIKELY(plain_tcp_sum(p, opt_len, data_len) != 0xffff))
+    if (verify != NULL && UNLIKELY(plain_tcp_sum(p, opt_len, data_len, verify) != 0xffff))
         return false;
     plain_fill_segment(p, opt_len, data_len, s);
     return true;

@@ -166,10 +166,11 @@ static inline bool follower_right(const struct follower *f, uint64_t payload_sum
  * Returns its length, 20..60. */
 uint16_t tcp_emit(uint8_t *p, const struct segment *s);
 
-/* A short packet with the headers that nearly all have (plain.c), read at once: what tcp_parse would say of
- * it behind ip_parse, with `verify` both checksums. False: it is for those two, whatever is with it. */
-#define PLAIN_MOST 512u     /* bytes of the whole packet */
-#define PLAIN_IP   20u      /* of them the IP header */
+/* A packet with the headers that nearly all have (plain.c), read at once: what tcp_parse would say of it
+ * behind ip_parse, with `verify` both checksums. False: it is for those two, whatever is with it. */
+#define PLAIN_IP      20u    /* bytes of its IP header */
+#define PLAIN_MOST    512u   /* of a short one */
+#define PLAIN_LONGEST 65535u /* of any */
 bool plain_parse(const uint8_t *p, uint32_t len, bool verify, struct segment *s);
 
 /* Write such headers as ip_emit and tcp_emit would, checksums made, for at most PLAIN_MOST bytes of payload
