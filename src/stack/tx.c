@@ -10,7 +10,7 @@
 
 #define TURN 16 /* packets of one connection in a row */
 
-static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, int max)
+static APART int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, int max)
 {
     int n = 0, limit = max < TURN ? max : TURN;
     uint64_t trace = t->trace.head;
@@ -30,7 +30,7 @@ static int tx_conn(struct tern *t, struct conn_head *h, tern_tx_packet *pkts, in
 }
 
 /* One that is to say the usual. As above. */
-static inline int tx_lane(struct tern *t, struct conn_head *h, tern_tx_packet *out)
+static INLINED inline int tx_lane(struct tern *t, struct conn_head *h, tern_tx_packet *out)
 {
     uint64_t trace = t->trace.head;
     if (UNLIKELY(h->kind != REC_TCB) || change_under_way(t))
@@ -43,7 +43,7 @@ static inline int tx_lane(struct tern *t, struct conn_head *h, tern_tx_packet *o
     return n;
 }
 
-static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
+static APART int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
 {
     int n = 0;
     uint64_t trace = t->trace.head;
@@ -56,13 +56,14 @@ static int tx_stateless(struct tern *t, tern_tx_packet *pkts, int max)
 
 uint32_t tern_replies_room(const tern *t) { return REPLIES - t->w->reply_count; }
 
-static int tx_some(struct tern *t, tern_tx_packet *pkts, int max)
+static INLINED inline int tx_some(struct tern *t, tern_tx_packet *pkts, int max)
 {
-    int n = t->w->reply_count > 0 || t->w->ip.echo_count > 0 ? tx_stateless(t, pkts, max) : 0;
-    while (n < max && t->w->ready.head != 0) {
-        struct conn_head *h = head_at(t, t->w->ready.head);
-        int some = tx_lane(t, h, pkts + n);
-        n += some != LANE_NOT ? some : tx_conn(t, h, pkts + n, max - n);
+    int n = 0;
+    if (UNLIKELY((t->w->reply_count | t->w->ip.echo_count) != 0))
+        n = tx_stateless(t, pkts, max);
+    for (ref_t r; n < max && (r = t->w->ready.head) != 0;) {
+        int some = tx_lane(t, head_at(t, r), pkts + n);
+        n += LIKELY(some >= 0) ? some : tx_conn(t, head_at(t, r), pkts + n, max - n);
     }
     return n;
 }
@@ -82,14 +83,21 @@ static COLD int tx_ether(struct tern *t, tern_tx_packet *pkts, int max)
     return n;
 }
 
+static APART uint64_t bytes_of(const tern_tx_packet *pkts, int n)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        bytes += pkts[i].len;
+    return bytes;
+}
+
 static APART int tx_all(struct tern *t, tern_tx_packet *pkts, int max)
 {
     if (UNLIKELY(t->w->ip.echo_sent > 0))
         ip_echo_done(t->a, &t->w->ip);
     int n = LIKELY(t->w->ip.ether.links == 0) ? tx_some(t, pkts, max) : tx_ether(t, pkts, max);
-    for (int i = 0; i < n; i++)
-        t->w->stats.tx_bytes += pkts[i].len;
     t->w->stats.tx_packets += (uint64_t)n;
+    t->w->stats.tx_bytes += n == 1 ? pkts->len : bytes_of(pkts, n);
     life_end_of_batch(t);
     return n;
 }

@@ -11,7 +11,7 @@
  * machine slept for longer than a record may last, all records are stale: they end without a word, since
  * their peers have given up, and a storm of SYN+ACKs would meet nobody.
  */
-#include "tcp/tcp.h"
+#include "tcp/plan.h"
 
 #define PLACE      offsetof(struct halfopen, place)
 #define SENT_MASK  0x3ffffffu
@@ -207,10 +207,12 @@ static bool send_synack(struct tern *t, struct listener *l, struct halfopen *h, 
 {
     struct who who;
     struct reply_synack a;
-    bool first = h->queue == QUEUE_NOW;
-    halfopen_synack(t, h, &who, &a);
-    bool sent = synack_build(t, &who, &a, first ? TERN_C_SEND_SYNACK : TERN_C_SEND_RETRANSMIT,
-                             !first || h->repeated, out);
+    bool first = h->queue == QUEUE_NOW, sent = first && lane_synack(t, l, h, out);
+    if (!sent) {
+        halfopen_synack(t, h, &who, &a);
+        sent = synack_build(t, &who, &a, first ? TERN_C_SEND_SYNACK : TERN_C_SEND_RETRANSMIT,
+                            !first || h->repeated, out);
+    }
     backlog_remove(t, l, h);
     backlog_append(t, l, h, h->queue + 1u);
     return sent;
@@ -222,8 +224,13 @@ bool backlog_output(struct tern *t, struct listener *l, tern_tx_packet *out)
     for (struct halfopen *h; (h = next_out(t, l)) != NULL && turns < TURN_MOST; turns++) {
         if (change_under_way(t) && !change_reaches(t, self(t, h)))
             continue;
-        if (send_synack(t, l, h, out))
-            return true;
+        if (!send_synack(t, l, h, out))
+            continue;
+        if (next_out(t, l) == NULL) {
+            conn_unset(t, &l->h);
+            conn_unready(t, &l->h); /* that was all */
+        }
+        return true;
     }
     if (turns < TURN_MOST)
         conn_unset(t, &l->h);

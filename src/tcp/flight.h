@@ -30,16 +30,18 @@ struct acked {
 };
 void sendlist_init(struct sendlist *l, seq_t iss);
 
-static inline struct sendrec sendrec_now(const struct tern *t, uint32_t gen, seq_t start, uint32_t len,
-                                         uint32_t size, ref_t chunk)
+/* All of a record but its generation: it is sent now, for the first time, and stands in no list. */
+static inline void sendrec_now(const struct tern *t, struct sendrec *r, seq_t start, uint32_t len,
+                               uint32_t size, ref_t chunk)
 {
-    return (struct sendrec){.gen = gen,
-                            .start = start,
-                            .len = len,
-                            .chunk = chunk,
-                            .sent_us = t->w->now,
-                            .times = 1,
-                            .size = (uint16_t)size};
+    r->seq = r->time = (struct place){0};
+    r->start = start;
+    r->len = len;
+    r->chunk = chunk;
+    r->sent_us = t->w->now;
+    r->flags = 0;
+    r->times = 1;
+    r->size = (uint16_t)size;
 }
 
 /* What leaves now, for the first time. The first of a list is the list's own and needs no memory. */
@@ -51,7 +53,8 @@ static inline struct sendrec *sendlist_add(struct tern *t, struct sendlist *l, s
     if (l->count > 0)
         return sendlist_add_behind(t, l, start, len, size, chunk);
     ref_t me = self(t, &l->own);
-    l->own = sendrec_now(t, 1, start, len, size, chunk);
+    l->own.gen = 1;
+    sendrec_now(t, &l->own, start, len, size, chunk);
     l->bytes = len;
     l->count = 1;
     l->seq = l->time = (struct list){me, me};

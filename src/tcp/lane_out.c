@@ -69,16 +69,26 @@ static inline bool plan(const struct tern *t, const struct tcb *c, struct said *
     return p->payload > 0 ? plan_text(t, c, p) : plan_bare(c, p);
 }
 
+/* note_limited (plan.h) before and after it: with nothing else in flight that is little to ask. */
+static inline void note_alone(struct tcb *c, const struct said *p)
+{
+    uint32_t gone = c->rec.reno_sacked, pipe = p->len > gone ? p->len - gone : 0;
+    if (2ull * pipe >= c->cc.cwnd)
+        c->snd.limited = true;
+    else if (p->payload == 0)
+        c->snd.limited = false;
+}
+
 /* --- how it is written ---------------------------------------------------------------------------- */
 
-static inline void write_packet(struct tern *t, const struct tcb *c, const struct plain *h,
-                                const struct said *p, tern_tx_packet *out)
+static inline void write_packet(struct tern *t, uint8_t link, const struct plain *h, const struct said *p,
+                                tern_tx_packet *out)
 {
-    bool partial = t->w->ip.links[c->snd.link].tx_csum;
+    bool partial = t->w->ip.links[link].tx_csum;
     uint64_t sum = partial || p->payload == 0 ? 0 : plain_sum(p->data, p->payload);
     out->hdr_len = plain_write(out->hdr, h, p->payload, sum, partial);
     out->flags = partial ? TERN_TX_CSUM : 0;
-    out->link = c->snd.link;
+    out->link = link;
     out->len = out->hdr_len + p->payload;
     out->gso_size = 0;
     out->csum_start = PLAIN_IP;
@@ -93,8 +103,8 @@ static inline struct plain head_of(const struct tern *t, const struct tcb *c, co
 {
     const struct conn_head *h = &c->h;
     return (struct plain){
-        .src = &h->local,
-        .dst = &h->remote,
+        .src = h->local.b + 12,
+        .dst = h->remote.b + 12,
         .src_port = h->local_port,
         .dst_port = h->remote_port,
         .seq = p->start.v,
@@ -112,7 +122,7 @@ static inline void write_segment(struct tern *t, struct tcb *c, const struct sai
     h.wnd = window_offer(t, c);
     h.opt_len = p->opt_len;
     h.ts_ecr = c->ts.recent;
-    write_packet(t, c, &h, p, out);
+    write_packet(t, c->snd.link, &h, p, out);
 }
 
 static COLD void trace_said(struct tern *t, struct tcb *c, const struct said *p)
@@ -175,7 +185,6 @@ static inline int say(struct tern *t, struct tcb *c, const struct said *p, tern_
     note_ack(c);
     if (p->len > 0)
         note_new(t, c, p);
-    note_limited(c);
     return 1;
 }
 
@@ -211,7 +220,7 @@ static inline void write_syn(struct tern *t, const struct tcb *c, const struct s
     h.wnd = (uint16_t)min_u32(rcv_wnd(&c->rcv), 65535); /* RFC7323-2.2-g */
     h.mss = (uint16_t)(max_seg != 0 ? min_u32(max_seg, c->snd.mtu_mss) : c->snd.mtu_mss);
     h.wscale = options_wscale(c->set.recv_buffer);
-    write_packet(t, c, &h, p, out);
+    write_packet(t, c->snd.link, &h, p, out);
 }
 
 static inline int say_syn(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
@@ -246,8 +255,14 @@ static inline __attribute__((always_inline)) int lane_with(struct tern *t, struc
     struct said p = {.opt_len = opt_len};
     if (!synchronized(c) || !usual(t, c) || !plan(t, c, &p))
         return LANE_NOT;
-    note_limited(c);
+    bool alone = c->list.count == 0;
+    if (UNLIKELY(!alone))
+        note_limited(c);
     int n = say(t, c, &p, out);
+    if (LIKELY(alone & n))
+        note_alone(c, &p);
+    else if (n > 0)
+        note_limited(c);
     end_turn(t, c);
     return n;
 }
@@ -341,4 +356,45 @@ int bulk_out(struct tern *t, struct tcb *c, tern_tx_packet *out)
     timer_sent(t, c);
     tlp_schedule(t, c);
     return 1;
+}
+
+/* --- the SYN+ACK of a half-open record ------------------------------------------------------------ */
+
+/* With all options, for the first time, where its SYN came from. */
+static inline bool usual_synack(const struct tern *t, const struct halfopen *h)
+{
+    return arena_kind(t->a, ref_of(t->a, h)) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4) && h->ts &&
+           h->sack && h->snd_wscale != SHIFT_NONE && !h->ecn && !h->repeated && h->link != 0 &&
+           ip_link_is_up(&t->w->ip, h->link) && !trace_wants(&t->trace, TERN_TRACE_SEG_OUT) &&
+           !t->w->by_steps;
+}
+
+/* halfopen_synack (halfopen.c) says why. */
+bool lane_synack(struct tern *t, const struct listener *l, const struct halfopen *h, tern_tx_packet *out)
+{
+    const struct said p = {.payload = 0};
+    tern_ip local, remote;
+    if (!usual_synack(t, h))
+        return false;
+    ip_pair_read(h->pair, true, &local, &remote);
+    uint32_t mss = ip_mss(&t->w->ip, h->link, &remote);
+    struct plain head = {
+        .src = local.b + 12,
+        .dst = remote.b + 12,
+        .src_port = h->local_port,
+        .dst_port = h->remote_port,
+        .seq = h->iss.v,
+        .ack = h->irs.v + 1,
+        .wnd = (uint16_t)l->offer,
+        .flags = F_SYN | F_ACK,
+        .tos = (uint8_t)(l->set.dscp << 2),
+        .ttl = l->set.ttl,
+        .opt_len = PLAIN_SYN,
+        .mss = (uint16_t)(l->set.max_seg != 0 ? min_u32(mss, l->set.max_seg) : mss),
+        .wscale = (uint8_t)h->rcv_wscale,
+        .ts_val = stamp_now(t, stamp_offset(t, &local, &remote)),
+        .ts_ecr = h->ts_recent,
+    };
+    write_packet(t, h->link, &head, &p, out);
+    return true;
 }

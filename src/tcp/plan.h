@@ -104,5 +104,7 @@ enum { LANE_NOT = -1 };
 int lane_out(struct tern *t, struct tcb *c, tern_tx_packet *out);
 /* The same for whole segments of new text, but that the turn goes on. */
 int bulk_out(struct tern *t, struct tcb *c, tern_tx_packet *out);
+/* ... the first SYN+ACK of a half-open record. False: nothing has happened. */
+bool lane_synack(struct tern *t, const struct listener *l, const struct halfopen *h, tern_tx_packet *out);
 
 #endif

@@ -100,7 +100,7 @@ struct sendrec *sendlist_add_behind(struct tern *t, struct sendlist *l, seq_t st
     struct sendrec *r = record_new(t, l);
     if (r == NULL)
         return NULL;
-    *r = sendrec_now(t, r->gen, start, len, size, chunk);
+    sendrec_now(t, r, start, len, size, chunk);
     l->bytes += len;
     l->count++;
     list_append(t->a, &l->seq, self(t, r), BY_SEQ);

@@ -258,7 +258,30 @@ void rack_delivered(const struct tern *t, struct rack *r, uint64_t sent_us, seq_
 void rack_recovered(struct rack *r);
 
 /* tlp.c */
-void tlp_schedule(struct tern *t, struct tcb *c);
+#define ACK_DELAY_US 200000u /* TLP.max_ack_delay: a single segment may wait for a delayed ACK */
+
+/* RFC 8985 7.2, 7.3: one at a time, and none before a round trip was measured since the last. */
+static inline bool tlp_wanted(const struct tcb *c)
+{
+    return c->opt.sack && synchronized(c) && c->rec.phase == PHASE_OPEN && !c->tlp.out &&
+           !c->tlp.unmeasured && c->list.count > 0 && c->list.sacked == 0 &&
+           c->tm.rexmit == TERN_TIMER_RETRANSMIT && c->rtt.srtt_us != 0 && c->tm.retries == 0;
+}
+
+/* A FIN is no data (RFC 8985 7.2), and has nothing behind it that a SACK could tell of. */
+static inline bool fin_alone(const struct tcb *c) { return c->snd.fin_sent && flight(&c->snd) == 1; }
+
+/* RFC 8985 7.2: 2 * SRTT, longer when one segment alone is in flight, but at the latest when the timer would
+ * fire. */
+static inline void tlp_schedule(const struct tern *t, struct tcb *c)
+{
+    c->tm.tlp_us = 0;
+    if (!tlp_wanted(c) || fin_alone(c))
+        return;
+    uint64_t pto = 2ull * c->rtt.srtt_us + (flight(&c->snd) <= c->snd.mss ? ACK_DELAY_US : 2000);
+    c->tm.tlp_us = min_u64(t->w->now + pto, c->tm.rexmit_us);
+}
+
 void tlp_fired(struct tern *t, struct tcb *c);
 void tlp_sent(struct tern *t, struct tcb *c, bool again);
 bool tlp_repaired(struct tcb *c, const struct segment *s, const struct acked *a);

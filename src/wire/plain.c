@@ -30,8 +30,8 @@ uint16_t plain_emit(uint8_t *p, const struct segment *s, uint32_t payload, const
     if (opt_len < 0 || s->fragments || !tern_ip_is4(&s->src))
         return 0;
     struct plain h = {
-        .src = &s->src,
-        .dst = &s->dst,
+        .src = s->src.b + 12,
+        .dst = s->dst.b + 12,
         .src_port = s->src_port,
         .dst_port = s->dst_port,
         .seq = s->seq.v,

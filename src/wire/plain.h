@@ -21,7 +21,7 @@ enum {
 
 /* What is not the same in all plain packets. */
 struct plain {
-    const tern_ip *src, *dst; /* IPv4 */
+    const uint8_t *src, *dst; /* IPv4: four bytes each */
     uint16_t src_port, dst_port;
     uint32_t seq, ack;
     uint16_t wnd, up;
@@ -129,8 +129,8 @@ static inline uint64_t plain_ip(uint8_t *p, const struct plain *h, uint32_t tota
     p = plain_put(p, &sum, plain_word(0x45000000 | (uint32_t)h->tos << 16 | total));
     p = plain_put(p, &sum, plain_word(0x4000));
     p = plain_put(p, &sum, plain_word((uint32_t)h->ttl << 24 | PROTO_TCP << 16));
-    p = plain_put(p, &pair, plain_load32(h->src->b + 12));
-    p = plain_put(p, &pair, plain_load32(h->dst->b + 12));
+    p = plain_put(p, &pair, plain_load32(h->src));
+    p = plain_put(p, &pair, plain_load32(h->dst));
     uint16_t check = (uint16_t)~plain_fold(sum + pair);
     memcpy(p - 10, &check, 2);
     return pair;
