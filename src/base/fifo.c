@@ -116,6 +116,13 @@ static ref_t behind(const struct arena *a, const struct fifo *f, ref_t r)
     return page == 0 ? 0 : place(f, page, run_const(a, page)->first);
 }
 
+ref_t fifo_behind(const struct arena *a, const struct fifo *f, ref_t r, uint32_t n)
+{
+    ref_t page = page_of(a, r);
+    uint32_t i = index_of(a, f, r) + n;
+    return i < run_const(a, page)->used && lives(a, place(f, page, i)) ? place(f, page, i) : 0;
+}
+
 bool fifo_next(const struct arena *a, const struct fifo *f, ref_t *r)
 {
     if (*r == 0) {

@@ -28,6 +28,9 @@ void fifo_remove(struct arena *a, struct fifo *f, ref_t r);
 /* The oldest record; 0 = none. */
 ref_t fifo_front(const struct arena *a, const struct fifo *f);
 
+/* The record n places behind r in the same page; 0 = there is none, or none that lives. */
+ref_t fifo_behind(const struct arena *a, const struct fifo *f, ref_t r, uint32_t n);
+
 /* Walk from the oldest to the newest: start with *r = 0; returns false at the end. */
 bool fifo_next(const struct arena *a, const struct fifo *f, ref_t *r);
 

@@ -210,6 +210,12 @@ void demux_fetch_place(const struct tern *t, uint32_t pair) { htab_fetch_place(t
 
 void demux_fetch_slot(const struct tern *t, uint32_t pair) { htab_fetch(t->a, &t->w->conns, pair); }
 
+void demux_fetch_for(const struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
+                     uint8_t link)
+{
+    demux_fetch_slot(t, pair_hash(t, &local->ip, local->port, &remote->ip, remote->port, link));
+}
+
 /* What is compared, and all of an idle record, whatever kind it is. */
 ref_t demux_fetch_record(const struct tern *t, struct segment *s)
 {
@@ -229,6 +235,12 @@ ref_t demux_fetch_rest(const struct tern *t, ref_t r)
         return 0;
     fetch_lines(t, r, sizeof(struct idle) + 8, sizeof(struct tcb));
     return r;
+}
+
+void waiting_fetch(const struct tern *t, ref_t r)
+{
+    if (r != 0)
+        demux_fetch_slot(t, make_hash(t, r));
 }
 
 /* The handle is made of it, and the program's calls begin there. */

@@ -14,6 +14,7 @@
  * 3.10.1 has "connection already exists" for OPEN in TIME_WAIT: that stays the answer to a program that names
  * the port itself. Linux does the same where tcp_tw_reuse is set, whether ports are short or not.
  */
+#include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
 uint32_t ports_total(const struct tern *t)
@@ -22,19 +23,39 @@ uint32_t ports_total(const struct tern *t)
     return (uint32_t)set->port_high - set->port_low + 1;
 }
 
+#define AHEAD 3u /* ports whose slots are asked for before they are looked at */
+
+/* Port number `at` of the search. */
+static uint16_t port_at(const struct tern *t, uint32_t at)
+{
+    return (uint16_t)(settings(t)->port_low + at % ports_total(t));
+}
+
+/* A port was taken, so the next ones will be asked; after the first, one more each time. */
+static void fetch_next(const struct tern *t, const tern_endpoint *local, const tern_endpoint *remote,
+                       uint8_t link, uint32_t at, bool first)
+{
+    tern_endpoint next = *local;
+    for (uint32_t i = first ? 0 : AHEAD - 1; i < AHEAD; i++) {
+        next.port = port_at(t, at + i);
+        demux_fetch_for(t, &next, remote, link);
+    }
+}
+
 int port_choose(struct tern *t, tern_endpoint *local, const tern_endpoint *remote, uint8_t link,
                 struct demux_gap *gap)
 {
     uint32_t n = ports_total(t), offset = port_offset(t, local, remote);
-    uint16_t low = settings(t)->port_low, oldest_port = 0;
+    uint16_t oldest_port = 0;
     uint64_t oldest_us = UINT64_MAX;
     for (uint32_t i = 0; i < n; i++) {
-        local->port = (uint16_t)(low + (offset + t->w->port_next++) % n);
+        local->port = port_at(t, offset + t->w->port_next++);
         if (demux_listens(t, local->port))
             continue;
         ref_t r = demux_find_gap(t, local, remote, link, gap);
         if (r == 0)
             return 0;
+        fetch_next(t, local, remote, link, offset + t->w->port_next, i == 0);
         if (waiting_reusable(t, r) && waiting_due(t, r) < oldest_us) {
             oldest_us = waiting_due(t, r);
             oldest_port = local->port;

@@ -17,12 +17,14 @@
  * They are the first to be given up, oldest first, when memory is short or they are too many
  * (waiting_make_room).
  */
+#include "tcp/fetch.h"
 #include "tcp/tcp.h"
 
 #define TICKS       1024u /* in 2 MSL */
 #define ID_MASK     0x3ffffffu
 #define LATE_MAX    511u  /* what `late` can hold */
 #define EXPIRE_MAX  256u  /* ends in one call of tern_tick */
+#define AHEAD       4u    /* whose turn comes so much later: its slot is asked for */
 #define REUSE_US    1000000u /* before our own connect may take its place */
 #define RECYCLE_MAX 2100u /* given up in one call: more than any page holds */
 
@@ -274,8 +276,10 @@ static void over(struct tern *t, ref_t r)
 void waiting_expire(struct tern *t)
 {
     ref_t r;
-    for (uint32_t i = 0; i < EXPIRE_MAX && (r = oldest(t)) != 0 && waiting_due(t, r) <= t->w->now; i++)
+    for (uint32_t i = 0; i < EXPIRE_MAX && (r = oldest(t)) != 0 && waiting_due(t, r) <= t->w->now; i++) {
+        waiting_fetch(t, fifo_behind(t->a, &queue_of(t, is4(t, r))->fifo, r, AHEAD));
         over(t, r);
+    }
 }
 
 uint64_t waiting_next_deadline(const struct tern *t)
