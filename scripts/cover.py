@@ -25,9 +25,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REASONS = 'tests/cover.tsv'
 LEAST = 95.0  # percent of branches
 LIMIT = 1200  # seconds, for each program
-# The build is slow (gcc -O0, a counter at each branch): invariants are asked in one step of 32, numbers that wrap
-# are left to the other builds, and of worlds and random inputs there are fewer. What these reach, the corpora
-# and the conversations reach as well.
+# The build is slow (-O0, and a counter at each branch): invariants are asked in one step of 32, numbers that
+# wrap are left to the other builds, and of worlds and random inputs there are fewer. What these reach, the
+# corpora and the conversations reach as well.
 SPARSELY = {'TERN_CHECK_EACH': '32', 'TERN_VARIANTS': 'plain,IPv6,by steps', 'TERN_SIM_WORLDS': '100'}
 RANDOM_INPUTS = '100'
 NOT_OURS = r'.*\b(ASSERT|NEVER)\(.*'
