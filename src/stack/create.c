@@ -124,6 +124,7 @@ int tern_create(tern **out, const tern_config *cfg, void *memory, size_t size)
         return -TERN_ENOMEM;
     t->w = world;
     fill_settings(&t->w->set, cfg);
+    t->w->by_steps = cfg->by_steps != 0;
     options_default(&t->w->set, &t->w->defaults);
     fill_keys(t->w, cfg->seed);
     fill_ether_keys(&t->w->ip.ether, cfg);

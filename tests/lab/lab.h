@@ -232,6 +232,13 @@ enum tern_state lab_place_state(enum lab_place p);
  * (the program calls shutdown). */
 void lab_reach(struct lab *l, enum lab_place p, bool active);
 
+/* --- two that were played the same --- */
+
+/* What they have written down; their digests and counters; what they have to say (it is taken). */
+void lab_same_traces(struct lab *a, struct lab *b);
+void lab_same_stacks(struct lab *a, struct lab *b);
+void lab_same_answers(struct lab *a, struct lab *b);
+
 /* --- running --- */
 
 /* Whether all invariants are to be looked at now: always, or each n-th time with TERN_CHECK_EACH=n, for runs
