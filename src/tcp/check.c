@@ -257,8 +257,20 @@ static void check_tcbs(struct tern *t)
     check_budget(t, kept, waiting);
 }
 
+/* Whose deadlines are to be set stands in the list of such, and nobody else. */
+static void check_unset(struct tern *t)
+{
+    uint32_t unset = 0;
+    for (ref_t r = 0; pool_next(t->a, &t->w->tcbs, &r);)
+        unset += head_at(t, r)->unset;
+    for (ref_t r = 0; pool_next(t->a, &t->w->listener_pool, &r);)
+        unset += head_at(t, r)->unset;
+    ASSERT(length(t, &t->w->unset, UNSET_PLACE) == unset); /* 5 */
+}
+
 void tcp_check_all(struct tern *t)
 {
+    check_unset(t);
     check_waiting(t, &t->w->wait4);
     check_waiting(t, &t->w->wait6);
     check_tcbs(t);
