@@ -54,38 +54,55 @@ static void end_init(struct end *e, uint8_t host, uint32_t gso)
     need(tern_route_add(e->t, e->link, &any, 0) == 0, "no route");
 }
 
-/* The next packet of a cut, or all of one that is not cut, as the wire carries it. */
-static uint32_t piece(tern_cut *cut, uint8_t *to)
+/* A packet that the link need not complete, as the wire carries it. */
+static uint32_t flatten(const tern_tx_packet *p, uint8_t *to)
 {
-    if ((cut->pkt->flags & TERN_TX_CSUM) != 0)
-        return tern_cut_next(cut, to);
-    uint32_t len = cut->pieces++ == 0 ? cut->pkt->hdr_len : 0;
-    memcpy(to, cut->pkt->hdr, len);
-    for (uint32_t s = 0; len > 0 && s < cut->pkt->n_slices; len += cut->pkt->slices[s].len, s++)
-        memcpy(to + len, cut->pkt->slices[s].data, cut->pkt->slices[s].len);
+    uint32_t len = p->hdr_len;
+    memcpy(to, p->hdr, len);
+    for (uint32_t s = 0; s < p->n_slices; len += p->slices[s].len, s++)
+        memcpy(to + len, p->slices[s].data, p->slices[s].len);
     return len;
+}
+
+/* Packet number `there` of the batch stands in its place; the number of the next one. */
+static uint32_t put(struct end *to, uint32_t there, uint32_t len)
+{
+    rx[there] = (tern_rx_packet){.data = bytes[there], .len = len, .link = (uint8_t)to->link};
+    if (there + 1 < BATCH)
+        return there + 1;
+    tern_rx(to->t, now, rx, BATCH);
+    return 0;
+}
+
+static uint32_t put_cut(struct end *to, uint32_t there, const tern_tx_packet *p)
+{
+    uint32_t len[BATCH], some, room;
+    tern_cut cut;
+    tern_cut_begin(&cut, p, NULL);
+    do {
+        room = BATCH - there;
+        some = tern_cut_some(&cut, bytes[there], sizeof bytes[0], len, room);
+        for (uint32_t i = 0; i < some; i++)
+            there = put(to, there, len[i]);
+    } while (some == room);
+    return there;
 }
 
 /* Everything that `from` has to send now arrives at `to`. */
 static int carry(struct end *from, struct end *to)
 {
-    int total = 0, there = 0;
+    int total = 0;
+    uint32_t there = 0;
     for (int n; (n = tern_tx(from->t, now, tx, TX_BATCH)) > 0; total += n) {
         for (int i = 0; i < n; i++) {
-            tern_cut cut = {.pkt = &tx[i]};
             if ((tx[i].flags & TERN_TX_CSUM) != 0)
-                tern_cut_begin(&cut, &tx[i], NULL);
-            for (uint32_t len; (len = piece(&cut, bytes[there])) > 0;) {
-                rx[there] = (tern_rx_packet){.data = bytes[there], .len = len, .link = (uint8_t)to->link};
-                if (++there == BATCH) {
-                    tern_rx(to->t, now, rx, there);
-                    there = 0;
-                }
-            }
+                there = put_cut(to, there, &tx[i]);
+            else
+                there = put(to, there, flatten(&tx[i], bytes[there]));
         }
     }
     if (there > 0)
-        tern_rx(to->t, now, rx, there);
+        tern_rx(to->t, now, rx, (int)there);
     return total;
 }
 

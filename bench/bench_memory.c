@@ -75,6 +75,8 @@ static void end_init(struct end *e, uint8_t host, uint32_t window)
     tern_addr_add(e->t, e->link, &e->ip, 24);
 }
 
+static uint8_t *slot(const struct wire *w, uint32_t k) { return w->bytes + (size_t)k * w->room + FRONT; }
+
 static void wire_init(struct wire *w, enum how how, uint32_t window)
 {
     *w = (struct wire){.how = how,
@@ -87,10 +89,12 @@ static void wire_init(struct wire *w, enum how how, uint32_t window)
     end_init(&w->b, 2, window);
     for (uint32_t i = 0; i < SLOTS; i++)
         w->free[i] = SLOTS - 1 - i;
+    if (w->a.link != w->b.link)
+        abort();
+    for (uint32_t i = 0; i < BATCH; i++)
+        w->rx[i] = (tern_rx_packet){.data = slot(w, i), .link = (uint8_t)w->a.link};
     w->region = tern_region_add(w->b.t, w->bytes, (uint64_t)SLOTS * w->room);
 }
-
-static uint8_t *slot(const struct wire *w, uint32_t k) { return w->bytes + (size_t)k * w->room + FRONT; }
 
 /* --- packets cut and summed: W1 ---------------------------------------------------------------- */
 
@@ -110,8 +114,7 @@ static void carry_cut(struct wire *w, const tern_tx_packet *pkts, int n, struct 
             uint32_t end = there + tern_cut_some(&cut, slot(w, there), w->room, len, BATCH - there);
             more = end == BATCH;
             for (const uint32_t *of = len; there < end; there++)
-                w->rx[there] = (tern_rx_packet){
-                    .data = slot(w, there), .len = *of++, .link = (uint8_t)to->link};
+                w->rx[there].len = *of++; /* all else stands there already */
             if (more)
                 arrive(w, to, BATCH), there = 0;
         }

@@ -59,27 +59,40 @@ void tcp_lead_sums(struct tcp_lead *l)
     l->ip_sum = v4 ? fold(csum_add(0, p, IP4_HDR) + 3 * 0xffffu - own) : 0;
 }
 
-/* TCP options are everybody's as they are; they come in words of four bytes. */
-static inline uint64_t options_differ(const uint8_t *p, const uint8_t *q, uint32_t n)
+/* Where 8 bytes of two packets differ, of those that must not. */
+static inline uint64_t differ(const uint8_t *p, const uint8_t *q, const uint8_t *common, uint32_t at)
 {
-    uint64_t differ = 0;
-    for (uint32_t at = 0; at < n; at += 4)
-        differ |= get32(p + at) ^ get32(q + at);
-    return differ;
+    return (word(p + at) ^ word(q + at)) & word(common + at);
+}
+
+static inline uint64_t differ24(const uint8_t *p, const uint8_t *q, const uint8_t *common, uint32_t at)
+{
+    return differ(p, q, common, at) | differ(p, q, common, at + 8) | differ(p, q, common, at + 16);
+}
+
+/* TCP options are everybody's as they are; they come in words of four bytes. */
+static inline uint32_t options_differ(const uint8_t *p, const uint8_t *q, uint32_t n)
+{
+    uint32_t all = 0, a, b;
+    for (uint32_t at = 0; at < n; at += 4) {
+        memcpy(&a, p + at, 4);
+        memcpy(&b, q + at, 4);
+        all |= a ^ b;
+    }
+    return all;
 }
 
 static inline bool says_the_same(const struct tcp_lead *l, const uint8_t *p)
 {
     const uint8_t *q = l->p;
-    uint64_t differ = 0;
     uint32_t common = (uint32_t)l->ip_len + TCP_HDR;
-    if (common == COMMON4)
-        for (uint32_t at = 0; at < COMMON4; at += 8)
-            differ |= (word(p + at) ^ word(q + at)) & word(common4 + at);
-    else
-        for (uint32_t at = 0; at < COMMON6; at += 8) /* the last 4 bytes of these are no header's */
-            differ |= (word(p + at) ^ word(q + at)) & word(common6 + at);
-    return (differ | options_differ(p + common, q + common, l->tcp_len - TCP_HDR)) == 0;
+    uint64_t all = options_differ(p + common, q + common, l->tcp_len - TCP_HDR);
+    if (LIKELY(common == COMMON4))
+        return (all | differ24(p, q, common4, 0) | differ(p, q, common4, 24) | differ(p, q, common4, 32)) ==
+               0;
+    /* the last 4 bytes of these are no header's */
+    return (all | differ24(p, q, common6, 0) | differ24(p, q, common6, 24) | differ(p, q, common6, 48) |
+            differ(p, q, common6, 56)) == 0;
 }
 
 /* Of the packet; 0 = the IP header's checksum is wrong. The sum is never 0, since the version is not. */
