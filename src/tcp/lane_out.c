@@ -188,11 +188,12 @@ static inline int say(struct tern *t, struct tcb *c, const struct said *p, tern_
     return 1;
 }
 
-/* turn_ends (output.c), where nothing is left to be said and no window is shut. */
-static inline void end_turn(struct tern *t, struct tcb *c)
+/* turn_ends (output.c), where nothing is left to be said. A window that is shut has a timer of its own;
+ * before the handshake ends there is none. */
+static inline void end_turn(struct tern *t, struct tcb *c, bool shut)
 {
     uint8_t timer = c->list.count > 0 ? TERN_TIMER_RETRANSMIT : TERN_TIMER_NONE;
-    if (UNLIKELY(c->tm.rexmit != timer || c->snd.wnd == 0))
+    if (UNLIKELY(c->tm.rexmit != timer || shut))
         timer_window(t, c);
     conn_unready(t, &c->h);
     timer_rearm(t, c);
@@ -207,7 +208,8 @@ static inline bool usual_syn(const struct tern *t, const struct tcb *c)
 {
     const struct settings *set = settings(t);
     bool asks_all = set->wscale && set->sack && set->timestamps && !c->opt.ecn;
-    return asks_all && !c->snd.syn_acked && seq_eq(c->snd.nxt, c->snd.iss) && c->rst_cause == 0 &&
+    uint32_t odd = c->list.count | c->rec.phase | c->tlp.due | c->tm.probe | c->tm.keep_probe;
+    return asks_all && odd == 0 && !c->snd.syn_acked && seq_eq(c->snd.nxt, c->snd.iss) && c->rst_cause == 0 &&
            c->snd.link != 0 && !c->snd.narrow && tern_ip_is4(&c->h.local) && !t->w->by_steps;
 }
 
@@ -223,10 +225,10 @@ static inline void write_syn(struct tern *t, const struct tcb *c, const struct s
     write_packet(t, c->snd.link, &h, p, out);
 }
 
-static inline int say_syn(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
+/* Nothing else is in flight: its record is the list's own and needs no memory. */
+static inline void say_syn(struct tern *t, struct tcb *c, const struct said *p, tern_tx_packet *out)
 {
-    if (UNLIKELY(!recorded(t, c, p)))
-        return later_for_memory(t, c);
+    sendlist_add(t, &c->list, p->start, p->len, c->snd.mss, 0);
     c->shortage.refused = 0;
     if (UNLIKELY(trace_wants(&t->trace, TERN_TRACE_SEG_OUT)))
         trace_said(t, c, p);
@@ -234,7 +236,6 @@ static inline int say_syn(struct tern *t, struct tcb *c, const struct said *p, t
     c->sum.segs_out++;
     c->last_tx_us = t->w->now;
     note_new(t, c, p);
-    return 1;
 }
 
 static int lane_syn(struct tern *t, struct tcb *c, tern_tx_packet *out)
@@ -242,10 +243,10 @@ static int lane_syn(struct tern *t, struct tcb *c, tern_tx_packet *out)
     struct said p = {.start = c->snd.iss, .len = 1, .flags = F_SYN, .why = TERN_C_SEND_SYN};
     if (!usual_syn(t, c))
         return LANE_NOT;
-    int n = say_syn(t, c, &p, out);
-    if (n == 0 || says_no_more(c))
-        turn_ends(t, c);
-    return n;
+    say_syn(t, c, &p, out);
+    note_limited(c); /* as says_no_more does (decide.c): nothing but the SYN leaves in this state */
+    end_turn(t, c, false);
+    return 1;
 }
 
 /* There is one of this for each `opt_len`, which the compiler knows. */
@@ -263,7 +264,7 @@ static inline __attribute__((always_inline)) int lane_with(struct tern *t, struc
         note_alone(c, &p);
     else if (n > 0)
         note_limited(c);
-    end_turn(t, c);
+    end_turn(t, c, c->snd.wnd == 0);
     return n;
 }
 
