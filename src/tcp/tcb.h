@@ -62,7 +62,7 @@ enum rec_kind { REC_NONE, REC_LISTENER, REC_HALFOPEN, REC_TCB, REC_IDLE, REC_TIM
 /* The head of a control block and of a listener: what the program can hold. The smaller records have none;
  * who.c tells of all kinds who they are. */
 struct conn_head {
-    uint32_t gen;          /* the pool's */
+    _Alignas(GRAIN) uint32_t gen; /* the pool's; records stand on grains, and a block is cast from its head */
     struct place turn;     /* in the list of records with something to send */
     uint8_t kind;          /* enum rec_kind */
     uint8_t state;         /* enum tern_state; written by state.h alone */
