@@ -209,6 +209,7 @@ static inline bool usual_syn(const struct tern *t, const struct tcb *c)
     const struct settings *set = settings(t);
     bool asks_all = set->wscale && set->sack && set->timestamps && !c->opt.ecn;
     uint32_t odd = c->list.count | c->rec.phase | c->tlp.due | c->tm.probe | c->tm.keep_probe;
+    odd |= c->tm.retries; /* it had no way until now */
     return asks_all && odd == 0 && !c->snd.syn_acked && seq_eq(c->snd.nxt, c->snd.iss) && c->rst_cause == 0 &&
            c->snd.link != 0 && !c->snd.narrow && tern_ip_is4(&c->h.local) && !t->w->by_steps;
 }
