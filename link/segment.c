@@ -30,23 +30,33 @@ static inline uint32_t fold(uint64_t sum)
     return half >> 16;
 }
 
-/* Of the words of a header. */
-static inline uint32_t sum_words(const uint8_t *p, uint32_t len)
+/* Of the words of a header; no more than some of the largest. */
+static inline uint64_t sum_words(const uint8_t *p, uint32_t len)
 {
     uint64_t sum = 0;
     for (; len >= 4; p += 4, len -= 4)
         sum += load32(p);
-    return fold(len > 0 ? sum + load16(p) : sum);
+    return len > 0 ? sum + load16(p) : sum;
 }
 
-/* A folded sum less that of words which are in it. */
-static inline uint32_t without(uint32_t a, uint32_t b) { return a + 0xffff - fold(b); }
-
 /* Addresses and protocol: what of the pseudo-header does not change with the length. */
-static uint32_t sum_addresses(const uint8_t *ip)
+static inline uint64_t sum_addresses(const uint8_t *ip)
 {
     bool v4 = ip[0] >> 4 == 4;
     return (v4 ? ip[9] : ip[6]) + sum_words(ip + (v4 ? 12 : 8), v4 ? 8 : 32);
+}
+
+/* Of a TCP header what is the same in all pieces: number, flags and checksum are each one's own. */
+static inline uint64_t sum_tcp(const uint8_t *p, uint32_t len)
+{
+    return (uint64_t)load32(p) + load32(p + 8) + load16(p + 14) + load16(p + 18) +
+           sum_words(p + 20, len - 20);
+}
+
+/* Of an IPv4 header: not length, identification and checksum. */
+static inline uint64_t sum_ip4(const uint8_t *p)
+{
+    return (uint64_t)load16(p) + load16(p + 6) + load16(p + 8) + sum_words(p + 12, (p[0] & 15) * 4u - 12);
 }
 
 /* Where the next byte of payload is. */
@@ -108,7 +118,7 @@ static uint32_t put_whole(tern_cut *c, uint8_t *to)
         transport_checksum(to + front, pkt->len - front, start - front, pkt->csum_offset);
         return pkt->len;
     }
-    uint32_t sum = without(sum_words(to + start, pkt->hdr_len - start), load16(to + start + TCP_CHECKSUM));
+    uint64_t sum = sum_words(to + start, pkt->hdr_len - start) - load16(to + start + TCP_CHECKSUM);
     store16(to + start + TCP_CHECKSUM, ~fold(payload + sum + sum_addresses(to + front) + pkt->len - start));
     return pkt->len;
 }
@@ -186,17 +196,13 @@ void tern_cut_begin(tern_cut *c, const tern_tx_packet *pkt, tern_sum_fn *sum)
     c->cuts = pkt->gso_size > 0 && pkt->gso_size < pkt->len - pkt->hdr_len;
     if (!c->cuts)
         return;
-    /* number, flags and checksum are each piece's own; so are length, identification and checksum of IP */
     const uint8_t *ip = pkt->hdr + front_of(pkt), *tcp = pkt->hdr + start;
-    uint32_t number = load32(tcp + 4), flags = load16(tcp + 12),
-             own = (number >> 16) + (number & 0xffff) + flags;
-    c->hdr_sum =
-        without(sum_words(tcp, pkt->hdr_len - start), own + load16(tcp + TCP_CHECKSUM)) + sum_addresses(ip);
-    c->number = number;
-    c->flags = flags;
+    c->hdr_sum = fold(sum_tcp(tcp, pkt->hdr_len - start) + sum_addresses(ip));
+    c->number = load32(tcp + 4);
+    c->flags = load16(tcp + 12);
     c->ip4 = ip[0] >> 4 == 4;
     c->ip_id = load16(ip + 4);
-    c->ip_sum = without(sum_words(ip, (ip[0] & 15) * 4u), load16(ip + 2) + c->ip_id + load16(ip + 10));
+    c->ip_sum = c->ip4 ? fold(sum_ip4(ip)) : 0;
 }
 
 uint32_t tern_cut_some(tern_cut *c, uint8_t *to, uint32_t room, uint32_t *len, uint32_t max)

@@ -110,6 +110,8 @@ static enum tern_cause rx_fragment(struct tern *t, const tern_rx_packet *p, cons
     q.data = whole.data;
     q.len = whole.len;
     arrival_read(t, &q, &inner);
+    if (inner.plain)
+        return tcp_input(t, &inner.s); /* of which `ip` is not known, and need not be */
     if (inner.cause != TERN_CAUSE_NONE)
         return (enum tern_cause)inner.cause;
     return rx_whole(t, &q, &inner, NULL, unclaimed); /* it lies in the arena: to be copied */
