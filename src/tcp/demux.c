@@ -104,9 +104,24 @@ static bool same_head(const struct conn_head *h, const tern_endpoint *local, con
            ip_eq(&h->local, &local->ip) && (h->link == link || ip_zone(&local->ip, &remote->ip, 1) == 0);
 }
 
-static bool same(const struct tern *t, ref_t r, const tern_endpoint *local, const tern_endpoint *remote,
+/* The record by which the table names a connection: a rest that is only interrupted leaves it as it is. */
+static inline ref_t named(const struct tern *t, ref_t r)
+{
+    const struct tcb *c = at_const(t->a, r);
+    return rec_kind(t, r) == REC_TCB && c->by_idle ? c->idle : r;
+}
+
+/* And the one that lives, by what the table names. */
+static inline ref_t living(const struct tern *t, ref_t r)
+{
+    const struct idle *i = at_const(t->a, r);
+    return rec_kind(t, r) == REC_IDLE && i->tcb != 0 ? i->tcb : r;
+}
+
+static bool same(const struct tern *t, ref_t named, const tern_endpoint *local, const tern_endpoint *remote,
                  uint8_t link, bool parked)
 {
+    ref_t r = living(t, named);
     const struct conn_head *h = at_const(t->a, r);
     if (LIKELY(arena_kind(t->a, r) == (enum page_kind)(PAGE_POOL0 + POOL_TCB)))
         return h->parked == parked && same_head(h, local, remote, link);
@@ -130,7 +145,7 @@ static ref_t find(struct tern *t, uint32_t hash, const tern_endpoint *local, con
     struct htab_iter it;
     for (ref_t r = htab_first(t->a, &t->w->conns, hash, &it); r != 0; r = htab_next(t->a, &t->w->conns, &it))
         if (same(t, r, local, remote, link, parked))
-            return r;
+            return living(t, r);
     return 0;
 }
 
@@ -148,7 +163,7 @@ ref_t demux_find_gap(struct tern *t, const tern_endpoint *local, const tern_endp
     ref_t r = htab_first(t->a, &t->w->conns, gap->pair, &gap->at);
     while (UNLIKELY(r != 0) && !same(t, r, local, remote, link, false))
         r = htab_next(t->a, &t->w->conns, &gap->at);
-    return r;
+    return UNLIKELY(r != 0) ? living(t, r) : 0;
 }
 
 ref_t demux_find_parked(struct tern *t, const tern_endpoint *local, const tern_endpoint *remote, uint8_t link)
@@ -189,8 +204,10 @@ ref_t demux_find_segment(struct tern *t, const struct segment *s)
         return r;
     if (!is_named4(t, r, s))
         return find_any(t, s);
-    ref_t awake = ((const struct idle *)at_const(t->a, r))->tcb;
-    return awake != 0 ? awake : r;
+    ref_t awake = living(t, r);
+    if (awake != r && tcb_at(t, awake)->by_idle)
+        demux_exchange(t, s->pair, r, awake); /* it did not go back soon: it is named by itself from now on */
+    return awake == r || pair_found(t, awake, s) ? awake : find_any(t, s);
 }
 
 /* --- ahead of the turn ----------------------------------------------------------------------------- */
@@ -281,12 +298,15 @@ bool demux_insert_gap(struct tern *t, ref_t r, const struct demux_gap *gap)
 
 bool demux_insert(struct tern *t, ref_t r) { return demux_insert_pair(t, r, make_hash(t, r)); }
 
-void demux_remove(struct tern *t, ref_t r) { htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), r); }
+void demux_remove(struct tern *t, ref_t r)
+{
+    htab_remove(t->a, &t->w->conns, demux_pair_of(t, r), named(t, r));
+}
 
 void demux_replace_pair(struct tern *t, uint32_t pair, ref_t from, ref_t to)
 {
     keep_hash(t, to, pair);
-    htab_replace(t->a, &t->w->conns, pair, from, to);
+    htab_replace(t->a, &t->w->conns, pair, named(t, from), to);
 }
 
 void demux_replace(struct tern *t, ref_t from, ref_t to)
@@ -301,6 +321,8 @@ void demux_exchange(struct tern *t, uint32_t pair, ref_t from, ref_t to)
     uint32_t changes = t->w->conns.changes;
     demux_replace_pair(t, pair, from, to);
     t->w->conns.changes = changes;
+    if (rec_kind(t, to) == REC_TCB)
+        tcb_at(t, to)->by_idle = false;
 }
 
 /* Listeners are few; their hash is of the port alone, and the address is compared. */

@@ -138,7 +138,8 @@ static bool rest(struct tern *t, struct tcb *c, bool restart)
     conn_timer_off(t, &c->h);
     if (c->tm.keep_us != 0)
         wheel_set(t->a, &t->w->wheel, &i->timer, c->tm.keep_us);
-    demux_exchange(t, c->h.hash, self(t, c), c->idle);
+    if (!c->by_idle)
+        demux_exchange(t, c->h.hash, self(t, c), c->idle);
     i->tcb = 0;
     i->gone = 0;
     i->ending = IDLE_LIVES;
@@ -244,10 +245,12 @@ struct tcb *idle_wake_pair(struct tern *t, struct idle *i, uint32_t pair)
     struct tcb *c = tcb_at(t, r);
     idle_view(t, i, c);
     wheel_cancel(t->a, &t->w->wheel, &i->timer);
-    demux_exchange(t, pair, c->idle, r);
     i->tcb = r;
     c->woken_us = t->w->now;
-    c->interrupted = long_asleep(t, c);
+    c->interrupted = c->by_idle = long_asleep(t, c);
+    c->h.hash = pair;
+    if (!c->by_idle)
+        demux_exchange(t, pair, c->idle, r);
     if (change_way(t, c)) /* routes and links may have changed meanwhile */
         mtu_renew(t, c);
     if (i->gone)

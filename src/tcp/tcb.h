@@ -35,7 +35,7 @@
  *   9. nothing waits for ever: what is owed now is on the ready list; what is to be sent later has a timer,
  *      or the RETRANSMIT or PERSIST of what is in flight; who was refused room is told when there is some.
  *  10. a tcb and its idle record name each other; the table names the tcb, and the idle record while there is
- *      none. A CLOSED tcb is in no table.
+ *      none, or it was made only to interrupt a rest. A CLOSED tcb is in no table.
  *  11. every half-open record stands in one queue of its listener; half_count and aq_count are the lengths of
  *      a listener's queues, and each row of the sketch adds up to the number of half-open records.
  *  12. the records of TIME_WAIT stand in the order in which they are due, and in the table.
@@ -355,6 +355,7 @@ struct tcb {
     bool dying;            /* to be freed at the end of the batch */
     bool restless;         /* does not fit into an idle record as it is now */
     bool interrupted;      /* woken after a long rest, to which it goes back soon (idle.c) */
+    bool by_idle;          /* so soon that the table names its idle record still (demux.c) */
     uint64_t last_rx_us, last_tx_us;
     uint64_t woken_us;     /* when it last ceased to be at rest; 0 = never was */
     uint8_t ttl_in, tos_in;

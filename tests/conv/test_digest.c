@@ -150,6 +150,7 @@ static const struct exempt tcb_exempt[] = {
     NOT(struct tcb, rcv.fin_us),
     NOT(struct tcb, woken_us), /* when it may rest: memory, not what it does; */
     NOT(struct tcb, interrupted), /* the same */
+    NOT(struct tcb, by_idle),     /* the same */
     NOT(struct tcb, shortage.place),
     NOT(struct tcb, idle),
     NOT(struct tcb, listener),

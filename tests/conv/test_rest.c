@@ -163,11 +163,47 @@ static void second_connection(struct lab *l)
     lab_events(l, 0);
 }
 
-/* Awake, and at rest with the next segment that says nothing. */
+/* A rest that is interrupted by the connection's last segment, or by its last but one. */
+static void interrupted_by_the_end(void **state)
+{
+    struct lab_config cfg = {.stack = {.rest_ms = 1000}};
+    for (int i = 0; i < 3; i++) {
+        struct lab *l = lab_new(state, &cfg);
+        lab_accept(l, "mss 1460");
+        lab_events(l, 0);
+        if (i > 0)
+            TALK(l, "shutdown\n"
+                    "> FA 1 ack 1\n"
+                    "< A 1 ack 2");
+        lab_events(l, 0);
+        lab_run(l, 5 * SEC);
+        assert_true(asleep(l));
+        if (i == 0)
+            TALK(l, "< R 1\n"
+                    "> none\n"
+                    "= CLOSED\n"
+                    "< A 1 ack 1\n"
+                    "> R 1");
+        else
+            TALK(l, "< FA 1 ack 2\n"
+                    "> A 2 ack 2\n"
+                    "= TIME_WAIT");
+        if (i == 2)
+            TALK(l, "close");
+        if (i > 0)
+            TALK(l, "< FA 1 ack 2\n"
+                    "> A 2 ack 2");
+        lab_end(l);
+    }
+}
+
+/* Awake, found so by a second segment, and at rest with the next one that says nothing. */
 static void tired(struct lab *l)
 {
     TALK(l, "0 < PA 1:2(1) ack 1\n"
-            "0 > A 1 ack 2");
+            "0 > A 1 ack 2\n"
+            "0 < A 2 ack 1\n"
+            "0 > none");
     lab_events(l, 0);
     struct tcb *c = tcb_of(l);
     c->cc.acked = 1; /* else it would rest now */
@@ -235,6 +271,7 @@ int main(void)
         LAB_TEST(interrupted),
         LAB_TEST(interrupted_by_a_call),
         LAB_TEST(something_fresh),
+        LAB_TEST(interrupted_by_the_end),
         LAB_TEST(changing_hands_in_a_batch),
         LAB_TEST(far_away),
     };
