@@ -91,7 +91,9 @@ static void judge_close(struct stage *x, enum call c)
 {
     enum tern_state wanted = after_close((enum tern_state)x->before.state);
     enum tern_state is = x->there ? (enum tern_state)x->i.state : TERN_CLOSED;
-    if (is != wanted)
+    /* for want of memory */
+    bool recycled = x->blind && x->before.state == TERN_TIME_WAIT && is == TERN_CLOSED;
+    if (is != wanted && !recycled)
         wrong(x, c, "not where 3.10.4 leads");
     else
         judge_fin(x, c);

@@ -198,6 +198,14 @@ static void ack_alone(struct tern *t, struct tcb *c, const struct segment *s)
         decide_fin_wait(t, c);
 }
 
+/* Its SYN again, and now it asks for no ECN: we set no ECT (RFC3168-6.1.1-d). */
+static void note_plain_syn(struct tcb *c, const struct segment *s)
+{
+    bool again = (s->flags & (F_SYN | F_ACK | F_RST)) == F_SYN && seq_eq(s->seq, c->rcv.irs);
+    if (again && (s->flags & (F_ECE | F_CWR)) != (F_ECE | F_CWR))
+        c->snd.no_ect = true;
+}
+
 enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segment *s)
 {
     enum seq_verdict verdict;
@@ -212,6 +220,8 @@ enum tern_cause in_synchronized(struct tern *t, struct tcb *c, const struct segm
             decide_fin_wait(t, c);
         return TERN_CAUSE_NONE;
     }
+    if (UNLIKELY(!c->snd.syn_acked))
+        note_plain_syn(c, s);
     /* first: sequence number (and PAWS) */
     cause = accept_seq(t, c, s, &verdict);
     if (verdict == SEQ_OLD_ACK)
