@@ -81,6 +81,14 @@ static void end_talk(struct talk *k)
     ether_free(k->w);
 }
 
+/* The two stacks get an address each, and talk. */
+static void talk_over(struct talk *k, struct ether_world *w, bool v6)
+{
+    ether_addr(w, 0, v6 ? "2001:db8::1/64" : "192.0.2.1/24");
+    ether_addr(w, 1, v6 ? "2001:db8::2/64" : "192.0.2.2/24");
+    begin_talk(k, w, v6 ? "2001:db8::1" : "192.0.2.1", v6 ? "2001:db8::2" : "192.0.2.2");
+}
+
 /* From a cold cache, cards that cut super-segments and those that do not. */
 static void bytes_go_over(void **state)
 {
@@ -114,9 +122,7 @@ static void bytes_go_over_a_bad_wire(void **state)
     for (int v6 = 0; v6 < 2; v6++) {
         struct ether_world *w = ether_new(2, &card);
         struct talk k;
-        ether_addr(w, 0, v6 ? "2001:db8::1/64" : "192.0.2.1/24");
-        ether_addr(w, 1, v6 ? "2001:db8::2/64" : "192.0.2.2/24");
-        begin_talk(&k, w, v6 ? "2001:db8::1" : "192.0.2.1", v6 ? "2001:db8::2" : "192.0.2.2");
+        talk_over(&k, w, v6);
         w->loss_ppm = 100000;
         for (int turn = 0; talk_on(&k, 100 * MS); turn++)
             assert_true(turn < 10000);
@@ -131,9 +137,7 @@ static void bytes_go_on_when_neighbours_are_forgotten(void **state)
     (void)state;
     struct ether_world *w = ether_new(2, &card);
     struct talk k;
-    ether_addr(w, 0, "192.0.2.1/24");
-    ether_addr(w, 1, "192.0.2.2/24");
-    begin_talk(&k, w, "192.0.2.1", "192.0.2.2");
+    talk_over(&k, w, false);
     for (int turn = 0; talk_on(&k, 1 * MS); turn++) {
         assert_true(turn < 10000);
         if (turn % 7 == 0)
@@ -148,9 +152,7 @@ static void acks_confirm_the_neighbour(void **state)
     (void)state;
     struct ether_world *w = ether_new(2, &card);
     struct talk k;
-    ether_addr(w, 0, "192.0.2.1/24");
-    ether_addr(w, 1, "192.0.2.2/24");
-    begin_talk(&k, w, "192.0.2.1", "192.0.2.2");
+    talk_over(&k, w, false);
     ether_run(w, 5 * SEC);
     ether_forget(w);
     for (int i = 0; i < 300; i++) {
