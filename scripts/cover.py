@@ -9,7 +9,8 @@ reaches is either listed in tests/cover.tsv with the reason, or it is a gap. Fai
 branches of the room are reached, when a gap has no reason, or when a reason has become untrue.
 
 ASSERT and NEVER are left out: their other side ends the program, so it cannot be reached by a test that
-passes."""
+passes. So are the lines that call the one door, which is inlined: each of them knows what kind of record it
+has, and the door's own branch is judged where it stands (src/tcp/state.h)."""
 import argparse
 import collections
 import concurrent.futures
@@ -30,7 +31,7 @@ LIMIT = 1200  # seconds, for each program
 # corpora and the conversations reach as well.
 SPARSELY = {'TERN_CHECK_EACH': '32', 'TERN_VARIANTS': 'plain,IPv6,by steps', 'TERN_SIM_WORLDS': '100'}
 RANDOM_INPUTS = '100'
-NOT_OURS = r'.*\b(ASSERT|NEVER)\(.*'
+NOT_OURS = r'.*\b(ASSERT|NEVER|state_change)\(.*'
 
 
 def programs(build):
