@@ -212,6 +212,8 @@ void visit_ration(struct stage *x, struct rng *dice)
     uint32_t answers = 0, kind = dice_below(dice, 3);
     if (!open_plain(x, dice, &o))
         return;
+    if (kind == 1 && x->i.rcv_wnd < 2)
+        return; /* a RST that is not at RCV.NXT lies outside */
     for (int k = 0; k < 60 && stage_fine(x); k++) {
         struct segment s = stage_segment(x, kind == 0 ? SYN : kind == 1 ? RST : ACK, 0);
         s.seq += kind == 1;

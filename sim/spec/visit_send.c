@@ -225,7 +225,8 @@ void visit_nagle(struct stage *x, struct rng *dice)
     STAGE_HOLDS(x, !whole || visit_bytes(x, 0) == 2 * x->i.mss || x->i.cwnd < 2 * x->i.mss,
                 "full segments wait");
     visit_ack(x, x->i.snd_nxt);
-    visit_send(x, 30, TERN_MORE);
+    if (visit_send(x, 30, TERN_MORE) != 30)
+        return; /* no memory for it */
     STAGE_HOLDS(x, x->n_out == 0, "more is to follow, and a small segment leaves");
     stage_pass(x, 1000 * VISIT_MS);
     STAGE_HOLDS(x, visit_bytes(x, 0) >= 30, "more is to follow, and after a second nothing has left");
