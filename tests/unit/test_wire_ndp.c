@@ -219,7 +219,7 @@ static void router_advertisements(void **state)
     assert_int_equal(parse_fixed(p, 56 + 32 + 8, &out), TERN_CAUSE_NONE);
     assert_true(out.n_prefixes == 0 && !out.has_hw);
     memcpy(p + 8, global.b, 16);
-    assert_int_equal(parse_fixed(p, len, &out), TERN_C_NDP_MALFORMED);
+    assert_int_equal(parse_fixed(p, 56 + 32 + 8, &out), TERN_C_NDP_MALFORMED);
 }
 
 int main(void)
