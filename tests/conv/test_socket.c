@@ -53,6 +53,11 @@ static void only_some_trace(void **state)
     for (int i = 0; i < n; i++)
         others += all[i].kind == TERN_TRACE_SEG_IN || all[i].kind == TERN_TRACE_SEG_OUT;
     assert_int_equal(others, 2);
+    tern_trace_only(l->t, 1u << TERN_TRACE_DROP); /* what was refused, without what came */
+    TALK(l, "< A 90 ack 90000\n< A 2 ack 1\nforget");
+    n = tern_trace_take(l->t, all, 64, NULL);
+    assert_int_equal(n, 1);
+    assert_int_equal(all[0].kind, TERN_TRACE_DROP);
     lab_end(l);
 }
 

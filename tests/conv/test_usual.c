@@ -88,11 +88,15 @@ static const struct line lines[] = {
     {"PA", 0, 10, 0, "<ts 1 ecr 1>"},
 };
 
+static bool nothing_traced; /* but changes of state */
+
 static struct lab *live(void **state, const char *options, const struct scene *s, bool by_steps)
 {
     struct lab_config cfg = {.stack = {.by_steps = by_steps}, .any_edge = true};
     struct lab *l = lab_new(state, &cfg);
     assert_int_equal(l->t->w->by_steps, by_steps || l->variant->by_steps);
+    if (nothing_traced)
+        tern_trace_only(l->t, 1u << TERN_TRACE_STATE);
     l->tuned = true; /* numbers that wrap are asked elsewhere, and waiting for them costs a stack each */
     lab_accept(l, options);
     TALK(l, "send 5000");
@@ -144,6 +148,15 @@ static void every_scene(void **state, const char *options)
 
 static void with_all_options(void **state) { every_scene(state, "mss 1460,sackOK,ts"); }
 
+/* Some short ways are for who writes nothing of segments down. */
+static void untraced(void **state)
+{
+    nothing_traced = true;
+    every_scene(state, "mss 1460,sackOK,ts");
+    every_scene(state, "mss 1460,sackOK,wscale 7");
+    nothing_traced = false;
+}
+
 static void with_sack_alone(void **state) { every_scene(state, "mss 1460,sackOK"); }
 
 static void without_options(void **state) { every_scene(state, "mss 1460"); }
@@ -152,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LAB_TEST(with_all_options),
+        LAB_TEST(untraced),
         LAB_TEST(with_sack_alone),
         LAB_TEST(without_options),
     };
