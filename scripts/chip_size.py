@@ -23,7 +23,9 @@ BOARD = ['-M', 'mps2-an386', '-display', 'none', '-monitor', 'none', '-serial', 
 SPEAKS = ['-chardev', 'stdio,id=said', '-semihosting-config', 'enable=on,target=native,chardev=said']
 PARTS = ['base', 'wire', 'ip', 'tcp', 'stack', 'sock']
 # What the figures must not exceed, bytes: a growth is a decision, made here.
-FLASH_MOST, REST_MOST, SHARED_MOST, FULL_MOST, STACK_MOST = 90 << 10, 24 << 10, 48 << 10, 92 << 10, 3 << 10
+# Flash: 90 KiB before the short ways. A chip has none of them (by_steps in tcp.h), but what they share
+# with the ordered lists lies in headers now, and each file has its own copy of what it uses.
+FLASH_MOST, REST_MOST, SHARED_MOST, FULL_MOST, STACK_MOST = 98 << 10, 24 << 10, 48 << 10, 92 << 10, 3 << 10
 
 
 def build(folder):

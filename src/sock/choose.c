@@ -64,7 +64,7 @@ static bool known(const struct tern *t, const tern_endpoint *remote, const struc
 {
     const struct known_way *k = &t->w->known;
     return k->link != 0 && ip_eq(&k->remote, &remote->ip) && remote->zone == 0 && out->local.zone == 0 &&
-           ip_is_unspecified(&out->local.ip) && remote->port != 0 && !t->w->by_steps;
+           ip_is_unspecified(&out->local.ip) && remote->port != 0 && !by_steps(t);
 }
 
 static void keep_known(struct tern *t, const tern_endpoint *remote, const struct choice *out)

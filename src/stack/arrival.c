@@ -139,7 +139,7 @@ void arrivals_read(struct tern *t, const tern_rx_packet *pkts, int n, struct arr
             continue;
         link = p->link;
         front = (uint32_t)(out[i].packet - p->data);
-        if (!t->w->by_steps)
+        if (!by_steps(t))
             tcp_lead(ip_len_of(&out[i]), out[i].packet, &out[i].s, &lead);
         ahead_add(t, ahead, &out[i].s);
     }

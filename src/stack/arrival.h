@@ -32,7 +32,7 @@ static INLINED inline bool arrival_plain(const struct tern *t, const tern_rx_pac
 {
     /* what is long may stay there */
     uint32_t most = p->flags & TERN_RX_LENDABLE ? PLAIN_MOST : PLAIN_LONGEST;
-    if (UNLIKELY(t->w->by_steps) ||
+    if (UNLIKELY(by_steps(t)) ||
         !plain_read(at, len, most, p->flags & TERN_RX_CSUM_OK ? NULL : t->sum, s) ||
         !ip_is_plain4(&t->w->ip, &s->src, &s->dst, p->link))
         return false;

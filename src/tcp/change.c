@@ -89,12 +89,10 @@ static void follow(struct tern *t, struct tcb *c)
     timer_rearm(t, c);
 }
 
-/* At rest a connection finds its way when it wakes; awake its control block is looked at. Without memory for
- * the end, that too comes when it wakes. */
+/* At rest a connection finds its way when it wakes. Without memory for the end, that too comes when it
+ * wakes. */
 static void reach_idle(struct tern *t, struct idle *i, enum tern_cause why)
 {
-    if (i->tcb != 0)
-        return;
     if (why == TERN_CAUSE_NONE) {
         if (t->w->sweep.links_gone >> i->link & 1)
             i->link = 0;
@@ -107,9 +105,17 @@ static void reach_idle(struct tern *t, struct idle *i, enum tern_cause why)
         end_tcb(t, c, why);
 }
 
+/* The record at rest of who is awake says nothing: its control block does. */
+static bool is_awake(const struct tern *t, ref_t r)
+{
+    return rec_kind(t, r) == REC_IDLE && ((const struct idle *)at_const(t->a, r))->tcb != 0;
+}
+
 bool change_reaches(struct tern *t, ref_t r)
 {
     struct who w;
+    if (is_awake(t, r))
+        return true;
     who_of(t, at(t->a, r), &w);
     enum tern_cause why = verdict(&t->w->sweep, &w);
     switch (rec_kind(t, r)) {

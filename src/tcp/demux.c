@@ -197,7 +197,7 @@ static ref_t find_any(struct tern *t, const struct segment *s)
  * 3.3.1). */
 ref_t demux_find_segment(struct tern *t, const struct segment *s)
 {
-    if (UNLIKELY(t->w->by_steps))
+    if (UNLIKELY(by_steps(t)))
         return find_any(t, s);
     ref_t r = pair_first(t, s);
     if (r == 0 || LIKELY(pair_found(t, r, s)))
@@ -397,7 +397,7 @@ static struct listener *search_listener(struct tern *t, const tern_ip *local, ui
 struct listener *demux_listener(struct tern *t, const tern_ip *local, uint16_t port, uint8_t link)
 {
     struct last_listener *last = &t->w->last_listener;
-    if (UNLIKELY(t->w->foreign || t->w->by_steps))
+    if (UNLIKELY(t->w->foreign || by_steps(t)))
         return search_listener(t, local, port, link);
     if (UNLIKELY(last->found_at != t->w->listeners.changes || last->port != port || last->link != link ||
                  !ip_eq(&last->local, local))) {

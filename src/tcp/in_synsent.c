@@ -40,7 +40,7 @@ static void forget_syn(struct tern *t, struct tcb *c, seq_t ack)
 {
     const struct sendrec *syn = c->list.seq.head != 0 ? at(t->a, c->list.seq.head) : NULL;
     struct acked a = {0};
-    if (LIKELY(syn != NULL && syn->flags == 0 && syn->times == 1 && c->list.count == 1 && !t->w->by_steps)) {
+    if (LIKELY(syn != NULL && syn->flags == 0 && syn->times == 1 && c->list.count == 1 && !by_steps(t))) {
         sendlist_take_only(t, &c->list);
         return;
     }

@@ -333,7 +333,7 @@ static enum tern_cause in_general(struct tern *t, const struct segment *s)
 enum tern_cause tcp_input(struct tern *t, const struct segment *s)
 {
     bool takes_memory = s->len > 0 || (s->flags & F_SYN);
-    if (UNLIKELY(t->w->by_steps || traced(t) ||
+    if (UNLIKELY(by_steps(t) || traced(t) ||
                  (takes_memory && arena_room(t->a, MEM_DATA) < 2 + (s->len >> t->a->page_shift))))
         return in_general(t, s);
     ref_t r = pair_first(t, s);

@@ -30,7 +30,7 @@ static inline bool usual(const struct tern *t, const struct tcb *c)
     uint32_t odd = c->rst_cause | c->ack.dup_owed | c->list.lost_next | c->rcv.ooo.head;
     odd |= (uint32_t)(c->rec.phase | c->rec.dupacks | c->rec.held | c->tlp.due | m->probe | m->keep_probe);
     odd |= (uint32_t)(n->urgent | n->more | n->narrow | c->opt.ecn | (m->rexmit == TERN_TIMER_PERSIST));
-    return odd == 0 && n->syn_acked && n->link != 0 && tern_ip_is4(&c->h.local) && !t->w->by_steps;
+    return odd == 0 && n->syn_acked && n->link != 0 && tern_ip_is4(&c->h.local) && !by_steps(t);
 }
 
 /* All that is queued, if it may leave at once: nothing is in flight, so neither Nagle (a small segment that
@@ -211,7 +211,7 @@ static inline bool usual_syn(const struct tern *t, const struct tcb *c)
     uint32_t odd = c->list.count | c->rec.phase | c->tlp.due | c->tm.probe | c->tm.keep_probe;
     odd |= c->tm.retries; /* it had no way until now */
     return asks_all && odd == 0 && !c->snd.syn_acked && seq_eq(c->snd.nxt, c->snd.iss) && c->rst_cause == 0 &&
-           c->snd.link != 0 && !c->snd.narrow && tern_ip_is4(&c->h.local) && !t->w->by_steps;
+           c->snd.link != 0 && !c->snd.narrow && tern_ip_is4(&c->h.local) && !by_steps(t);
 }
 
 /* syn_options (output.c) says why. */
@@ -368,7 +368,7 @@ static inline bool usual_synack(const struct tern *t, const struct halfopen *h)
     return arena_kind(t->a, ref_of(t->a, h)) == (enum page_kind)(PAGE_POOL0 + POOL_HALFOPEN4) && h->ts &&
            h->sack && h->snd_wscale != SHIFT_NONE && !h->ecn && !h->repeated && h->link != 0 &&
            ip_link_is_up(&t->w->ip, h->link) && !trace_wants(&t->trace, TERN_TRACE_SEG_OUT) &&
-           !t->w->by_steps;
+           !by_steps(t);
 }
 
 /* halfopen_synack (halfopen.c) says why. */

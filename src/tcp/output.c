@@ -62,7 +62,7 @@ static uint16_t build_any(struct tern *t, const struct segment *s, uint32_t payl
 /* A short one with the usual headers; 0: it is not. */
 static uint16_t build_plain(struct tern *t, const struct segment *s, uint32_t payload, tern_tx_packet *out)
 {
-    if (t->w->by_steps || payload > PLAIN_MOST || out->n_slices > 1 || t->w->ip.links[s->link].tx_csum)
+    if (by_steps(t) || payload > PLAIN_MOST || out->n_slices > 1 || t->w->ip.links[s->link].tx_csum)
         return 0;
     out->hdr_len = plain_emit(out->hdr, s, payload, out->n_slices > 0 ? out->slices[0].data : NULL);
     return out->hdr_len > 0 ? PLAIN_IP : 0;

@@ -48,6 +48,8 @@ static inline bool across_jump(const struct tern *t, uint64_t since_us) { return
 
 /* conn.c: what every record needs. */
 static inline const struct settings *settings(const struct tern *t) { return &t->w->set; }
+/* No short way is taken. A small chip has none: there each costs more flash than it saves time. */
+static inline bool by_steps(const struct tern *t) { return TERN_SMALL || t->w->by_steps; }
 void options_default(const struct settings *s, struct options *o);
 void conn_timer(struct tern *t, struct conn_head *h, uint64_t deadline); /* later ones are lazy */
 

@@ -170,7 +170,7 @@ static INLINED inline bool in_usual(struct tern *t, struct tcb *c, const struct 
 enum tern_cause in_live(struct tern *t, struct tcb *c, const struct segment *s)
 {
     enum tern_cause cause;
-    return !t->w->by_steps && in_usual(t, c, s, &cause) ? cause : in_synchronized(t, c, s);
+    return !by_steps(t) && in_usual(t, c, s, &cause) ? cause : in_synchronized(t, c, s);
 }
 
 /* What every segment of a live connection tells. */
@@ -185,7 +185,7 @@ enum tern_cause in_tcb(struct tern *t, struct tcb *c, const struct segment *s)
 {
     enum tern_cause cause;
     note_arrival(t, c, s);
-    if (UNLIKELY(t->w->by_steps || !in_usual(t, c, s, &cause)))
+    if (UNLIKELY(by_steps(t) || !in_usual(t, c, s, &cause)))
         cause = in_listed(t, c, s);
     if (cause == TERN_CAUSE_NONE && c->h.state != TERN_CLOSED)
         timer_keepalive(t, c); /* MUST-26: what was refused is no sign of life */
